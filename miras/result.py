@@ -1,0 +1,119 @@
+"""What a run produced: plain records, one JSON line each, readable without torch."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+SCHEMA_VERSION = 1
+
+Status = Literal["ok", "diverged", "invalid", "out_of_memory", "timed_out", "error"]
+Record = TypeVar("Record", bound="Line")
+
+
+class Line(BaseModel):
+    """One line of a results file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int = SCHEMA_VERSION
+
+
+class Point(BaseModel):
+    """One evaluation while training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    step: int
+    tokens: int
+    loss: float = Field(description="mean training loss since the point before, in nats")
+    score: float = Field(description="validation score of the task, 0 = floor, 1 = ceiling")
+
+
+class Result(Line):
+    """One memory trained once on one task with one seed and one learning rate."""
+
+    name: str = Field(description="name of the memory")
+    key: str = Field(description="hash of its normal form: equal memories have equal keys")
+    memory: dict[str, Any] = Field(description="the memory as written in YAML")
+    task: str
+    settings: dict[str, Any] = Field(description="task and training settings")
+    seed: int
+    learning_rate: float
+    status: Status = "ok"
+    reason: str = ""
+    score: float | None = Field(default=None, description="test score, 0 = floor, 1 = ceiling")
+    metrics: dict[str, float] = Field(default_factory=dict, description="per rung, raw")
+    curve: tuple[Point, ...] = ()
+    steps: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    parameters: int = Field(default=0, description="all trained numbers, embedding included")
+    state_floats: int = Field(default=0, description="per layer, convolution state included")
+    environment: dict[str, Any] = Field(default_factory=dict)
+
+
+class TrialRecord(Line):
+    """One candidate of a study, judged on all tasks of the study."""
+
+    study: str
+    number: int
+    origin: Literal["baseline", "search", "random", "null"]
+    name: str
+    key: str
+    memory: dict[str, Any]
+    choices: dict[str, Any] = Field(description="the derivation: parameter name -> choice")
+    status: Status = "ok"
+    reason: str = ""
+    objectives: dict[str, float] = Field(default_factory=dict)
+    results: tuple[Result, ...] = ()
+    equals: tuple[str, ...] = Field(default=(), description="known memories of equal normal form")
+    learning_rate: float = 0.0
+    seconds: float = 0.0
+
+
+def append(path: Path, record: Line) -> None:
+    """Add one line, flushed to disk: a killed process loses at most the line it was writing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = record.model_dump_json() + "\n"
+    with path.open("a+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size and (file.seek(size - 1), file.read(1))[1] != b"\n":
+            text = "\n" + text
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(path: Path, kind: type[Record]) -> list[Record]:
+    """All whole lines of a file. A torn last line, left by a killed process, is skipped.
+
+    Raises ValueError with file and line if any other line is not a record of this kind.
+    """
+    if not path.exists():
+        return []
+    return list(_parse(path, path.read_bytes().split(b"\n"), kind))
+
+
+def _parse(path: Path, lines: Iterable[bytes], kind: type[Record]) -> Iterator[Record]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            raw = json.loads(line)
+        except ValueError:
+            continue  # torn by a killed writer: its work is done again, nothing else is lost
+        version = raw.get("schema_version") if isinstance(raw, dict) else None
+        if version != SCHEMA_VERSION:
+            raise ValueError(
+                f"{path}:{number}: schema version {version}, this program reads {SCHEMA_VERSION}:"
+                " run it with the version of miras that wrote it"
+            )
+        try:
+            yield kind.model_validate(raw)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{path}:{number}: {first['loc']}: {first['msg']}") from None
