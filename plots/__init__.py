@@ -1,0 +1,7 @@
+"""The figures: each is `table(results)` and `draw(axes, table)`. Needs neither torch nor Optuna."""
+
+if __name__ != "miras.plots":
+    raise ImportError(
+        f"this folder is the package miras.plots, not {__name__!r}: import miras.plots instead"
+        " (two names would mean two copies of every class)"
+    )
