@@ -1,0 +1,120 @@
+"""Architectures: what a memory is.
+
+Weights are a dict of leaves; every function takes them with any leading dimensions (batch, heads,
+...). A leaf names its axes: decay and step act along `key`, `value`, or on everything.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from miras.features import AnyFeatures
+from miras.features.identity import Identity
+from miras.gate import Axis, Signal, Use
+from miras.part import Part, one_of
+
+Weights = dict[str, Tensor]
+Gates = Mapping[str, Tensor]
+
+
+class Leaf(NamedTuple):
+    """One tensor of the weights of one head."""
+
+    shape: tuple[int, ...]
+    axes: tuple[str, ...]  # `key`, `value` or `hidden`, one per dimension
+    std: float  # standard deviation of the initial weights; 0 starts at zero
+
+
+class Architecture(Part, ABC):
+    """What is stored and how it answers a query."""
+
+    features: AnyFeatures = Identity()
+
+    linear: ClassVar[bool] = False  # the prediction is linear in the weights and in the key
+    keyed: ClassVar[bool] = True  # it looks at query and key at all
+    stores_pairs: ClassVar[bool] = False  # it keeps keys and values themselves
+    axes: ClassVar[frozenset[Axis]] = frozenset({"scalar"})
+
+    @property
+    def matrices(self) -> bool:
+        """Whether every leaf is a matrix, as links that normalise rows or columns need."""
+        return False
+
+    @property
+    def bounded_prediction(self) -> bool:
+        """Whether predictions stay bounded however large the weights grow."""
+        return False
+
+    @property
+    def normalised(self) -> bool:
+        """Whether a read is divided by the summed weight of what was written."""
+        return False
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether a write depends on the previous output in another way than through gates."""
+        return False
+
+    def allowed_axes(self) -> frozenset[Axis]:
+        """Axes along which decay and step may act."""
+        return self.axes
+
+    def uses(self) -> list[Use]:
+        """Gates of the architecture itself."""
+        return []
+
+    def constants(self, heads: int, key_dim: int, value_dim: int) -> list[Signal]:
+        """Learned tensors that do not change along the sequence."""
+        return []
+
+    @abstractmethod
+    def leaves(self, key_dim: int, value_dim: int) -> dict[str, Leaf]:
+        """The weights of one head; `key_dim` is the size of a mapped key."""
+
+    def candidate(self, value: Tensor, gates: Gates, output: Tensor) -> Tensor:
+        """What is to be stored `[..., value_dim]`, from the value and the previous output."""
+        return value
+
+    @abstractmethod
+    def predict(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
+        """Prediction `[..., value_dim]` for a mapped key `[..., key_dim]`."""
+
+    def read(self, weights: Weights, query: Tensor, gates: Gates) -> Tensor:
+        """Answer `[..., value_dim]` to a mapped query."""
+        return self.predict(weights, query, gates)
+
+    def sensitivity(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
+        """How much a unit step along the error moves the prediction `[...]`: |key|^2 if linear."""
+        return key.square().sum(-1)
+
+    def scale(self, weights: Weights, multipliers: Mapping[str, Tensor]) -> Weights:
+        """Weights times multipliers: `""` is `[...]`, `key` and `value` are `[..., dim]`."""
+        leaves = self.leaves(1, 1)
+        return {
+            name: _scale(leaf, leaves[name].axes, multipliers) for name, leaf in weights.items()
+        }
+
+
+def _scale(leaf: Tensor, axes: tuple[str, ...], multipliers: Mapping[str, Tensor]) -> Tensor:
+    for along, factor in multipliers.items():
+        if along == "":
+            leaf = leaf * factor.reshape(*factor.shape, *[1] * len(axes))
+        elif along in axes:
+            shape = [1] * len(axes)
+            shape[axes.index(along)] = factor.shape[-1]
+            leaf = leaf * factor.reshape(*factor.shape[:-1], *shape)
+    return leaf
+
+
+def apply(matrix: Tensor, vector: Tensor) -> Tensor:
+    """matrix @ vector with any leading dimensions: `[..., rows, columns]`, `[..., columns]`."""
+    return torch.einsum("...rc,...c->...r", matrix, vector)
+
+
+if TYPE_CHECKING:
+    AnyArchitecture = Architecture
+else:
+    AnyArchitecture = one_of(__name__)

@@ -1,0 +1,58 @@
+"""The pairs themselves: attention."""
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from miras.architecture import Architecture, Gates, Leaf, Weights
+from miras.gate import Axis
+
+
+class KeyValue(Architecture):
+    """All pairs (k_i, v_i) that were kept; read softmax_i(s q . k_i + log kept_i) v_i.
+
+    s is 1 / sqrt(key_dim), or the number given. kept_i is the product of the retention gates since
+    pair i was stored: decay on stored pairs is a bias on their logits (forgetting attention).
+
+    Source: attention (arXiv 1706.03762), equation 1; forgetting attention (arXiv 2503.02130).
+    """
+
+    kind: Literal["kv"] = "kv"
+    sharpness: Literal["key_dim"] | float = Field(
+        default="key_dim", description="s: 1 / sqrt(key_dim), or a number"
+    )
+    stores_pairs: ClassVar[bool] = True
+    axes: ClassVar[frozenset[Axis]] = frozenset({"scalar"})
+
+    def leaves(self, key_dim: int, value_dim: int) -> dict[str, Leaf]:
+        return {
+            "keys": Leaf((0, key_dim), ("pair", "key"), 0.0),
+            "values": Leaf((0, value_dim), ("pair", "value"), 0.0),
+            "log_kept": Leaf((0,), ("pair",), 0.0),
+        }
+
+    def factor(self, key_dim: int) -> float:
+        """The number s."""
+        return key_dim**-0.5 if self.sharpness == "key_dim" else float(self.sharpness)
+
+    def predict(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
+        logits = torch.einsum("...nc,...c->...n", weights["keys"], key)
+        weight = (logits * self.factor(key.shape[-1]) + weights["log_kept"]).softmax(-1)
+        return torch.einsum("...n,...nr->...r", weight, weights["values"])
+
+    def store(self, weights: Weights, key: Tensor, value: Tensor, keep: int | None) -> Weights:
+        """Weights with one more pair, and at most `keep` of them."""
+        grown = {
+            "keys": torch.cat((weights["keys"], key[..., None, :]), dim=-2),
+            "values": torch.cat((weights["values"], value[..., None, :]), dim=-2),
+            "log_kept": torch.cat((weights["log_kept"], torch.zeros_like(key[..., :1])), dim=-1),
+        }
+        if keep is None:
+            return grown
+        dims = {"keys": -2, "values": -2, "log_kept": -1}
+        return {
+            name: leaf.narrow(dims[name], max(0, leaf.shape[dims[name]] - keep), min(keep, leaf.shape[dims[name]]))
+            for name, leaf in grown.items()
+        }

@@ -1,0 +1,61 @@
+"""Attentional biases: the loss that a memory minimises while it reads the sequence.
+
+Everything downstream needs only the *error map*, the derivative of the loss by the prediction; the
+gradient of the weights is its vector-Jacobian product through the memory (MIRAS, arXiv 2504.13173,
+definition 3.1 and section 5.1).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor
+
+from miras.gate import Use
+from miras.part import Part, one_of
+
+Gates = Mapping[str, Tensor]
+
+
+class Bias(Part, ABC):
+    """A loss between prediction and target, both `[..., value_dim]`."""
+
+    residual: ClassVar[bool] = True  # the error depends on prediction - target, not on target alone
+    linear: ClassVar[bool] = False  # the error is linear in prediction and target
+    bounded: ClassVar[bool] = False  # the error is bounded whatever the residual
+    coordinate_wise: ClassVar[bool] = False  # entries of the error depend on their own entry only
+
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether the error is the gradient of `loss`."""
+        return True
+
+    @property
+    def guarded(self) -> bool:
+        """Whether the error must be kept below residual / (step * squared length of the key)."""
+        return False
+
+    def uses(self) -> list[Use]:
+        """Gates that the loss itself takes, such as a threshold."""
+        return []
+
+    @abstractmethod
+    def loss(self, prediction: Tensor, target: Tensor, gates: Gates) -> Tensor:
+        """The loss `[...]`; a scalar gate is `[...]`."""
+
+    @abstractmethod
+    def error(
+        self, prediction: Tensor, target: Tensor, gates: Gates, limit: Tensor | None = None
+    ) -> Tensor:
+        """d loss / d prediction, `[..., value_dim]`.
+
+        `limit [..., 1 or value_dim]` is given to guarded biases: the largest factor by which a
+        residual may be multiplied before an explicit step overshoots.
+        """
+
+
+if TYPE_CHECKING:
+    AnyBias = Bias
+else:
+    AnyBias = one_of(__name__)

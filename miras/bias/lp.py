@@ -1,0 +1,43 @@
+"""Power of the absolute error."""
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from miras.bias import Bias, Gates
+
+
+class Lp(Bias):
+    """loss = sum_j (r_j^2 + s)^(p/2) / p, error_j = r_j (r_j^2 + s)^(p/2 - 1), r = prediction - target.
+
+    With s = 0 this is |r|_p^p / p and error sign(r) |r|^(p-1). For p > 2 an explicit step diverges
+    on large residuals; `guard` keeps |error| <= |r| / (step * |key|^2), which is where one step
+    lands on the target (catalogue rule T15).
+
+    Source: MIRAS (arXiv 2504.13173), equations 10-11 (Moneta). Differs: divided by p, so that p = 2
+    is `l2`; one smoothing s in loss and error where the paper smooths sign and power apart.
+    """
+
+    kind: Literal["lp"] = "lp"
+    p: float = Field(default=3.0, ge=1.0, le=4.0, description="power of the error")
+    smoothing: float = Field(default=1e-6, ge=0.0, le=1.0, description="s, in squared value units")
+    guard: bool = Field(default=True, description="limit the error where an explicit step overshoots")
+    coordinate_wise: ClassVar[bool] = True
+
+    @property
+    def guarded(self) -> bool:
+        return self.guard and self.p > 2
+
+    def loss(self, prediction: Tensor, target: Tensor, gates: Gates) -> Tensor:
+        return ((prediction - target).square() + self.smoothing).pow(self.p / 2).sum(-1) / self.p
+
+    def error(
+        self, prediction: Tensor, target: Tensor, gates: Gates, limit: Tensor | None = None
+    ) -> Tensor:
+        residual = prediction - target
+        # The floor keeps the derivative of the power finite at a zero residual when s = 0.
+        square = (residual.square() + self.smoothing).clamp_min(torch.finfo(residual.dtype).tiny)
+        factor = square.pow(self.p / 2 - 1)
+        return residual * (factor if limit is None else torch.minimum(factor, limit))

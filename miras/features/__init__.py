@@ -1,0 +1,36 @@
+"""Key maps: what is done to query and key before the memory sees them.
+
+The map belongs to the memory: `identity` leaves both alone, and nothing is scaled silently.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor
+
+from miras.part import Part, one_of
+
+
+class Features(Part, ABC):
+    """A map of query and key `[batch, time, heads, key_dim]`."""
+
+    unit_norm: ClassVar[bool] = False  # mapped keys have norm 1
+    nonnegative: ClassVar[bool] = False  # mapped keys and queries have no negative entry
+    needs_decay: ClassVar[bool] = False  # the map reads the key-axis retention gate
+
+    @abstractmethod
+    def map(
+        self, query: Tensor, key: Tensor, gates: Mapping[str, Tensor], position: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mapped query and key; `position [time]` counts tokens from the start of the sequence."""
+
+    def width(self, key_dim: int) -> int:
+        """Size of a mapped key."""
+        return key_dim
+
+
+if TYPE_CHECKING:
+    AnyFeatures = Features
+else:
+    AnyFeatures = one_of(__name__)

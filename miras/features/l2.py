@@ -1,0 +1,25 @@
+"""Keys and queries of unit length."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from miras.features import Features
+
+
+class UnitNorm(Features):
+    """phi(x) = x / |x|.
+
+    Source: DeltaNet (arXiv 2406.06484), section 3.3: a unit key makes I - beta k k^T a contraction
+    for beta in [0, 2].
+    """
+
+    kind: Literal["l2"] = "l2"
+    unit_norm: ClassVar[bool] = True
+
+    def map(
+        self, query: Tensor, key: Tensor, gates: Mapping[str, Tensor], position: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return F.normalize(query, dim=-1, eps=1e-6), F.normalize(key, dim=-1, eps=1e-6)

@@ -1,0 +1,24 @@
+"""SiLU, then unit length."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from miras.features import Features
+
+
+class SiluUnitNorm(Features):
+    """phi(x) = silu(x) / |silu(x)|.
+
+    Source: DeltaNet (arXiv 2406.06484), section 3.3; Gated DeltaNet (arXiv 2412.06464).
+    """
+
+    kind: Literal["silu_l2"] = "silu_l2"
+    unit_norm: ClassVar[bool] = True
+
+    def map(
+        self, query: Tensor, key: Tensor, gates: Mapping[str, Tensor], position: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return F.normalize(F.silu(query), dim=-1, eps=1e-6), F.normalize(F.silu(key), dim=-1, eps=1e-6)

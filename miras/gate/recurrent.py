@@ -1,0 +1,36 @@
+"""A gate that also sees the previous output."""
+
+from collections.abc import MutableMapping
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from miras.gate import Gate, Site
+
+class Recurrent(Gate):
+    """g_t = sigmoid(x_t W + b + R h_{t-1}), h the output of the memory, R learned per head.
+
+    The operator takes x W + b and R, and adds h itself; with one head R is the full matrix of LSTM
+    and GRU, with more it is block-diagonal.
+
+    Source: LSTM (Hochreiter and Schmidhuber 1997); b = 1 for forget gates is Gers et al. 2000.
+    """
+
+    kind: Literal["recurrent"] = "recurrent"
+    bias: float = Field(default=0.0, ge=-12.0, le=12.0, description="b at the start")
+    recurrent: ClassVar[bool] = True
+
+    def build(self, site: Site) -> nn.Module:
+        return _Recurrent(self, site)
+
+
+class _Recurrent(nn.Module):
+    def __init__(self, gate: Recurrent, site: Site) -> None:
+        super().__init__()
+        self.shape = site.shape
+        self.linear = site.linear()
+        nn.init.constant_(self.linear.bias, gate.bias)
+
+    def forward(self, x: Tensor, shared: MutableMapping[str, Tensor]) -> Tensor:
+        return self.linear(x).unflatten(-1, self.shape)

@@ -1,0 +1,133 @@
+"""A memory: four choices that fit together, and how a layer is usually built around them."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from miras.architecture import AnyArchitecture
+from miras.bias import AnyBias
+from miras.bias.l2 import L2
+from miras.gate import Signal, Use
+from miras.optimizer import AnyOptimizer, Stepping
+from miras.optimizer.gd import GradientDescent
+from miras.part import IncompatibleParts, Part
+from miras.retention import AnyRetention
+from miras.retention.none import NoRetention
+from miras.rules import RULES, Verdict
+
+
+class Wiring(Part):
+    """How a layer feeds this memory, where that differs from the model's own shell."""
+
+    heads: int | Literal["channels"] | None = Field(
+        default=None, description="number of heads; `channels`: one head per channel of the model"
+    )
+    key_dim: int | None = Field(default=None, ge=1, description="size of a key; dim / heads if out")
+    value_dim: int | None = Field(default=None, ge=1, description="size of a value; dim / heads")
+    shared_keys: bool = Field(default=False, description="one query and key for all heads")
+    value: Literal["none", "silu"] = Field(default="none", description="activation of the value")
+    skip: bool = Field(default=False, description="add a learned multiple of the value to the read")
+    norm: bool = Field(default=True, description="RMS norm of each head's read")
+    output_gate: Literal["none", "silu", "sigmoid"] = Field(
+        default="none", description="multiply the read by a gate of the input"
+    )
+
+
+class Memory(Part):
+    """Architecture x attentional bias x retention gate x optimizer: one sequence memory."""
+
+    name: str = ""
+    paper: str = Field(default="", description="where it was published")
+    equation: str = Field(default="", description="its update, as the paper writes it")
+    departures: tuple[str, ...] = Field(default=(), description="where this differs from the paper")
+    architecture: AnyArchitecture
+    bias: AnyBias = L2()
+    retention: AnyRetention = NoRetention()
+    optimizer: AnyOptimizer = GradientDescent()
+    wiring: Wiring = Wiring()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "Memory":
+        for rule in RULES:
+            if rule.verdict is Verdict.refuse and (sentence := rule.check(self)):
+                raise IncompatibleParts(f"{sentence} [{rule.name}]")
+        return self
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Legal combinations that are known to behave badly, one sentence each."""
+        warned = ((rule, rule.check(self)) for rule in RULES if rule.verdict is Verdict.warn)
+        return tuple(f"{sentence} [{rule.name}]" for rule, sentence in warned if sentence)
+
+    @property
+    def stepping(self) -> Stepping | None:
+        """The optimizer, if it takes gradient steps."""
+        return self.optimizer if isinstance(self.optimizer, Stepping) else None
+
+    @cached_property
+    def uses(self) -> tuple[Use, ...]:
+        """All gates, retention first: derived gates come after what they are derived from."""
+        parts = (self.retention, self.optimizer, self.bias, self.architecture)
+        return tuple(use for part in parts for use in part.uses())
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether gates or values depend on the previous output: then tokens come one by one."""
+        return self.architecture.recurrent or any(use.gate.recurrent for use in self.uses)
+
+    def gates(self, heads: int, key_dim: int, value_dim: int) -> dict[str, Signal]:
+        """Every tensor that `miras.run` takes in `gates`, with shape and range.
+
+        A per-token gate has the shape `[batch, time, *shape]`, a constant has `shape` itself. A
+        gate that depends on the previous output enters as what the input adds inside its sigmoid,
+        with the matrix for the previous output beside it.
+        """
+        mapped = self.architecture.features.width(key_dim)
+        infinite = float("inf")
+        found: list[Signal] = []
+        for use in self.uses:
+            if not use.gate.own:
+                continue
+            width = {"": (), "key": (mapped,), "value": (value_dim,)}[use.width]
+            shape = (heads, *width)
+            if use.gate.recurrent:
+                rows = width or (1,)
+                square = (heads, *rows, value_dim)
+                meaning = "matrix from the previous output to this gate"
+                matrix = f"{use.name}_recurrence"
+                found.append(Signal(use.name, shape, -infinite, infinite, True, use.meaning))
+                found.append(Signal(matrix, square, -infinite, infinite, False, meaning))
+            else:
+                found.append(Signal(use.name, shape, use.low, use.high, True, use.meaning))
+        found += self.architecture.constants(heads, mapped, value_dim)
+        return {signal.name: signal for signal in found}
+
+    def resolve(
+        self, gates: Mapping[str, Tensor], key: Tensor, value: Tensor, output: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """All gates as numbers: fixed and derived ones filled in, recurrent ones computed.
+
+        `key [..., heads, key_dim]` and `value` give the shapes; `output [batch, heads, value_dim]`
+        is the previous output, which recurrent gates need.
+        """
+        known = dict(gates)
+        for use in self.uses:
+            own = gates.get(use.name)
+            if use.gate.fixed is not None:
+                like = {"": value[..., 0], "key": key, "value": value}[use.width]
+                gate = torch.full_like(like, use.gate.fixed)
+            elif use.gate.derived:
+                gate = use.gate.derive(known[use.name.replace("step", "decay")], own)
+            elif use.gate.recurrent and output is not None and own is not None:
+                seen = torch.einsum("hrc,bhc->bhr", gates[f"{use.name}_recurrence"], output)
+                gate = torch.sigmoid(own + (seen if use.width else seen[..., 0]))
+            elif own is None:
+                raise KeyError(use.name)
+            else:
+                gate = own
+            known[use.name] = gate.clamp_min(use.low) if use.low > 0 else gate
+        return known

@@ -1,0 +1,30 @@
+"""Gradient flow, integrated exactly."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from miras.optimizer import Stepping, Weights
+
+
+class ExactFlow(Stepping):
+    """dW/ds = -(W k - v) k^T for a time `step`, from the retained memory.
+
+    Equal to gradient descent with (1 - exp(-step |k|^2)) / |k|^2, for a linear memory under `l2`.
+
+    Source: EFLA (catalogue 2.5), re-derived in reference identity "exact ODE flow".
+    """
+
+    kind: Literal["exact_flow"] = "exact_flow"
+    quadratic_only: ClassVar[bool] = True
+
+    def effective(self, step: Tensor, sensitivity: Tensor) -> Tensor:
+        size = sensitivity.clamp_min(torch.finfo(step.dtype).tiny)
+        return -torch.expm1(-step * size) / size
+
+    def update(
+        self, step_gradient: Weights, buffers: Mapping[str, Weights], gates: Mapping[str, Tensor]
+    ) -> tuple[Weights, dict[str, Weights]]:
+        return {name: -leaf for name, leaf in step_gradient.items()}, {}

@@ -1,0 +1,28 @@
+"""The step to the exact minimiser of loss plus distance."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from miras.optimizer import Stepping, Weights
+
+
+class Implicit(Stepping):
+    """W_t = argmin |W - W'|^2 / 2 + step |W k - v|^2 / 2, W' the retained memory.
+
+    Equal to gradient descent with step / (1 + step |k|^2), for a linear memory under `l2`.
+
+    Source: Longhorn (arXiv 2407.14207), theorem 3.1, without its diagonal approximation.
+    """
+
+    kind: Literal["implicit"] = "implicit"
+    quadratic_only: ClassVar[bool] = True
+
+    def effective(self, step: Tensor, sensitivity: Tensor) -> Tensor:
+        return step / (1 + step * sensitivity)
+
+    def update(
+        self, step_gradient: Weights, buffers: Mapping[str, Weights], gates: Mapping[str, Tensor]
+    ) -> tuple[Weights, dict[str, Weights]]:
+        return {name: -leaf for name, leaf in step_gradient.items()}, {}

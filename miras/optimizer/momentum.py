@@ -1,0 +1,38 @@
+"""Gradient descent with a running sum of past surprise."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from miras.gate import AnyGate, Use
+from miras.gate.sigmoid import Sigmoid
+from miras.optimizer import Stepping, Weights
+
+
+class Momentum(Stepping):
+    """S_t = eta_t S_{t-1} - step_t * gradient_t, A_t = alpha_t A_{t-1} + S_t.
+
+    Source: Titans (arXiv 2501.00663), equations 9-10 and 13-14.
+    """
+
+    kind: Literal["momentum"] = "momentum"
+    momentum: AnyGate = Field(default=Sigmoid(), description="eta, what is kept of past surprise")
+    buffers: ClassVar[tuple[str, ...]] = ("momentum",)
+
+    def uses(self) -> list[Use]:
+        kept = Use("momentum", "", self.momentum, 0.0, 1.0, "what is kept of past surprise")
+        return [*super().uses(), kept]
+
+    def update(
+        self, step_gradient: Weights, buffers: Mapping[str, Weights], gates: Mapping[str, Tensor]
+    ) -> tuple[Weights, dict[str, Weights]]:
+        kept = gates["momentum"]
+        surprise = {
+            name: kept.reshape(*kept.shape, *[1] * (leaf.ndim - kept.ndim))
+            * buffers["momentum"][name]
+            - leaf
+            for name, leaf in step_gradient.items()
+        }
+        return surprise, {"momentum": surprise}

@@ -1,0 +1,75 @@
+"""Retention gates: how a memory forgets.
+
+A retention gate is a linear decay of a dual accumulator A and a *link* from A to the weights W that
+are read and differentiated: A_t = alpha_t A_{t-1} + change_t, W_t = link(A_t). With the identity
+link A is W. Every retention of MIRAS (arXiv 2504.13173, section 5.2) that is solved in closed form
+by mirror descent has this form.
+"""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+from torch import Tensor
+
+from miras.gate import AnyGate, Axis, Use, uses
+from miras.gate.sigmoid import Sigmoid
+from miras.part import Part, one_of
+
+
+class Retention(Part, ABC):
+    """What happens to a memory between two writes."""
+
+    identity_link: ClassVar[bool] = True
+    nonnegative: ClassVar[bool] = False  # the weights have no negative entry
+    of_pairs: ClassVar[bool] = False  # it evicts stored pairs, so it needs a memory of pairs
+
+    @property
+    def decays(self) -> Axis | None:
+        """The axis along which the accumulator decays."""
+        return None
+
+    @property
+    def simplex_axis(self) -> Axis | None:
+        """The axis along which the link normalises; no decay may vary along it."""
+        return None
+
+    def uses(self) -> list[Use]:
+        """The decay gates: multipliers in (0, 1]."""
+        return []
+
+    def link(self, accumulator: Tensor) -> Tensor:
+        """Weights `[..., rows, columns]` from the accumulator of one leaf."""
+        return accumulator
+
+    def unlink(self, weights: Tensor) -> Tensor:
+        """The accumulator from which `link` gives these starting weights."""
+        return weights
+
+
+class Decaying(Retention, ABC):
+    """Retention with a decay along an axis of the weights."""
+
+    axis: Axis = Field(
+        default="scalar",
+        description="one multiplier per head (scalar), per key channel, per value channel, or both",
+    )
+    gate: AnyGate = Field(default=Sigmoid(bias=4.0), description="how the multiplier is made")
+    floor: float = Field(default=0.0, ge=0.0, lt=1.0, description="smallest multiplier")
+
+    @property
+    def decays(self) -> Axis | None:
+        return self.axis
+
+    def uses(self) -> list[Use]:
+        meaning = "what is kept of the memory at this token"
+        return uses("decay", self.axis, self.gate, meaning, low=self.floor, high=1.0)
+
+    @abstractmethod
+    def link(self, accumulator: Tensor) -> Tensor: ...
+
+
+if TYPE_CHECKING:
+    AnyRetention = Retention
+else:
+    AnyRetention = one_of(__name__)

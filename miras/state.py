@@ -1,0 +1,102 @@
+"""What the next token needs: the state of a memory."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from miras.memory import Memory
+
+Weights = dict[str, Tensor]
+
+
+class State(NamedTuple):
+    """The state of one memory for a batch; every tensor is `[batch, heads, ...]`.
+
+    What a memory does not need is an empty dict, so that the state is exactly what must be kept.
+    """
+
+    position: int  # tokens read so far
+    weights: Weights  # the accumulator A; for a memory of pairs, the pairs
+    buffers: dict[str, Weights]  # running sums of the optimizer
+    anchor: Weights  # weights at the start of the gradient chunk
+    exposed: Weights  # weights that are read, where they are refreshed every few tokens
+    output: Weights  # previous output, where gates depend on it
+
+    def floats(self) -> int:
+        """Numbers kept per sequence."""
+        groups = (self.weights, *self.buffers.values(), self.anchor, self.exposed, self.output)
+        return sum(leaf[0].numel() for group in groups for leaf in group.values())
+
+    def detach(self) -> "State":
+        """The same numbers, cut from the graph of gradients."""
+
+        def cut(weights: Weights) -> Weights:
+            return {name: leaf.detach() for name, leaf in weights.items()}
+
+        return State(
+            self.position,
+            cut(self.weights),
+            {name: cut(buffer) for name, buffer in self.buffers.items()},
+            cut(self.anchor),
+            cut(self.exposed),
+            cut(self.output),
+        )
+
+
+def initial_weights(
+    memory: "Memory", heads: int, key_dim: int, value_dim: int, seed: int = 0
+) -> Weights:
+    """Random initial weights `[heads, ...]` of the architecture, the same for the same seed."""
+    generator = torch.Generator().manual_seed(seed)
+    mapped = memory.architecture.features.width(key_dim)
+    found: Weights = {}
+    for name, leaf in memory.architecture.leaves(mapped, value_dim).items():
+        noise = torch.randn(heads, *leaf.shape, generator=generator, dtype=torch.float64)
+        found[name] = (leaf.std * noise).to(torch.get_default_dtype())
+    return found
+
+
+def start(
+    memory: "Memory",
+    batch: int,
+    heads: int,
+    key_dim: int,
+    value_dim: int,
+    weights: Weights | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> State:
+    """The state before the first token.
+
+    `weights [heads, ...]` are the initial weights W_0; left out, `initial_weights` with seed 0,
+    which are zero for matrix and vector memories. `key_dim` is the size before the feature map.
+    """
+    first = weights or initial_weights(memory, heads, key_dim, value_dim)
+    exposed = {
+        name: leaf.to(device=device, dtype=dtype).expand(batch, *leaf.shape)
+        for name, leaf in first.items()
+    }
+    if memory.architecture.normalised:
+        exposed = {
+            name: torch.cat((leaf, torch.zeros_like(leaf[..., :1, :])), dim=-2)
+            for name, leaf in exposed.items()
+        }
+    accumulator = {name: memory.retention.unlink(leaf) for name, leaf in exposed.items()}
+    step = memory.stepping
+    linked = {name: memory.retention.link(leaf) for name, leaf in accumulator.items()}
+    output: Weights = {}
+    if memory.recurrent:
+        output = {"output": next(iter(exposed.values())).new_zeros(batch, heads, value_dim)}
+    return State(
+        position=0,
+        weights=accumulator,
+        buffers={
+            name: {leaf: torch.zeros_like(tensor) for leaf, tensor in accumulator.items()}
+            for name in (step.buffers if step else ())
+        },
+        anchor=linked if step and step.gradient_at == "anchor" and step.chunk > 1 else {},
+        exposed=linked if step and step.every > 1 else {},
+        output=output,
+    )
