@@ -100,7 +100,8 @@ class Memory(Part):
                 meaning = "matrix from the previous output to this gate"
                 matrix = f"{use.name}_recurrence"
                 found.append(Signal(use.name, shape, -infinite, infinite, True, use.meaning))
-                found.append(Signal(matrix, square, -infinite, infinite, False, meaning))
+                std = value_dim**-0.5
+                found.append(Signal(matrix, square, -infinite, infinite, False, meaning, std=std))
             else:
                 found.append(Signal(use.name, shape, use.low, use.high, True, use.meaning))
         found += self.architecture.constants(heads, mapped, value_dim)

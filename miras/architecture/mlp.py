@@ -62,10 +62,11 @@ class Mlp(Architecture):
         if self.norm == "none":
             return []
         infinite = float("inf")
-        gain = Signal("norm_gain", (heads, value_dim), -infinite, infinite, False, "gain of the norm")
+        shape = (heads, value_dim)
+        gain = Signal("norm_gain", shape, -infinite, infinite, False, "gain of the norm", mean=1.0)
         if self.norm == "rms":
             return [gain]
-        return [gain, gain._replace(name="norm_shift", meaning="shift of the norm")]
+        return [gain, gain._replace(name="norm_shift", meaning="shift of the norm", mean=0.0)]
 
     def leaves(self, key_dim: int, value_dim: int) -> dict[str, Leaf]:
         hidden = max(1, round(self.expansion * key_dim))

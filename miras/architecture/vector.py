@@ -49,7 +49,8 @@ class Vector(Architecture):
             return []
         infinite = float("inf")
         square, line = (heads, value_dim, value_dim), (heads, value_dim)
-        found = [Signal("recurrence", square, -infinite, infinite, False, "R of the stored value")]
+        meaning, std = "R of the stored value", value_dim**-0.5
+        found = [Signal("recurrence", square, -infinite, infinite, False, meaning, std=std)]
         if self.reset is not None:
             found.append(Signal("recurrence_shift", line, -infinite, infinite, False, "b beside R h"))
         return found

@@ -107,7 +107,7 @@ class Signal(NamedTuple):
     """A tensor that the operator takes beside query, key and value.
 
     `shape` is the shape without batch and time; `per_token` says whether those lead it. Values lie
-    in `[low, high]`.
+    in `[low, high]`. A layer draws a constant from N(mean, std^2) before it is trained.
     """
 
     name: str
@@ -116,6 +116,8 @@ class Signal(NamedTuple):
     high: float
     per_token: bool
     meaning: str
+    mean: float = 0.0
+    std: float = 0.0
 
 
 if TYPE_CHECKING:
