@@ -1,0 +1,155 @@
+"""A language model of memory layers: embedding, blocks in any pattern, head."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
+from pydantic import BeforeValidator, Field
+from torch import Tensor, nn
+
+from miras.known import expand
+from miras.layer import Layer, LayerState
+from miras.memory import Memory
+from miras.part import Part, SpecError
+
+ModelState = tuple[LayerState, ...]
+
+
+class Shell(Part):
+    """Everything of a model but its memories: the same for all candidates of a study."""
+
+    dim: int = Field(default=64, ge=1, le=65_536, description="width of the model")
+    layers: int = Field(default=2, ge=1, le=1_000, description="number of blocks")
+    heads: int = Field(default=2, ge=1, le=1_024, description="memories per layer")
+    conv: int = Field(default=4, ge=0, le=64, description="taps of the short convolution; 0: none")
+    mlp: Literal["swiglu", "gelu", "none"] = "swiglu"
+    tie: bool = Field(default=True, description="one matrix for embedding and head")
+
+
+class ModelSpec(Shell):
+    """A shell with its memories: the pattern is repeated until every layer has one."""
+
+    pattern: tuple[Annotated[Memory, BeforeValidator(expand)], ...] = Field(min_length=1)
+
+    @classmethod
+    def of(cls, shell: Shell, pattern: Sequence[Memory]) -> "ModelSpec":
+        """A shell filled with memories."""
+        return cls(**{name: getattr(shell, name) for name in Shell.model_fields}, pattern=pattern)
+
+    def memory(self, layer: int) -> Memory:
+        """The memory of a layer, counted from 0."""
+        return self.pattern[layer % len(self.pattern)]
+
+
+class ModelFile(Part):
+    """What a model file holds: `model: {dim: 64, ..., pattern: [gated-deltanet]}`."""
+
+    model: ModelSpec
+    learning_rate: float | None = Field(
+        default=None, gt=0.0, description="the rate at which it was found to work"
+    )
+
+
+class Model(nn.Module):
+    """`model(tokens, state) -> (logits, state)`; pre-norm blocks of memory and MLP."""
+
+    def __init__(self, spec: ModelSpec, vocabulary: int, plan: str = "auto") -> None:
+        super().__init__()
+        smallest = spec.memory(0).wiring.heads or spec.heads
+        if isinstance(smallest, int) and spec.dim % smallest:
+            raise SpecError(f"dim {spec.dim} is not a multiple of heads {smallest}: change one")
+        self.spec, self.vocabulary = spec, vocabulary
+        self.embedding = nn.Embedding(vocabulary, spec.dim)
+        nn.init.normal_(self.embedding.weight, std=spec.dim**-0.5)
+        self.blocks = nn.ModuleList(_Block(spec, layer, plan) for layer in range(spec.layers))
+        self.norm = nn.RMSNorm(spec.dim, eps=1e-5)
+        self.head = nn.Linear(spec.dim, vocabulary, bias=False)
+        if spec.tie:
+            self.head.weight = self.embedding.weight
+
+    def forward(
+        self,
+        tokens: Int64[Tensor, "batch time"],
+        state: ModelState | None = None,
+        scored: Bool[Tensor, "batch time"] | None = None,
+    ) -> tuple[Float[Tensor, "*positions vocabulary"], ModelState]:
+        """Logits at every position, or at the `scored` ones only (row by row), and the new state.
+
+        Where the loss looks at few positions, `scored` saves most of the head's work.
+        """
+        x = self.embedding(tokens)
+        after: list[LayerState] = []
+        for index, block in enumerate(self.blocks):
+            x, layer_state = block(x, state[index] if state else None)
+            after.append(layer_state)
+        x = self.norm(x if scored is None else x[scored])
+        return self.head(x), tuple(after)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompt: Int64[Tensor, "batch time"],
+        tokens: int,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Iterator[Int64[Tensor, " batch"]]:
+        """Yield `tokens` next tokens, one per sequence at a time; temperature 0 takes the best."""
+        scored = torch.zeros_like(prompt, dtype=torch.bool)
+        scored[:, -1] = True
+        logits, state = self(prompt, scored=scored)
+        for _ in range(tokens):
+            if temperature == 0:
+                token = logits.argmax(-1)
+            else:
+                odds = (logits / temperature).softmax(-1)
+                token = torch.multinomial(odds, 1, generator=generator)[:, 0]
+            yield token
+            step, state = self(token[:, None], state)
+            logits = step[:, 0]
+
+    def parameters_count(self) -> int:
+        """Numbers that training changes, shared ones counted once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @torch.no_grad()
+    def state_floats(self, time: int) -> int:
+        """Numbers kept per sequence and layer after `time` tokens: the largest layer's."""
+        tokens = torch.zeros(1, time, dtype=torch.int64, device=self.embedding.weight.device)
+        _, state = self(tokens)
+        return max(layer.floats() for layer in state)
+
+
+class _Block(nn.Module):
+    def __init__(self, spec: ModelSpec, layer: int, plan: str) -> None:
+        super().__init__()
+        memory = spec.memory(layer)
+        self.before = nn.RMSNorm(spec.dim, eps=1e-5)
+        self.memory = Layer(memory, spec.dim, spec.heads, spec.conv, layer, spec.layers, plan)
+        self.between = nn.RMSNorm(spec.dim, eps=1e-5) if spec.mlp != "none" else None
+        self.mlp = None if spec.mlp == "none" else _Mlp(spec)
+
+    def forward(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
+        change, state = self.memory(self.before(x), state)
+        x = x + change
+        if self.mlp is not None and self.between is not None:
+            x = x + self.mlp(self.between(x))
+        return x, state
+
+
+class _Mlp(nn.Module):
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.gated = spec.mlp == "swiglu"
+        # 8/3 with a gate and 4 without cost the same; multiples of 8 suit every vector unit.
+        hidden = 8 * max(1, round((8 / 3 if self.gated else 4) * spec.dim / 8))
+        self.inner = nn.Linear(spec.dim, hidden * (2 if self.gated else 1), bias=False)
+        self.outer = nn.Linear(hidden, spec.dim, bias=False)
+        nn.init.normal_(self.outer.weight, std=(2 * spec.layers * hidden) ** -0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.gated:
+            return self.outer(F.gelu(self.inner(x)))
+        gate, value = self.inner(x).chunk(2, dim=-1)
+        return self.outer(F.silu(gate) * value)

@@ -1,0 +1,197 @@
+"""Train a model on a task: one plain loop."""
+
+import math
+import platform
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from miras.canonical import key
+from miras.model import Model, ModelSpec
+from miras.result import Point, Result, Status
+from miras.tasks import IGNORE, Batch, Evaluation, Task
+
+DIVERGED = 1e4
+"""A training loss above this many nats is not coming back."""
+
+
+def train(
+    spec: ModelSpec,
+    task: Task,
+    *,
+    learning_rate: float,
+    seed: int = 0,
+    steps: int | None = None,
+    evaluations: int = 4,
+    seconds: float | None = None,
+    extrapolate: bool = True,
+    device: torch.device | str = "cpu",
+    report: Callable[[Point], None] | None = None,
+) -> tuple[Result, Model]:
+    """Train from scratch and judge on the test split.
+
+    AdamW (0.9, 0.95), weight decay 0.1 on matrices, gradients clipped at norm 1, a tenth of the
+    steps of warm-up, then a cosine to a tenth of `learning_rate`. The validation score is taken
+    `evaluations` times, evenly in the logarithm of the steps. A loss that is not finite ends the
+    run as `diverged`, more than `seconds` of training as `timed_out`: both are results.
+    """
+    steps = task.steps if steps is None else steps
+    torch.manual_seed(seed)
+    model = Model(spec, task.vocabulary).to(device)
+    optimizer = _optimizer(model, learning_rate, device)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
+    pauses = _pauses(steps, evaluations)
+
+    began, tokens, status, reason = time.monotonic(), 0, "ok", ""
+    curve: list[Point] = []
+    losses: list[Tensor] = []
+    length = 0
+    for step, batch in zip(range(1, steps + 1), task.train_stream(seed), strict=False):
+        loss = _step(model, optimizer, schedule, batch, device)
+        losses.append(loss.detach())
+        tokens += batch.tokens.numel()
+        length = max(length, batch.tokens.shape[1])
+        if step in pauses or step % 25 == 0:
+            mean = torch.stack(losses).mean().item()
+            if not mean < DIVERGED:
+                status, reason = "diverged", f"training loss {mean:.3g} at step {step}"
+                break
+            if seconds is not None and time.monotonic() - began > seconds:
+                status, reason = "timed_out", f"{seconds:.0f} s passed at step {step} of {steps}"
+                break
+        if step in pauses:
+            found = evaluate(model, task, "validation", seed, extrapolate=False)
+            mean = torch.stack(losses).mean().item()
+            losses.clear()
+            curve.append(Point(step=step, tokens=tokens, loss=mean, score=found.score))
+            if report is not None:
+                report(curve[-1])
+    spent = time.monotonic() - began
+
+    judged: Evaluation | None = None
+    if status == "ok":
+        judged = evaluate(model, task, "test", seed, extrapolate=extrapolate)
+        if not math.isfinite(judged.loss):
+            status, reason, judged = "diverged", "the test loss is not finite", None
+    memory = spec.pattern[0]
+    plain = memory.model_dump(mode="json", exclude_defaults=True)
+    return Result(
+        name=memory.name,
+        key=key(memory),
+        memory=plain,
+        task=task.name,
+        settings={"task": task.model_dump(mode="json"), "steps": steps, **_shell(spec)},
+        seed=seed,
+        learning_rate=learning_rate,
+        status=_status(status),
+        reason=reason,
+        score=judged.score if judged else None,
+        metrics=judged.metrics if judged else {},
+        curve=tuple(curve),
+        steps=step,
+        tokens=tokens,
+        seconds=spent,
+        parameters=model.parameters_count(),
+        state_floats=model.state_floats(length),
+        environment=environment(device),
+    ), model
+
+
+def _status(name: str) -> Status:
+    found: dict[str, Status] = {"ok": "ok", "diverged": "diverged", "timed_out": "timed_out"}
+    return found[name]
+
+
+def evaluate(
+    model: Model,
+    task: Task,
+    split: Literal["validation", "test"],
+    seed: int = 0,
+    extrapolate: bool = True,
+) -> Evaluation:
+    """The task's own judgement of a model. The evaluation data depend on `seed` alone."""
+    device = model.embedding.weight.device
+
+    def predict(tokens: Tensor, scored: Tensor) -> Tensor:
+        logits, _ = model(tokens.to(device), scored=scored.to(device))
+        return logits.float().cpu()
+
+    model.eval()
+    with torch.no_grad():
+        found = task.evaluate(predict, split, seed, extrapolate)
+    model.train()
+    return found
+
+
+def environment(device: torch.device | str = "cpu") -> dict[str, object]:
+    """What a result depends on beside its settings."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "device": str(device),
+        "machine": platform.machine(),
+    }
+
+
+def _step(
+    model: Model,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    batch: Batch,
+    device: torch.device | str,
+) -> Tensor:
+    tokens, targets = batch.tokens.to(device), batch.targets.to(device)
+    scored = targets != IGNORE
+    logits, _ = model(tokens, scored=scored)
+    loss = F.cross_entropy(logits.float(), targets[scored])
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    schedule.step()
+    return loss
+
+
+def _optimizer(
+    model: Model, learning_rate: float, device: torch.device | str
+) -> torch.optim.Optimizer:
+    # Gains, gate constants and initial weights of memories have scales of their own.
+    decayed = {
+        id(part.weight) for part in model.modules() if isinstance(part, nn.Linear | nn.Embedding)
+    }
+    matrices = [p for p in model.parameters() if id(p) in decayed]
+    others = [p for p in model.parameters() if id(p) not in decayed]
+    groups = [
+        {"params": matrices, "weight_decay": 0.1},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)
+
+
+def _rate(step: int, steps: int) -> float:
+    warm = max(1, round(0.1 * steps))
+    if step < warm:
+        return (step + 1) / warm
+    done = (step - warm) / max(1, steps - warm)
+    return 0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def _pauses(steps: int, evaluations: int) -> set[int]:
+    """Steps at which to validate, evenly in their logarithm from 5 % to the end."""
+    if evaluations <= 0:
+        return set()
+    low = max(1.0, 0.05 * steps)
+    count = max(1, evaluations - 1)
+    return {round(low * (steps / low) ** (i / count)) for i in range(evaluations)} | {steps}
+
+
+def _shell(spec: ModelSpec) -> dict[str, object]:
+    return {
+        "shell": spec.model_dump(mode="json", exclude={"pattern"}),
+        "pattern": [memory.name for memory in spec.pattern],
+    }
