@@ -1,0 +1,80 @@
+"""What kind of file is this, and is it right? Behind `miras check`, `explain` and `schema`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from miras.known import expand, named
+from miras.load import Document, read, validate
+from miras.memory import Memory
+from miras.model import ModelFile
+from miras.part import SpecError
+
+
+def kind_of(document: Document) -> str:
+    """`memory`, `model`, `study` or `space`, by the keys of the file."""
+    data = document.value(())
+    keys = set(data) if isinstance(data, Mapping) else set()
+    if "model" in keys:
+        return "model"
+    if "space" in keys or "tasks" in keys:
+        return "study"
+    return "space" if _has_hole(data) else "memory"
+
+
+def check(path: Path) -> str:
+    """A sentence on a file that is right. Raises SpecFileError on one that is not."""
+    document = read(path)
+    kind = kind_of(document)
+    if kind == "memory":
+        memory = _memory(document)
+        warned = "".join(f"\n  note: {warning}" for warning in memory.warnings)
+        return f"a memory, {memory.name or 'without a name'}{warned}"
+    if kind == "model":
+        model = validate(document, ModelFile).model
+        names = ", ".join(dict.fromkeys(memory.name or "unnamed" for memory in model.pattern))
+        return f"a model of {model.layers} layers of {names}"
+    from miras.search import load_space, load_study
+
+    if kind == "study":
+        study = load_study(path)
+        return f"a study of {len(study.tasks)} tasks and {study.budget.trials} trials"
+    return f"a space: {load_space(path).describe()}"
+
+
+def memory(file: str) -> Memory:
+    """The memory of a file or of a name."""
+    if not file.endswith((".yaml", ".yml")) and not Path(file).exists():
+        return named(file)
+    document = read(file)
+    if kind_of(document) == "model":
+        return validate(document, ModelFile).model.pattern[0]
+    return _memory(document)
+
+
+def _memory(document: Document) -> Memory:
+    data = document.value(())
+    if isinstance(data, Mapping) and "use" in data:
+        return Memory.model_validate(expand(data))
+    return validate(document, Memory)
+
+
+def _has_hole(data: Any) -> bool:
+    if isinstance(data, Mapping):
+        hole = len(data) == 1 and next(iter(data)) in ("any", "float", "int")
+        return hole or any(_has_hole(value) for value in data.values())
+    return isinstance(data, list) and any(_has_hole(value) for value in data)
+
+
+def schema_of(kind: str) -> dict[str, Any]:
+    """The JSON Schema of a kind of file."""
+    models: dict[str, Any] = {"memory": Memory, "model": ModelFile}
+    if kind in ("space", "study"):
+        from miras.search import Study, space_schema
+
+        return space_schema() if kind == "space" else TypeAdapter(Study).json_schema()
+    if kind not in models:
+        raise SpecError(f"there is no schema {kind!r}: use memory, model, space or study")
+    return TypeAdapter(models[kind]).json_schema()

@@ -1,0 +1,196 @@
+"""The command `miras`. Heavy imports stand inside the commands: `miras --help` is quick."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from miras.part import SpecError
+
+
+class _Commands(TyperGroup):
+    """Turns errors in what a person wrote into a sentence and exit code 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (SpecError, OSError) as error:
+            if ctx.params.get("debug"):
+                raise
+            print(error, file=sys.stderr)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            print("interrupted: run the same command again to go on", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Sequence memories from four choices: write one, explain it, train it, search for others.",
+)
+
+File = Annotated[str, typer.Argument(help="a YAML file, or the name of a known memory")]
+Set = Annotated[
+    list[str], typer.Option("--set", help="change one value: model.dim=128 or task.steps=300")
+]
+Json = Annotated[bool, typer.Option("--json", help="for programs: JSON instead of text")]
+
+
+@app.callback()
+def main(
+    debug: Annotated[bool, typer.Option("--debug", help="tracebacks instead of sentences")] = False,
+) -> None:
+    """Options of all commands."""
+
+
+@app.command()
+def ls(
+    what: Annotated[str, typer.Argument(help="an axis, known, tasks, spaces, studies")] = "",
+    as_json: Json = False,
+) -> None:
+    """List the parts of the grammar, the known memories, tasks, spaces and studies."""
+    from miras import listing
+
+    _table(listing.rows(what) if what else listing.overview(), as_json)
+
+
+@app.command()
+def check(
+    paths: Annotated[list[Path], typer.Argument(help="memories, models, spaces or studies")],
+) -> None:
+    """Check YAML files and say what is wrong where. Exit code 2 if anything is."""
+    from miras.checking import check as check_file
+
+    failed = False
+    for path in paths:
+        try:
+            print(f"{path}: {check_file(path)}")
+        except SpecError as error:
+            failed = True
+            print(error, file=sys.stderr)
+    if failed:
+        raise typer.Exit(2)
+
+
+@app.command()
+def explain(
+    file: File,
+    heads: Annotated[int, typer.Option(help="memories per layer")] = 2,
+    key_dim: Annotated[int, typer.Option(help="size of a key")] = 32,
+    value_dim: Annotated[int, typer.Option(help="size of a value")] = 32,
+    as_json: Json = False,
+) -> None:
+    """Print equations, state, cost, plan and relatives of a memory."""
+    from miras import explain as explaining
+    from miras.checking import memory
+
+    found = explaining.explain(memory(file), heads=heads, key_dim=key_dim, value_dim=value_dim)
+    print(json.dumps(explaining.plain(found), indent=2) if as_json else explaining.text(found))
+
+
+@app.command()
+def train(
+    file: File,
+    task: Annotated[str, typer.Option(help="a task by name (`miras ls tasks`)")],
+    learning_rate: Annotated[
+        float | None, typer.Option("--lr", help="the file's own, or 0.003")
+    ] = None,
+    seed: int = 0,
+    steps: Annotated[int | None, typer.Option(help="the task's own if left out")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder; runs/<memory>-<task> if left out")] = None,
+    device: str = "cpu",
+    changes: Set = [],  # noqa: B006 - typer reads the default and never changes it
+) -> None:
+    """Train a memory or a model on a task and keep weights and result."""
+    from miras.running import run
+
+    run(file, task, learning_rate, seed, steps, out, device, changes)
+
+
+@app.command()
+def generate(
+    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors of a byte model")],
+    prompt: str = "def ",
+    tokens: Annotated[int, typer.Option(help="bytes to write")] = 200,
+    temperature: Annotated[float, typer.Option(help="0 takes the most likely byte")] = 0.8,
+    seed: int = 0,
+) -> None:
+    """Let a trained byte-level language model write on from a prompt."""
+    from miras.running import write
+
+    write(checkpoint, prompt, tokens, temperature, seed)
+
+
+@app.command()
+def search(
+    study: Annotated[Path, typer.Argument(help="a study YAML")],
+    out: Annotated[Path | None, typer.Option(help="folder; runs/<study> if left out")] = None,
+) -> None:
+    """Run a study, or go on with it: finished trials are kept."""
+    from miras.search import load_study, run
+
+    found = load_study(study)
+    run(found, out or Path("runs") / found.name)
+
+
+@app.command()
+def status(run: Annotated[Path, typer.Argument(help="folder of a study")]) -> None:
+    """Say how far a study is."""
+    from miras.search import status as status_of
+
+    print(status_of(run))
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="folder of a study")]) -> None:
+    """Write report.html, report.md and figures of a study."""
+    from miras.plots import report as writing
+
+    print(writing.write(run))
+
+
+@app.command()
+def plot(
+    figure: Annotated[str, typer.Argument(help="name of a figure; `list` names them all")],
+    run: Annotated[Path, typer.Argument(help="folder of a study")] = Path("."),
+) -> None:
+    """Draw one figure of a study as SVG and PNG."""
+    from miras.plots import draw, figures
+
+    if figure == "list":
+        print("\n".join(figures()))
+        return
+    for path in draw(figure, run):
+        print(path)
+
+
+@app.command()
+def schema(
+    kind: Annotated[str, typer.Argument(help="memory, model, space or study")],
+) -> None:
+    """Print the JSON Schema of a kind of file, for editors."""
+    from miras.checking import schema_of
+
+    print(json.dumps(schema_of(kind), indent=2))
+
+
+def _table(rows: list[dict[str, str]], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*(rows[0] if rows else ()), box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row.values())
+    Console(soft_wrap=False).print(table)
+
+
+if __name__ == "__main__":
+    app()

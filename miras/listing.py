@@ -1,0 +1,51 @@
+"""What there is: parts, known memories, tasks, spaces and studies, as rows for people and programs."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from miras.known import known
+from miras.operator import choose
+from miras.part import SpecError, leaves
+
+AXES = ("architecture", "bias", "retention", "optimizer", "features", "gate", "plans", "tasks")
+
+Row = dict[str, str]
+
+
+def rows(what: str) -> list[Row]:
+    """Rows of one listing: an axis, `known`, `spaces` or `studies`."""
+    if what in AXES:
+        found = leaves(f"miras.{what}")
+        return [{"kind": kind, "what it is": part.summary()} for kind, part in found.items()]
+    if what == "known":
+        return [_known(name) for name in known()]
+    if what in ("spaces", "studies"):
+        return [{"name": path.stem, "file": str(path)} for path in yamls(what)]
+    raise SpecError(
+        f"there is no listing {what!r}: use one of {', '.join((*AXES, 'known', 'spaces', 'studies'))}"
+    )
+
+
+def overview() -> list[Row]:
+    """One row per listing, with what it holds."""
+    names = {axis: list(leaves(f"miras.{axis}")) for axis in AXES} | {"known": list(known())}
+    names |= {what: [path.stem for path in yamls(what)] for what in ("spaces", "studies")}
+    return [
+        {"listing": what, "count": str(len(each)), "names": " ".join(each)}
+        for what, each in names.items()
+    ]
+
+
+def yamls(folder: str) -> list[Path]:
+    """The YAML files that are shipped in `spaces` or `studies`."""
+    return sorted(Path(str(files("miras") / folder)).glob("*.yaml"))
+
+
+def _known(name: str) -> Row:
+    memory = known()[name]
+    four = {
+        axis: str(getattr(getattr(memory, axis), "kind", ""))
+        for axis in ("architecture", "bias", "retention", "optimizer")
+    }
+    dims = memory.wiring.key_dim or 32, memory.wiring.value_dim or 32
+    return {"name": name, **four, "plan": choose(memory, *dims), "paper": memory.paper}

@@ -1,0 +1,135 @@
+"""One training run from the command line: settings, progress, files."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from miras import checkpoint, result
+from miras.checking import kind_of, memory
+from miras.load import loads, read, reads, validate
+from miras.model import Model, ModelFile, ModelSpec
+from miras.part import SpecError, leaves
+from miras.result import Point
+from miras.tasks import AnyTask, Task
+from miras.train import train
+
+DEFAULT_RATE = 3e-3
+
+
+def run(
+    file: str,
+    task_name: str,
+    learning_rate: float | None,
+    seed: int,
+    steps: int | None,
+    out: Path | None,
+    device: str,
+    changes: Sequence[str],
+) -> None:
+    """Train, print progress and result, write `model.safetensors` and `result.jsonl`."""
+    found = model_file(file)
+    spec, task = _changed(found.model, _task(task_name), changes)
+    rate = learning_rate or found.learning_rate or DEFAULT_RATE
+    total = steps or task.steps
+    name = spec.pattern[0].name or "memory"
+    folder = out or Path("runs") / f"{name.rstrip('*')}-{task.name}"
+    print(f"{name} on {task.name}: {total} steps of {task.batch} sequences, learning rate {rate:g}")
+    began = time.monotonic()
+
+    def report(point: Point) -> None:
+        left = (time.monotonic() - began) * (total / point.step - 1)
+        print(
+            f"step {point.step:>6} of {total}  loss {point.loss:.4f}  validation score"
+            f" {point.score:.3f}  {left:.0f} s left",
+            flush=True,
+        )
+
+    outcome, model = train(
+        spec,
+        task,
+        learning_rate=rate,
+        seed=seed,
+        steps=total,
+        evaluations=8,
+        device=device,
+        report=report,
+    )
+    result.append(folder / "result.jsonl", outcome)
+    checkpoint.save(model, folder / "model.safetensors", {"task": task.name, "seed": seed})
+    if outcome.status != "ok":
+        raise SpecError(
+            f"{outcome.status}: {outcome.reason}. Try a smaller --lr; weights are in {folder}"
+        )
+    for metric, value in outcome.metrics.items():
+        print(f"  {metric:<28} {value:.4f}")
+    print(
+        f"test score {outcome.score:.3f}, {outcome.parameters} parameters, {outcome.state_floats}"
+        f" state floats per layer, {outcome.tokens / max(outcome.seconds, 1e-9):.0f} tokens/s"
+    )
+    print(f"kept in {folder}")
+
+
+def model_file(file: str) -> ModelFile:
+    """The model of a file; a memory alone gets the default shell."""
+    if Path(file).exists():
+        document = read(file)
+        if kind_of(document) == "model":
+            return validate(document, ModelFile)
+    return ModelFile(model=ModelSpec(pattern=(memory(file),)))
+
+
+def _task(name: str) -> Task:
+    known = leaves("miras.tasks")
+    if Path(name).suffix in (".yaml", ".yml"):
+        return validate(read(name), AnyTask)
+    if name not in known:
+        raise SpecError(f"there is no task {name!r}: use one of {', '.join(known)}, or a YAML file")
+    return loads(f"kind: {name}", AnyTask, "--task")
+
+
+def _changed(spec: ModelSpec, task: Task, changes: Sequence[str]) -> tuple[ModelSpec, Task]:
+    plain: dict[str, Any] = {"model": spec.model_dump(), "task": task.model_dump()}
+    for change in changes:
+        path, equals, text = change.partition("=")
+        parts = path.split(".")
+        if not equals or len(parts) < 2 or parts[0] not in plain:
+            raise SpecError(f"--set {change}: write model.FIELD=VALUE or task.FIELD=VALUE")
+        holder = plain
+        for part in parts[:-1]:
+            inner: Any = holder.get(part)
+            if not isinstance(inner, dict):
+                raise SpecError(f"--set {change}: there is no {path}")
+            holder = inner
+        holder[parts[-1]] = reads(f"value: {text}", f"--set {path}").value(("value",))
+    if not changes:
+        return spec, task
+    try:
+        return ModelSpec.model_validate(plain["model"]), type(task).model_validate(plain["task"])
+    except ValueError as error:
+        lines = str(error).splitlines()
+        raise SpecError(f"--set {' '.join(changes)}: {' '.join(lines[1:3]).strip()}") from None
+
+
+def write(path: Path, prompt: str, tokens: int, temperature: float, seed: int) -> None:
+    """Print a prompt and what a byte model makes of it, byte by byte."""
+    model: Model = checkpoint.load(path)
+    if model.vocabulary != 256:
+        raise SpecError(
+            f"{path}: this model has {model.vocabulary} tokens and writes no text: train one with"
+            " --task byte_lm"
+        )
+    start = prompt.encode() or b"\n"
+    generator = torch.Generator().manual_seed(seed)
+    out = sys.stdout.buffer
+    out.write(start)
+    for token in model.generate(
+        torch.tensor([list(start)]), tokens, temperature, generator=generator
+    ):
+        out.write(bytes([int(token)]))
+        out.flush()
+    out.write(os.linesep.encode())
