@@ -139,6 +139,18 @@ def search(
 
 
 @app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="a sweep YAML: memories x tasks x rates x seeds")],
+    out: Annotated[Path | None, typer.Option(help="folder; runs/<sweep> if left out")] = None,
+) -> None:
+    """Compare named memories fairly, or go on with it: finished runs are kept."""
+    from miras.search.sweep import load_sweep, run
+
+    found = load_sweep(file)
+    run(found, out or Path("runs") / found.name)
+
+
+@app.command()
 def status(run: Annotated[Path, typer.Argument(help="folder of a study")]) -> None:
     """Say how far a study is."""
     from miras.search import status as status_of
