@@ -5,3 +5,10 @@ if __name__ != "miras.plots":
         f"this folder is the package miras.plots, not {__name__!r}: import miras.plots instead"
         " (two names would mean two copies of every class)"
     )
+
+from .reading import grouped
+from .registry import Kind, Panel, figures, panels, plot
+from .report import write
+from .style import save
+
+__all__ = ["Kind", "Panel", "figures", "grouped", "panels", "plot", "save", "write"]

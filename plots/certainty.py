@@ -1,0 +1,104 @@
+"""How sure a study can be: noise of a score, luck of the best, and what follows for each winner."""
+
+import math
+from statistics import NormalDist, fmean
+from typing import NamedTuple
+
+from miras.result import TrialRecord
+
+from . import reading
+
+
+class Noise(NamedTuple):
+    """Standard deviation of a score when nothing but chance changes, and what it rests on."""
+
+    deviation: float
+    repeats: int
+    source: str
+
+
+class Verdict(NamedTuple):
+    """The best new memory of an objective against the best known one."""
+
+    objective: str
+    new: TrialRecord | None
+    new_score: float
+    known: TrialRecord | None
+    known_score: float
+    candidates: int
+    noise: Noise | None
+    luck: float | None
+
+    @property
+    def difference(self) -> float:
+        """Score of the best new memory less that of the best known one."""
+        return self.new_score - self.known_score
+
+    @property
+    def sentence(self) -> str:
+        """What the numbers allow to say, and no more."""
+        if self.new is None:
+            return "No new memory finished."
+        if self.known is None:
+            return "No known memory finished beside it: there is nothing to compare with."
+        if self.difference <= 0:
+            return "No new memory beats the best known one."
+        if self.noise is None or self.luck is None:
+            return "Ahead, but nothing was run twice: it may be noise."
+        if self.difference <= self.luck:
+            return "Ahead by no more than the luck of the best of so many."
+        return "Ahead by more than luck alone would give; confirm it on fresh seeds."
+
+
+def noise(records: reading.Records, objective: str) -> Noise | None:
+    """Pooled standard deviation of a score between runs that differ by chance alone.
+
+    From memories that were run more than once under different numbers (equal keys, the null
+    candidates among them); without these, from the seeds of each memory. Repeats that agree to the
+    last digit shared their seeds and say nothing.
+    """
+    groups: dict[str, list[float]] = {}
+    for record, value in reading.scored(records, objective):
+        groups.setdefault(record.key, []).append(value)
+    deviation, repeats = pooled(list(groups.values()))
+    if deviation > 0:
+        return Noise(deviation, repeats, "memories that were run again")
+    members = reading.tasks_of(records, objective)
+    done = [record for record, _ in reading.scored(records, objective)]
+    seeds = [reading.seed_scores(record, members) for record in done]
+    deviation, repeats = pooled(seeds)
+    if deviation > 0:
+        count = fmean(len(scores) for scores in seeds if len(scores) > 1)
+        return Noise(deviation / math.sqrt(count), repeats, "seeds of the same memory")
+    return None
+
+
+def pooled(groups: list[list[float]]) -> tuple[float, int]:
+    """Standard deviation within groups and its degrees of freedom: (0, 0) without repeats."""
+    freedom = sum(len(group) - 1 for group in groups if group)
+    if freedom == 0:
+        return 0.0, 0
+    squares = sum((value - fmean(group)) ** 2 for group in groups if group for value in group)
+    return math.sqrt(squares / freedom), freedom
+
+
+def luck_of_best(count: int) -> float:
+    """Expected largest of `count` standard normal numbers (Blom 1958): 1.5 of 10, 2.5 of 100."""
+    return NormalDist().inv_cdf((count - 0.375) / (count + 0.25)) if count > 1 else 0.0
+
+
+def verdicts(records: reading.Records) -> list[Verdict]:
+    """One verdict for each objective."""
+    found: list[Verdict] = []
+    for objective in reading.objectives(records):
+        ranked = reading.scored(records, objective)
+        new = [(record, value) for record, value in ranked if reading.is_new(record)]
+        known = [(record, value) for record, value in ranked if record.origin == "baseline"]
+        best, best_score = new[0] if new else (None, math.nan)
+        rival, rival_score = known[0] if known else (None, math.nan)
+        chance = noise(records, objective)
+        luck = chance.deviation * luck_of_best(len(new)) if chance else None
+        found.append(
+            Verdict(objective, best, best_score, rival, rival_score, len(new), chance, luck)
+        )
+    return found

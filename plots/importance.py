@@ -1,0 +1,176 @@
+"""Which choice of the grammar decides a score, and how much of that chance alone would show."""
+
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from miras.result import TrialRecord
+
+from . import reading
+from .style import FOUND, QUIET, readable
+
+AXES = ("architecture", "bias", "retention", "optimizer")
+LEARNING_RATE = "learning rate"
+SHUFFLES = 2000
+FEWEST = 8
+"""Memories below which a share of variance says nothing."""
+
+Numbers = NDArray[np.float64]
+
+
+class Row(NamedTuple):
+    """One slot on one objective (`panel`).
+
+    `explained` is the share of the variance of the score that the choice in the slot explains,
+    corrected for the number of choices (epsilon squared, Kelley 1935):
+
+        1 - (SS_within / (n - k)) / (SS_total / (n - 1)),    n memories, k choices
+
+    About 0 where the choice says nothing (negative by chance), 1 where it says all. `low` and
+    `high` hold 95 % of what 2000 shufflings of the scores give; `probability` is the share of
+    shufflings at least as large (one-sided permutation test).
+    """
+
+    panel: str
+    slot: str
+    choices: int
+    memories: int
+    explained: float
+    low: float
+    high: float
+    probability: float
+    best: str
+
+
+def table(records: reading.Records) -> list[Row]:
+    """Every slot in which enough trained memories differ, most important first.
+
+    A slot that only some parts have (`retention.gate`) is judged among the memories that have it.
+    """
+    drawn = {record.number: choices(record) for record in records}
+    slots = sorted({slot for chosen in drawn.values() for slot in chosen})
+    rows: list[Row] = []
+    for panel in reading.panels(records):
+        found = reading.scored([r for r in records if r.origin != "null"], panel)
+        judged: list[Row] = []
+        for slot in slots:
+            owners = [(record, value) for record, value in found if slot in drawn[record.number]]
+            names = levels([drawn[record.number][slot] for record, _ in owners])
+            row = _judge(panel, slot, names, [value for _, value in owners])
+            judged += [row] if row else []
+        rows += sorted(judged, key=lambda row: -row.explained)
+    return rows
+
+
+def choices(record: TrialRecord) -> dict[str, str | float]:
+    """Slot -> choice. `bias.huber.switch` of a derivation is the slot `bias.switch`.
+
+    From the memory as written and from the derivation, which known memories lack. The learning
+    rate is the one that the memory was trained with.
+    """
+    found: dict[str, str | float] = {}
+    for slot, part in record.memory.items():
+        if isinstance(part, dict) or slot in AXES:
+            _read(slot, part, found)
+    for name, value in record.choices.items():
+        if name not in ("learning_rate", "lr"):
+            _read(".".join(name.split(".")[::2]), value, found)
+    if record.learning_rate > 0:
+        found[LEARNING_RATE] = record.learning_rate
+    return found
+
+
+def _read(slot: str, part: Any, found: dict[str, str | float]) -> None:
+    if isinstance(part, dict):
+        for field, value in cast("dict[str, Any]", part).items():
+            _read(slot if field == "kind" else f"{slot}.{field}", value, found)
+    elif isinstance(part, bool):
+        found[slot] = str(part).lower()
+    elif isinstance(part, str | int | float):
+        found[slot] = part
+
+
+def levels(values: list[str | float]) -> list[str]:
+    """The choices as names; more than five different numbers become thirds by rank."""
+    numbers = sorted(value for value in values if not isinstance(value, str))
+    if len(set(numbers)) <= 5:
+        return [value if isinstance(value, str) else f"{value:g}" for value in values]
+    low, high = numbers[len(numbers) // 3], numbers[2 * len(numbers) // 3]
+    return [value if isinstance(value, str) else _third(value, low, high) for value in values]
+
+
+def _third(value: float, low: float, high: float) -> str:
+    if value < low:
+        return f"below {low:.2g}"
+    return f"{low:.2g} to {high:.2g}" if value < high else f"from {high:.2g}"
+
+
+def _judge(panel: str, slot: str, chosen: list[str], scores: list[float]) -> Row | None:
+    names = sorted(set(chosen))
+    values = np.array(scores, dtype=np.float64)
+    if len(scores) < FEWEST or not 2 <= len(names) <= len(scores) // 2 or np.ptp(values) == 0:
+        return None
+    member = np.array([[choice == name for name in names] for choice in chosen], dtype=np.float64)
+    random = np.random.default_rng(0)
+    shuffled = random.permuted(np.tile(values, (SHUFFLES, 1)), axis=1)
+    chance = explained(shuffled, member)
+    share = float(explained(values[None], member)[0])
+    low, high = np.quantile(chance, [0.025, 0.975])
+    larger = int((chance >= share - 1e-12).sum())
+    means = values @ member / member.sum(axis=0)
+    return Row(
+        panel=panel,
+        slot=slot,
+        choices=len(names),
+        memories=len(scores),
+        explained=share,
+        low=float(low),
+        high=float(high),
+        probability=(1 + larger) / (1 + SHUFFLES),
+        best=names[int(means.argmax())],
+    )
+
+
+def explained(scores: Numbers, member: Numbers) -> Numbers:
+    """Epsilon squared of each row of scores [rows, memories]; member [memories, choices] is 0/1."""
+    count, kinds = member.shape
+    centred = scores - scores.mean(axis=1, keepdims=True)
+    total = (centred**2).sum(axis=1)
+    between = ((centred @ member) ** 2 / member.sum(axis=0)).sum(axis=1)
+    return 1 - ((total - between) / (count - kinds)) / (total / (count - 1))
+
+
+def height(rows: list[Row]) -> float:
+    """Inches: one line for each slot."""
+    return 1.5 + 0.27 * len(rows)
+
+
+def draw(axes: Axes, rows: list[Row]) -> None:
+    """One panel: a dot for each slot on a grey bar of what chance gives."""
+    for place, row in enumerate(rows):
+        axes.barh(place, row.high - row.low, 0.55, row.low, color="#DDDDDD", zorder=1)
+        clear = row.explained > row.high
+        axes.plot(row.explained, place, "o", color=FOUND, mfc=FOUND if clear else "white", zorder=3)
+        if clear:
+            axes.annotate(
+                f"best: {row.best}", (row.explained, place), (7, 0), textcoords="offset points",
+                va="center", fontsize=8, color=readable(FOUND),
+            )  # fmt: skip
+    names = [f"{row.slot} ({row.choices} choices)" for row in rows]
+    axes.set_yticks(range(len(rows)), names)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.axvline(0, color=QUIET, linewidth=0.8, zorder=2)
+    axes.margins(x=0.08)
+    axes.set_title(f"What decides: {rows[0].panel}")
+    axes.set_xlabel("share of the variance explained by the choice")
+    marks = [
+        Line2D([], [], marker="o", ls="", color=FOUND, label="beyond chance"),
+        Line2D([], [], marker="o", ls="", color=FOUND, mfc="white", label="as chance"),
+        Patch(color="#DDDDDD", label="95 % of shuffled scores"),
+    ]
+    axes.figure.legend(handles=marks, loc="outside lower left", ncols=3, columnspacing=1)

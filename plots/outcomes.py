@@ -1,0 +1,84 @@
+"""What became of the trials, in order, and the best score so far."""
+
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from . import reading
+from .style import FOUND, INK, KNOWN, QUIET, RANDOM
+
+LOOKS = {
+    "baseline": (KNOWN, "s", "known memory"),
+    "null": (QUIET, "s", "known memory, repeated"),
+    "search": (FOUND, "o", "candidate"),
+    "random": (RANDOM, "D", "random arm"),
+}
+FAILURES = {
+    "diverged": "x",
+    "invalid": "|",
+    "out_of_memory": "v",
+    "timed_out": "<",
+    "error": "*",
+}
+
+
+class Row(NamedTuple):
+    """One trial; `best` is the best score of the trials of its own arm up to and with this one.
+
+    Arms: known memories and their repetitions, the search, and the random arm.
+    """
+
+    panel: str
+    number: int
+    origin: str
+    status: str
+    score: float | None
+    best: float | None
+
+
+def table(records: reading.Records) -> list[Row]:
+    """All trials in their order, on the mean of the objectives (on the only one if it is one)."""
+    names = reading.objectives(records)
+    panel = names[0] if len(names) == 1 else reading.MEAN
+    best: dict[str, float | None] = {}
+    rows: list[Row] = []
+    for record in sorted(records, key=lambda record: record.number):
+        value = reading.score(record, panel)
+        arm = record.origin if reading.is_candidate(record) else "baseline"
+        known = [number for number in (best.get(arm), value) if number is not None]
+        best[arm] = max(known, default=None)
+        rows.append(Row(panel, record.number, record.origin, record.status, value, best[arm]))
+    return rows
+
+
+def draw(axes: Axes, rows: list[Row]) -> None:
+    """One panel: a point for each trial, best so far as steps, failures in a strip below."""
+    last = max(row.number for row in rows)
+    for origin, (colour, marker, text) in LOOKS.items():
+        chosen = [row for row in rows if row.origin == origin]
+        done = [(row.number, row.score) for row in chosen if row.score is not None]
+        if done:
+            numbers, scores = zip(*done, strict=True)
+            axes.scatter(numbers, scores, s=22, c=colour, marker=marker, label=text, zorder=3)
+        steps = [(row.number, row.best) for row in chosen if row.best is not None]
+        if steps and origin != "null":
+            numbers, best = zip(*steps, (last, steps[-1][1]), strict=True)
+            axes.step(numbers, best, where="post", color=colour, linewidth=1.2, alpha=0.8)
+    if all(row.score is None for row in rows):
+        axes.set_ylim(0, 1)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low - 0.12 * (high - low), high)
+    for status, marker in FAILURES.items():
+        numbers = [row.number for row in rows if row.status == status]
+        if numbers:
+            text = f"{status.replace('_', ' ')} ({len(numbers)})"
+            places, below = [0.04] * len(numbers), axes.get_xaxis_transform()
+            axes.scatter(
+                numbers, places, s=24, c=INK, marker=marker, lw=1, label=text, transform=below
+            )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title(f"Trials in order: {rows[0].panel}")
+    axes.set_xlabel("trial number")
+    axes.set_ylabel("score (0 = floor, 1 = ceiling)")
+    axes.figure.legend(loc="outside lower left", ncols=3, columnspacing=1)

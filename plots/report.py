@@ -1,0 +1,228 @@
+"""The report of a study: what was searched, what won, how sure that is, and how to repeat it."""
+
+from pathlib import Path
+
+from . import certainty, reading, tables
+from .page import Block, Code, Heading, Items, Picture, Pictures, Text, to_html, to_markdown
+from .registry import figures, panels
+from .study import Study, load, moment
+from .style import save
+
+FIGURES = {
+    "objectives": "Best memories of each objective",
+    "frontier": "Pareto front",
+    "curves": "Learning curves",
+    "ladder": "Accuracy by difficulty",
+    "importance": "Which choices matter",
+    "outcomes": "The search, and what failed",
+}
+"""Headings of the figures that the report knows; it shows others under their own name."""
+
+WORDS = {
+    "curves": "Validation score while training, of the known memories and of the three best"
+    " candidates of each task. A memory that still climbs at the end was cut off by the budget,"
+    " not by its capacity.",
+    "ladder": "Raw accuracy as a task gets harder. The dotted floor is what the best guess without"
+    " memory reaches; a line on the floor has learnt nothing there.",
+    "importance": "For each slot of the grammar: the share of the variance of the score that the"
+    " choice in it explains (epsilon squared, corrected for the number of choices). The grey bar"
+    " holds 95 % of what shuffled scores give: a point inside it is no finding, and of forty"
+    " points about one lies beyond it by chance. The search does not draw evenly, and diverged"
+    " memories have no score, so this says what mattered among the memories that were tried.",
+}
+
+
+def write(folder: Path) -> Path:
+    """Write `report.html`, `report.md` and `figures/` into a study folder; returns the HTML file.
+
+    Works at any time: of an unfinished study it says so, and figures with nothing to show are left
+    out. Raises ValueError if there is no study or its files are damaged.
+    """
+    study = load(folder)
+    title = f"Search report: {study.name}"
+    blocks = compose(study, draw_all(study))
+    page = folder / "report.html"
+    (folder / "report.md").write_text(to_markdown(title, blocks), encoding="utf-8")
+    page.write_text(to_html(title, blocks), encoding="utf-8")
+    return page
+
+
+def draw_all(study: Study) -> dict[str, Pictures]:
+    """Draw and save every figure that has something to show."""
+    drawn: dict[str, Pictures] = {}
+    for name, kind in figures().items():
+        members: list[Picture] = []
+        for panel in panels(name, study.records):
+            vector, pixels = save(panel.figure, study.folder / "figures", panel.name)
+            summary = f"{panel.title}: {kind.summary}"
+            members.append(Picture(f"figures/{pixels.name}", summary, vector.read_bytes()))
+        if members:
+            drawn[name] = Pictures(members)
+    return drawn
+
+
+def compose(study: Study, drawn: dict[str, Pictures]) -> list[Block]:
+    """The report as blocks, in the order in which a stranger asks."""
+    others = [name for name in drawn if name not in FIGURES]
+    sections = [
+        _standing(study),
+        _in_short(study),
+        _setting(study),
+        _best(study, drawn),
+        _sureness(study),
+        _frontier(study, drawn),
+        *(_figure(drawn, name) for name in ("curves", "ladder", "importance", *others)),
+        _course(study, drawn),
+        _winner(study),
+        _repeat(study),
+    ]
+    return [block for section in sections for block in section]
+
+
+def _standing(study: Study) -> list[Block]:
+    total = len(study.records)
+    if study.finished:
+        ended = moment(study.manifest["finished"])
+        return [Text(f"Finished {ended} after {tables.count(total, 'trial')}.")]
+    planned = f"{total} of {study.planned}" if study.planned else f"{total}"
+    return [
+        Text(
+            f"This study is not finished. Trials so far: {planned}. Everything below is of these"
+            f" alone. To continue, run: {study.command} (it keeps what is done)."
+        )
+    ]
+
+
+def _in_short(study: Study) -> list[Block]:
+    if not study.records:
+        return [Heading("In short"), Text("No trial has finished yet: there is nothing to judge.")]
+    found = certainty.verdicts(study.records)
+    if not any(verdict.new or verdict.known for verdict in found):
+        return [
+            Heading("In short"),
+            Text("No trial ended with a score. The section on failures says why."),
+        ]
+    lines: list[str] = []
+    for verdict in found:
+        parts: list[str] = []
+        if verdict.new:
+            parts.append(f"best new memory {tables.name(verdict.new)} {verdict.new_score:.3f}")
+        if verdict.known:
+            known = tables.name(verdict.known)
+            parts.append(f"best known memory {known} {verdict.known_score:.3f}")
+        if verdict.new and verdict.known:
+            parts.append(f"difference {verdict.difference:+.3f}")
+        lines.append(f"{verdict.objective}: {', '.join(parts)}. {verdict.sentence}")
+    return [
+        Heading("In short"),
+        Items(lines),
+        Text(
+            "A memory is new if its normal form equals that of no known memory. Scores run from 0"
+            " (the best guess without memory) to 1 (all that can be reached); larger is better."
+        ),
+    ]
+
+
+def _setting(study: Study) -> list[Block]:
+    return [
+        Heading("What was searched, and how"),
+        Text(
+            "Every memory, known or proposed, was put into the same model around it (the shell),"
+            " trained by the same rules on the same data, and judged by the same tests."
+        ),
+        tables.setting(study),
+    ]
+
+
+def _best(study: Study, drawn: dict[str, Pictures]) -> list[Block]:
+    if "objectives" not in drawn:
+        return []
+    found = [tables.memories(study.records, objective) for objective in study.objectives]
+    return [Heading(FIGURES["objectives"]), drawn["objectives"], *found]
+
+
+def _sureness(study: Study) -> list[Block]:
+    found = certainty.verdicts(study.records)
+    if not found:
+        return []
+    most = max(verdict.candidates for verdict in found)
+    seeds = tables.seeds(study.records)
+    warning = (
+        " One seed cannot tell a better memory from a luckier one." if seeds == "1 seed" else ""
+    )
+    return [
+        Heading("How sure this is"),
+        Text(
+            f"Each score rests on {seeds}.{warning} A winner was picked because it looked best,"
+            f" and so it looks better than it is: of {most} equally good memories, the best is"
+            f" expected {certainty.luck_of_best(most):.1f} standard deviations of the noise above"
+            " its true value (the winner's curse). The noise is measured on what was run more than"
+            " once; from few repeats it is rough. A claim needs fresh seeds, fresh data, tasks that"
+            " the search never saw, and the known memories tuned as hard as the winner."
+        ),
+        tables.sureness(found),
+    ]
+
+
+def _frontier(study: Study, drawn: dict[str, Pictures]) -> list[Block]:
+    if "frontier" not in drawn:
+        return []
+    return [
+        Heading(FIGURES["frontier"]),
+        Text(
+            "Each figure shows one objective against the size of the state: a memory on the front"
+            " is beaten by no other on both. The table takes all objectives and the state together;"
+            " with many objectives most memories are on that front."
+        ),
+        drawn["frontier"],
+        tables.on_front(study.records),
+    ]
+
+
+def _figure(drawn: dict[str, Pictures], name: str) -> list[Block]:
+    """A figure under its heading; one more file in the folder is one more section here."""
+    if name not in drawn:
+        return []
+    title = FIGURES.get(name, name.replace("_", " ").capitalize())
+    return [Heading(title), Text(WORDS.get(name, figures()[name].summary)), drawn[name]]
+
+
+def _course(study: Study, drawn: dict[str, Pictures]) -> list[Block]:
+    if not study.records:
+        return []
+    blocks: list[Block] = [Heading(FIGURES["outcomes"])]
+    if "outcomes" in drawn:
+        blocks.append(drawn["outcomes"])
+    failed = [record for record in study.records if record.status != "ok"]
+    if not failed:
+        return [*blocks, Text("No trial failed.")]
+    text = (
+        f"{len(failed)} of {tables.count(len(study.records), 'trial')} ended without a score. A"
+        " memory that diverges is a result: it stays in the count of what was tried."
+    )
+    return [*blocks, Text(text), tables.failures(failed)]
+
+
+def _winner(study: Study) -> list[Block]:
+    if not study.winner:
+        return []
+    return [
+        Heading("The winner, to take away"),
+        Text("best.yaml, which can be checked, explained and trained as it stands:"),
+        Code(study.winner),
+    ]
+
+
+def _repeat(study: Study) -> list[Block]:
+    lines = [study.command, f"miras report runs/{study.name}"]
+    tasks = reading.tasks(study.records)
+    if study.winner and tasks:
+        lines.append(f"miras train runs/{study.name}/best.yaml --task {tasks[0]}")
+    return [
+        Heading("How to repeat it"),
+        Text(
+            "With the same version of the program, the same study file and the same number of"
+            " threads; other threads or processors round differently and shift scores a little."
+        ),
+        Code("\n".join(lines)),
+    ]

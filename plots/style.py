@@ -1,0 +1,135 @@
+"""The look of the figures: colours, labels at the ends of lines, and files on disk."""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+STYLE = Path(__file__).with_name("miras.mplstyle")
+
+KNOWN, FOUND, RANDOM, QUIET, INK = "#0072B2", "#D55E00", "#009E73", "#9A9A9A", "#333333"
+
+HEIGHT = 3.5
+"""Inches of a panel that has no reason to be taller or lower."""
+
+LINE = 0.235
+"""Inches of a figure's height that a name needs, with what goes to title and x axis added."""
+
+_KNOWN_CYCLE = ["#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#777777"]
+_FOUND_CYCLE = ["#D55E00", "#000000", "#882255"]
+_DASHES = ["--", ":", "-.", (0, (6, 1.5, 1, 1.5, 1, 1.5))]
+
+LineStyle = str | tuple[float, tuple[float, ...]]
+
+
+class Stroke(NamedTuple):
+    """How one memory is drawn among others."""
+
+    colour: str
+    dashes: LineStyle
+    width: float
+
+
+class End(NamedTuple):
+    """Last point of a line and the name to write beside it."""
+
+    x: float
+    y: float
+    text: str
+    colour: str
+
+
+@contextmanager
+def canvas(height: float) -> Generator[tuple[Figure, Axes]]:
+    """One empty panel of `height` inches; what is drawn inside the `with` has the shared style."""
+    with matplotlib.style.context(STYLE):
+        figure = Figure(figsize=(5.2, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure, figure.add_subplot()
+
+
+def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
+    """Write `name.svg` and `name.png`; the same figure gives the same bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    vector, pixels = folder / f"{name}.svg", folder / f"{name}.png"
+    with matplotlib.style.context(STYLE):
+        figure.savefig(vector, metadata={"Date": None, "Creator": None, "Format": None})
+        figure.savefig(pixels, metadata={"Software": None})
+    return vector, pixels
+
+
+def strokes(candidates: Sequence[bool]) -> list[Stroke]:
+    """Strokes for lines in order: candidates thick and solid, known memories thin and dashed."""
+    chosen: list[Stroke] = []
+    for index, found in enumerate(candidates):
+        place = sum(other == found for other in candidates[:index])
+        if found:
+            cycle = _FOUND_CYCLE
+            dashes = ["-", *_DASHES][place // len(cycle) % 5]
+        else:
+            cycle = _KNOWN_CYCLE
+            dashes = _DASHES[place // len(cycle) % len(_DASHES)]
+        chosen.append(Stroke(cycle[place % len(cycle)], dashes, 2.2 if found else 1.3))
+    return chosen
+
+
+def readable(colour: str) -> tuple[float, float, float]:
+    """A darker tone of a line's colour: text is thinner than a line and needs more contrast."""
+    red, green, blue = to_rgb(colour)
+    return 0.72 * red, 0.72 * green, 0.72 * blue
+
+
+def apart(places: Sequence[float], gap: float) -> list[float]:
+    """Places between 0 and 1, moved as little as needed so that neighbours are `gap` apart.
+
+    Least squares under the order of the places: neighbours that are too close become a block
+    around the mean of what they wanted. If there are too many, they leave at the bottom.
+    """
+    order = sorted(range(len(places)), key=lambda index: places[index])
+    blocks: list[tuple[float, int]] = []  # mean wish of the first member, members
+    for rank, index in enumerate(order):
+        wish, count = places[index] - rank * gap, 1
+        while blocks and blocks[-1][0] >= wish:
+            before, members = blocks.pop()
+            wish = (before * members + wish * count) / (members + count)
+            count += members
+        blocks.append((wish, count))
+    moved = [wish for wish, count in blocks for _ in range(count)]
+    result = [0.0] * len(places)
+    for rank, index in enumerate(order):
+        room_above = 1 - (len(order) - 1 - rank) * gap
+        result[index] = min(max(moved[rank], 0) + rank * gap, room_above)
+    return result
+
+
+def name_ends(axes: Axes, ends: Sequence[End]) -> None:
+    """Write names to the right of the panel, each tied to the end of its line.
+
+    A legend of ten lines is a puzzle; a name beside its line is not. Call it last: it reads the
+    limits of the axes and the height of the figure.
+    """
+    low, high = axes.get_ylim()
+    figure = axes.get_figure(root=True)
+    inches = figure.get_figheight() if figure else HEIGHT
+    wishes = [(end.y - low) / (high - low) for end in ends]
+    for end, place in zip(ends, apart(wishes, LINE / inches), strict=True):
+        axes.annotate(
+            end.text,
+            xy=(end.x, end.y),
+            xytext=(1.04, place),
+            textcoords="axes fraction",
+            color=readable(end.colour),
+            fontsize=8,
+            va="center",
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-", "color": end.colour, "linewidth": 0.5,
+                "shrinkA": 1, "shrinkB": 1, "alpha": 0.6, "relpos": (0, 0.5),
+            },
+        )  # fmt: skip
