@@ -36,6 +36,11 @@ class Bias(Part, ABC):
         """Whether the error must be kept below residual / (step * squared length of the key)."""
         return False
 
+    @property
+    def slope(self) -> float:
+        """Steepest slope of the error where it passes through zero: 1 for squares."""
+        return 1.0
+
     def uses(self) -> list[Use]:
         """Gates that the loss itself takes, such as a threshold."""
         return []

@@ -28,13 +28,20 @@ class Huber(Bias):
     threshold: AnyGate = Field(
         default=Constant(value=1.0), description="d, in value units; may depend on the token"
     )
-    smoothing: float = Field(default=1e-6, gt=0.0, le=1.0, description="s of the smooth sign")
+    smoothing: float = Field(default=0.01, gt=0.0, le=1.0, description="s of the smooth sign")
     bounded: ClassVar[bool] = True
 
     @property
     def has_loss(self) -> bool:
         """Whether the error is the gradient of the loss."""
         return self.form != "switch"
+
+    @property
+    def slope(self) -> float:
+        # Beyond the threshold d the switch pushes each entry by d times its smooth sign; d is 1 or
+        # so where it is made from the input.
+        threshold = 1.0 if self.threshold.fixed is None else self.threshold.fixed
+        return max(1.0, threshold * self.smoothing**-0.5) if self.form == "switch" else 1.0
 
     def uses(self) -> list[Use]:
         return [Use("threshold", "", self.threshold, 0.0, float("inf"), "where squared ends")]

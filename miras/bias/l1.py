@@ -23,6 +23,10 @@ class L1(Bias):
     bounded: ClassVar[bool] = True
     coordinate_wise: ClassVar[bool] = True
 
+    @property
+    def slope(self) -> float:
+        return self.smoothing**-0.5
+
     def loss(self, prediction: Tensor, target: Tensor, gates: Gates) -> Tensor:
         return ((prediction - target).square() + self.smoothing).sqrt().sum(-1)
 

@@ -1,5 +1,6 @@
 """Power of the absolute error."""
 
+import math
 from typing import ClassVar, Literal
 
 import torch
@@ -29,6 +30,12 @@ class Lp(Bias):
     @property
     def guarded(self) -> bool:
         return self.guard and self.p > 2
+
+    @property
+    def slope(self) -> float:
+        if self.smoothing == 0 and self.p < 2:
+            return math.inf
+        return self.smoothing ** (self.p / 2 - 1)
 
     def loss(self, prediction: Tensor, target: Tensor, gates: Gates) -> Tensor:
         return ((prediction - target).square() + self.smoothing).pow(self.p / 2).sum(-1) / self.p

@@ -52,6 +52,7 @@ class Gate(Part, ABC):
 
     recurrent: ClassVar[bool] = False
     derived: ClassVar[bool] = False
+    sees_input: ClassVar[bool] = True  # the number differs from token to token
 
     @property
     def fixed(self) -> float | None:
@@ -62,6 +63,10 @@ class Gate(Part, ABC):
     def own(self) -> bool:
         """Whether the operator takes a tensor for it."""
         return self.fixed is None
+
+    def ceiling(self, high: float) -> float:
+        """The largest number that this gate can become at a place that allows up to `high`."""
+        return 1.0
 
     def derive(self, decay: Tensor, own: Tensor | None) -> Tensor:
         """The gate from the retention gate of the same place; for derived gates only."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import MutableMapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -21,10 +21,14 @@ class Constant(Gate):
     kind: Literal["constant"] = "constant"
     value: float = Field(default=1.0, ge=0.0, description="the gate, or where learning starts")
     learned: bool = False
+    sees_input: ClassVar[bool] = False
 
     @property
     def fixed(self) -> float | None:
         return None if self.learned else self.value
+
+    def ceiling(self, high: float) -> float:
+        return high if self.learned else self.value
 
     def build(self, site: Site) -> nn.Module:
         return _Constant(self, site)

@@ -1,7 +1,7 @@
 """A fixed retention that differs by head."""
 
 from collections.abc import MutableMapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -17,6 +17,7 @@ class Schedule(Gate):
 
     kind: Literal["schedule"] = "schedule"
     first: float = Field(default=5.0, gt=0.0, le=12.0)
+    sees_input: ClassVar[bool] = False
 
     def build(self, site: Site) -> nn.Module:
         return _Schedule(self, site)

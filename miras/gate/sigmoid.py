@@ -22,6 +22,9 @@ class Sigmoid(Gate):
     scale: float = Field(default=1.0, gt=0.0, le=10.0, description="the largest value")
     bias: float = Field(default=0.0, ge=-12.0, le=12.0, description="b at the start")
 
+    def ceiling(self, high: float) -> float:
+        return self.scale
+
     def build(self, site: Site) -> nn.Module:
         return _Sigmoid(self, site)
 

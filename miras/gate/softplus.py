@@ -19,6 +19,9 @@ class Softplus(Gate):
     kind: Literal["softplus"] = "softplus"
     start: float = Field(default=0.001, gt=0.0, le=10.0)
 
+    def ceiling(self, high: float) -> float:
+        return math.inf
+
     def build(self, site: Site) -> nn.Module:
         return _Softplus(self, site)
 

@@ -1,5 +1,6 @@
 """The step of a discretised linear system."""
 
+import math
 from collections.abc import MutableMapping
 from typing import Literal
 
@@ -16,6 +17,9 @@ class Timescale(Gate):
     """
 
     kind: Literal["timescale"] = "timescale"
+
+    def ceiling(self, high: float) -> float:
+        return math.inf
 
     def build(self, site: Site) -> nn.Module:
         return _Timescale()

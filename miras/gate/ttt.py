@@ -1,5 +1,6 @@
 """The step of test-time training."""
 
+import math
 from collections.abc import MutableMapping
 from typing import Literal
 
@@ -22,6 +23,9 @@ class TestTimeTraining(Gate):
     __test__ = False  # the name makes test runners look here
     kind: Literal["ttt"] = "ttt"
     base: float = Field(default=1.0, gt=0.0, le=10.0)
+
+    def ceiling(self, high: float) -> float:
+        return math.inf
 
     def build(self, site: Site) -> nn.Module:
         return _TestTimeTraining(self, site)

@@ -56,6 +56,11 @@ class Stepping(Optimizer, ABC):
             )
         return self
 
+    @property
+    def span(self) -> int:
+        """Tokens in a row whose gradients are taken at the same weights."""
+        return self.chunk if self.chunk > 1 else self.every
+
     def uses(self) -> list[Use]:
         return uses("step", self.step_axis, self.step, "how strongly this token is written")
 

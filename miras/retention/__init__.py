@@ -34,6 +34,11 @@ class Retention(Part, ABC):
         """The axis along which the link normalises; no decay may vary along it."""
         return None
 
+    @property
+    def singular_at_zero(self) -> bool:
+        """Whether the link blows up at a zero accumulator."""
+        return False
+
     def uses(self) -> list[Use]:
         """The decay gates: multipliers in (0, 1]."""
         return []
