@@ -1,0 +1,119 @@
+"""Tasks of growing difficulty: the same question with more to remember on each rung."""
+
+from abc import ABC, abstractmethod
+from functools import partial
+from itertools import pairwise
+from math import log2
+from typing import Annotated, ClassVar, NamedTuple
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from miras.part import SpecError
+from miras.tasks import (
+    Batch,
+    Evaluation,
+    HeldOut,
+    Predict,
+    Rows,
+    Task,
+    ask,
+    draw,
+    generator,
+    scaled,
+)
+
+
+class Rung(NamedTuple):
+    """One difficulty; in YAML a list `[length, load]`. One thing alone cannot be confused."""
+
+    length: Annotated[int, Field(ge=2, le=1_048_576, description="tokens per sequence")]
+    load: Annotated[int, Field(ge=2, le=262_144, description="things to remember")]
+
+
+class Ladder(Task, ABC):
+    """A task on rungs, each with a floor of accuracy.
+
+    Per rung: score = clip((accuracy - floor) / (1 - floor), 0, 1), accuracy pooled over all scored
+    positions. `ladder` is the mean over the trained rungs (equally spaced in log2 of the load),
+    `worst` their minimum, `K90` the load at which the score falls through 0.9, interpolated in
+    log2 from a score of 1 at load 1 (the largest trained load if it never does), `extrapolation`
+    the mean over the rungs that were not trained. Score of the task: ladder without extrapolation,
+    else (2 ladder + extrapolation) / 3.
+    """
+
+    rungs: tuple[Rung, ...]
+    extrapolation: tuple[Rung, ...]
+    symbol: ClassVar[str]
+
+    @abstractmethod
+    def check(self, rung: Rung) -> None:
+        """Raise SpecError with a sentence if there is no such sequence."""
+
+    @abstractmethod
+    def floor(self, rung: Rung) -> float:
+        """Accuracy of the strongest predictor that does not remember what belongs to what."""
+
+    @abstractmethod
+    def sample(self, rung: Rung, sequences: int, generator: np.random.Generator) -> Rows:
+        """Fresh sequences of a rung, of any split."""
+
+    @model_validator(mode="after")
+    def _rungs_are_a_ladder(self) -> "Ladder":
+        if any(above.load <= below.load for below, above in pairwise(self.rungs)):
+            loads = ", ".join(str(rung.load) for rung in self.rungs)
+            raise SpecError(f"the loads of the rungs must grow: {loads}; sort them, keep each once")
+        if len(set(self.extrapolation)) < len(self.extrapolation):
+            raise SpecError("extrapolation names a rung twice: keep it once")
+        for rung in (*self.rungs, *self.extrapolation):
+            self.check(rung)
+        return self
+
+    def label(self, rung: Rung) -> str:
+        """How the metrics call a rung: `K=8` if trained, with its length if not."""
+        name = f"{self.symbol}={rung.load}"
+        return name if rung in self.rungs else f"{name},L={rung.length}"
+
+    def train_batch(self, generator: np.random.Generator) -> Batch:
+        rung = self.rungs[generator.integers(len(self.rungs))]
+        return draw(partial(self.sample, rung, generator=generator), "train", self.batch)
+
+    def held_out(self, rung: Rung, split: HeldOut, seed: int) -> Batch:
+        """The sequences of a rung that an evaluation asks; other rungs do not change them."""
+        stream = generator(self.name, split, seed, *rung)
+        return draw(partial(self.sample, rung, generator=stream), split, self.sequences(split))
+
+    def evaluate(
+        self, predict: Predict, split: HeldOut = "test", seed: int = 0, extrapolate: bool = True
+    ) -> Evaluation:
+        metrics: dict[str, float] = {}
+        scores: dict[Rung, float] = {}
+        nats: list[float] = []
+        scored = 0
+        for rung in (*self.rungs, *(self.extrapolation if extrapolate else ())):
+            answers = ask(predict, self.held_out(rung, split, seed), self.vocabulary)
+            accuracy, floor = float(answers.correct.mean()), self.floor(rung)
+            scores[rung] = scaled(accuracy, floor)
+            nats.append(float(answers.nats.sum()))
+            scored += len(answers.nats)
+            name = self.label(rung)
+            metrics |= {f"accuracy/{name}": accuracy, f"floor/{name}": floor}
+            metrics |= {f"score/{name}": scores[rung]}
+        trained = [scores[rung] for rung in self.rungs]
+        score = metrics["ladder"] = float(np.mean(trained))
+        metrics["worst"] = min(trained)
+        metrics[f"{self.symbol}90"] = load_at(0.9, [rung.load for rung in self.rungs], trained)
+        if extrapolate and self.extrapolation:
+            beyond = float(np.mean([scores[rung] for rung in self.extrapolation]))
+            metrics["extrapolation"] = beyond
+            score = (2 * score + beyond) / 3
+        return Evaluation(score, metrics, sum(nats) / scored)
+
+
+def load_at(level: float, loads: list[int], scores: list[float]) -> float:
+    """The load at which the score first falls through a level, interpolated in log2."""
+    points = [(0.0, 1.0), *((log2(load), score) for load, score in zip(loads, scores, strict=True))]
+    for (left, above), (right, below) in pairwise(points):
+        if below < level:
+            return float(2 ** (left + (right - left) * (above - level) / (above - below)))
+    return float(loads[-1])
