@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import TypeAdapter
 
@@ -14,11 +14,13 @@ from miras.part import SpecError
 
 
 def kind_of(document: Document) -> str:
-    """`memory`, `model`, `study` or `space`, by the keys of the file."""
+    """`memory`, `model`, `sweep`, `study` or `space`, by the keys of the file."""
     data = document.value(())
-    keys = set(data) if isinstance(data, Mapping) else set()
+    keys = set(cast(Mapping[str, Any], data)) if isinstance(data, Mapping) else set[str]()
     if "model" in keys:
         return "model"
+    if "compare" in keys:
+        return "sweep"
     if "space" in keys or "tasks" in keys:
         return "study"
     return "space" if _has_hole(data) else "memory"
@@ -37,7 +39,11 @@ def check(path: Path) -> str:
         names = ", ".join(dict.fromkeys(memory.name or "unnamed" for memory in model.pattern))
         return f"a model of {model.layers} layers of {names}"
     from miras.search import load_space, load_study
+    from miras.search.sweep import load_sweep
 
+    if kind == "sweep":
+        runs = sum(len(each.memories) for each in load_sweep(path).compare)
+        return f"a sweep of {runs} pairs of memory and task"
     if kind == "study":
         study = load_study(path)
         return f"a study of {len(study.tasks)} tasks and {study.budget.trials} trials"
@@ -63,9 +69,10 @@ def _memory(document: Document) -> Memory:
 
 def _has_hole(data: Any) -> bool:
     if isinstance(data, Mapping):
-        hole = len(data) == 1 and next(iter(data)) in ("any", "float", "int")
-        return hole or any(_has_hole(value) for value in data.values())
-    return isinstance(data, list) and any(_has_hole(value) for value in data)
+        fields = cast(Mapping[str, Any], data)
+        hole = len(fields) == 1 and next(iter(fields)) in ("any", "float", "int")
+        return hole or any(_has_hole(value) for value in fields.values())
+    return isinstance(data, list) and any(_has_hole(value) for value in cast(list[Any], data))
 
 
 def schema_of(kind: str) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """Trained models on disk: safetensors with the model's spec in the header, no pickle."""
 
 import json
-import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
@@ -26,7 +25,7 @@ def save(model: Model, path: Path, about: dict[str, Any] | None = None) -> None:
     }
     part = path.with_name(path.name + ".part")
     save_model(model, str(part), metadata=header)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def load(path: Path) -> Model:
@@ -35,7 +34,7 @@ def load(path: Path) -> Model:
         raise SpecError(f"{path}: there is no such file: give a checkpoint that miras train wrote")
     try:
         with safe_open(str(path), framework="pt") as file:
-            header = file.metadata() or {}
+            header = cast(dict[str, str], file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise SpecError(f"{path}: not a safetensors file, or cut short ({error})") from None
     if header.get("format") != FORMAT:

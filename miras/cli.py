@@ -102,7 +102,9 @@ def train(
     ] = None,
     seed: int = 0,
     steps: Annotated[int | None, typer.Option(help="the task's own if left out")] = None,
-    out: Annotated[Path | None, typer.Option(help="folder; runs/<memory>-<task> if left out")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder; runs/<memory>-<task> if left out")
+    ] = None,
     device: str = "cpu",
     changes: Set = [],  # noqa: B006 - typer reads the default and never changes it
 ) -> None:
@@ -169,7 +171,7 @@ def report(run: Annotated[Path, typer.Argument(help="folder of a study")]) -> No
 @app.command()
 def plot(
     figure: Annotated[str, typer.Argument(help="name of a figure; `list` names them all")],
-    run: Annotated[Path, typer.Argument(help="folder of a study")] = Path("."),
+    run: Annotated[Path, typer.Argument(help="folder of a study")] = Path(),
 ) -> None:
     """Draw one figure of a study as SVG and PNG."""
     from miras.plots import draw, figures

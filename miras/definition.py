@@ -118,7 +118,7 @@ def surprise(memory: Memory, weights: Weights, key: Tensor, value: Tensor, gates
     )
     sensitivity = memory.architecture.sensitivity(weights, key, gates)
     steps = step_sizes(optimizer, gates, sensitivity, key.shape[-1])
-    # All errors at the same weights together may carry a prediction to its target, not each of them.
+    # All errors at the same weights together may carry a prediction to its target, not each.
     limit = limits(steps, sensitivity) / optimizer.span if memory.bias.guarded else None
     (gradient,) = pull(memory.bias.error(prediction, value, gates, limit))
     return memory.architecture.scale(gradient, steps)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from miras.load import load
 from miras.memory import Memory
@@ -43,9 +43,10 @@ def expand(entry: Any) -> Any:
         return named(entry).model_dump()
     if not isinstance(entry, Mapping) or "use" not in entry:
         return entry
-    name = entry["use"]
+    fields = cast(Mapping[str, Any], entry)
+    name = str(fields["use"])
     base = named(name).model_dump()
-    changes = {field: change for field, change in entry.items() if field != "use"}
+    changes = {field: change for field, change in fields.items() if field != "use"}
     if not changes:
         return base
     return overlay(base, {"name": f"{name}*", "paper": "", "equation": ""} | changes)
@@ -54,7 +55,8 @@ def expand(entry: Any) -> Any:
 def overlay(base: Any, change: Any) -> Any:
     """`change` laid over `base`, mapping by mapping."""
     if not isinstance(base, Mapping) or not isinstance(change, Mapping):
-        return change
-    if "kind" in change and change["kind"] != base.get("kind"):
-        return change
-    return dict(base) | {name: overlay(base.get(name), value) for name, value in change.items()}
+        return cast(Any, change)
+    below, above = cast(Mapping[str, Any], base), cast(Mapping[str, Any], change)
+    if "kind" in above and above["kind"] != below.get("kind"):
+        return above
+    return dict(below) | {name: overlay(below.get(name), value) for name, value in above.items()}

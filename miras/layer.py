@@ -1,7 +1,7 @@
 """A trainable layer around a memory: projections, short convolution, heads, gates, norm."""
 
 from collections.abc import MutableMapping
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -138,7 +138,7 @@ class Layer(nn.Module):
         return self.out(read), LayerState(memory, conv)
 
     def _heads(self, mixed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        query, key, value = mixed.split(self.widths, dim=-1)
+        query, key, value = torch.split(mixed, list(self.widths), dim=-1)
         if self.memory.wiring.value == "silu":
             value = F.silu(value)
         value = rearrange(value, "b t (h v) -> b t h v", h=self.heads)
@@ -146,9 +146,7 @@ class Layer(nn.Module):
             none = value.new_zeros(*value.shape[:3], 1)
             return none, none, value
         query, key = (
-            rearrange(part, "b t (h k) -> b t h k", h=self.key_heads).expand(
-                -1, -1, self.heads, -1
-            )
+            rearrange(part, "b t (h k) -> b t h k", h=self.key_heads).expand(-1, -1, self.heads, -1)
             for part in (query, key)
         )
         return query, key, value
@@ -168,8 +166,3 @@ class _ShortConv(nn.Module):
         seen = torch.cat((history, x), dim=1)
         out = F.conv1d(seen.transpose(1, 2), self.weight, groups=self.weight.shape[0])
         return out.transpose(1, 2), seen[:, seen.shape[1] - self.width + 1 :]
-
-
-def layers_of(module: nn.Module) -> list[Layer]:
-    """All memory layers inside a module, in order."""
-    return [cast(Layer, part) for part in module.modules() if isinstance(part, Layer)]

@@ -1,4 +1,4 @@
-"""What there is: parts, known memories, tasks, spaces and studies, as rows for people and programs."""
+"""What there is: parts, known memories, tasks, spaces and studies, as rows of text."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -21,9 +21,8 @@ def rows(what: str) -> list[Row]:
         return [_known(name) for name in known()]
     if what in ("spaces", "studies"):
         return [{"name": path.stem, "file": str(path)} for path in yamls(what)]
-    raise SpecError(
-        f"there is no listing {what!r}: use one of {', '.join((*AXES, 'known', 'spaces', 'studies'))}"
-    )
+    listings = ", ".join((*AXES, "known", "spaces", "studies"))
+    raise SpecError(f"there is no listing {what!r}: use one of {listings}")
 
 
 def overview() -> list[Row]:

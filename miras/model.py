@@ -36,7 +36,9 @@ class ModelSpec(Shell):
     @classmethod
     def of(cls, shell: Shell, pattern: Sequence[Memory]) -> "ModelSpec":
         """A shell filled with memories."""
-        return cls(**{name: getattr(shell, name) for name in Shell.model_fields}, pattern=pattern)
+        return cls(
+            **{name: getattr(shell, name) for name in Shell.model_fields}, pattern=tuple(pattern)
+        )
 
     def memory(self, layer: int) -> Memory:
         """The memory of a layer, counted from 0."""
@@ -131,11 +133,11 @@ class _Block(nn.Module):
         self.mlp = None if spec.mlp == "none" else _Mlp(spec)
 
     def forward(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
-        change, state = self.memory(self.before(x), state)
+        change, after = self.memory(self.before(x), state)
         x = x + change
         if self.mlp is not None and self.between is not None:
             x = x + self.mlp(self.between(x))
-        return x, state
+        return x, after
 
 
 class _Mlp(nn.Module):

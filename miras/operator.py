@@ -77,7 +77,9 @@ def _check(
     for name, signal in signals.items():
         wanted = (batch, time, *signal.shape) if signal.per_token else signal.shape
         if name not in gates:
-            raise SpecError(f"gate {name} is missing: give a tensor {list(wanted)}, {signal.meaning}")
+            raise SpecError(
+                f"gate {name} is missing: give a tensor {list(wanted)}, {signal.meaning}"
+            )
         if tuple(gates[name].shape) != wanted:
             given = list(gates[name].shape)
             raise SpecError(f"gate {name} has shape {given}: give {list(wanted)}")

@@ -46,6 +46,9 @@ class Result(Line):
     status: Status = "ok"
     reason: str = ""
     score: float | None = Field(default=None, description="test score, 0 = floor, 1 = ceiling")
+    validation: float | None = Field(
+        default=None, description="score on the validation split, by which rates are chosen"
+    )
     metrics: dict[str, float] = Field(default_factory=dict, description="per rung, raw")
     curve: tuple[Point, ...] = ()
     steps: int = 0

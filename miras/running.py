@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -99,12 +99,11 @@ def _changed(spec: ModelSpec, task: Task, changes: Sequence[str]) -> tuple[Model
         parts = path.split(".")
         if not equals or len(parts) < 2 or parts[0] not in plain:
             raise SpecError(f"--set {change}: write model.FIELD=VALUE or task.FIELD=VALUE")
-        holder = plain
+        holder: Any = plain
         for part in parts[:-1]:
-            inner: Any = holder.get(part)
-            if not isinstance(inner, dict):
-                raise SpecError(f"--set {change}: there is no {path}")
-            holder = inner
+            holder = cast(Any, holder).get(part) if isinstance(holder, dict) else None
+        if not isinstance(holder, dict):
+            raise SpecError(f"--set {change}: there is no {path}")
         holder[parts[-1]] = reads(f"value: {text}", f"--set {path}").value(("value",))
     if not changes:
         return spec, task

@@ -49,7 +49,7 @@ def train(
     began, tokens, status, reason = time.monotonic(), 0, "ok", ""
     curve: list[Point] = []
     losses: list[Tensor] = []
-    length = 0
+    step = length = 0
     for step, batch in zip(range(1, steps + 1), task.train_stream(seed), strict=False):
         loss = _step(model, optimizer, schedule, batch, device)
         losses.append(loss.detach())
@@ -73,8 +73,10 @@ def train(
     spent = time.monotonic() - began
 
     judged: Evaluation | None = None
+    validation: float | None = None
     if status == "ok":
-        judged = evaluate(model, task, "test", seed, extrapolate=extrapolate)
+        validation = evaluate(model, task, "validation", seed, extrapolate).score
+        judged = evaluate(model, task, "test", seed, extrapolate)
         if not math.isfinite(judged.loss):
             status, reason, judged = "diverged", "the test loss is not finite", None
     memory = spec.pattern[0]
@@ -90,6 +92,7 @@ def train(
         status=_status(status),
         reason=reason,
         score=judged.score if judged else None,
+        validation=validation if judged else None,
         metrics=judged.metrics if judged else {},
         curve=tuple(curve),
         steps=step,

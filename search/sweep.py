@@ -88,11 +88,8 @@ def chosen(results: Sequence[Result]) -> Result:
 
     def merit(result: Result) -> tuple[bool, float, float]:
         last = result.curve[-1] if result.curve else None
-        return (
-            result.status == "ok",
-            round(last.score, 3) if last else 0.0,
-            -last.loss if last else 0.0,
-        )
+        score = round(result.validation or 0.0, 3)
+        return result.status == "ok", score, -last.loss if last else 0.0
 
     return max(results, key=merit)
 
@@ -159,7 +156,7 @@ def _rates(sweep: Sweep, results: Sequence[Result]) -> list[float]:
     """The grid, grown where the best of all its results lies at an edge."""
     rates = sorted(sweep.learning_rates)
     for _ in range(sweep.notches if len(rates) > 1 else 0):
-        here = [each for each in results if any(abs(each.learning_rate / r - 1) < 1e-6 for r in rates)]
+        here = [each for each in results if any(_at([each], rate) for rate in rates)]
         if len(here) < len(rates):
             break
         best, ratio = chosen(here).learning_rate, rates[1] / rates[0]

@@ -86,6 +86,10 @@ class Architecture(Part, ABC):
         """Answer `[..., value_dim]` to a mapped query."""
         return self.predict(weights, query, gates)
 
+    def store(self, weights: Weights, key: Tensor, value: Tensor, keep: int | None) -> Weights:
+        """A memory of pairs with one more pair, of which the last `keep` stay."""
+        raise NotImplementedError(f"{type(self).__name__} keeps no pairs")
+
     def sensitivity(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
         """How much a unit step along the error moves the prediction `[...]`: |key|^2 if linear."""
         return key.square().sum(-1)

@@ -53,6 +53,8 @@ class KeyValue(Architecture):
             return grown
         dims = {"keys": -2, "values": -2, "log_kept": -1}
         return {
-            name: leaf.narrow(dims[name], max(0, leaf.shape[dims[name]] - keep), min(keep, leaf.shape[dims[name]]))
+            name: leaf.narrow(
+                dims[name], max(0, leaf.shape[dims[name]] - keep), min(keep, leaf.shape[dims[name]])
+            )
             for name, leaf in grown.items()
         }

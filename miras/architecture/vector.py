@@ -52,7 +52,9 @@ class Vector(Architecture):
         meaning, std = "R of the stored value", value_dim**-0.5
         found = [Signal("recurrence", square, -infinite, infinite, False, meaning, std=std)]
         if self.reset is not None:
-            found.append(Signal("recurrence_shift", line, -infinite, infinite, False, "b beside R h"))
+            found.append(
+                Signal("recurrence_shift", line, -infinite, infinite, False, "b beside R h")
+            )
         return found
 
     def leaves(self, key_dim: int, value_dim: int) -> dict[str, Leaf]:

@@ -25,7 +25,6 @@ class Bias(Part, ABC):
     bounded: ClassVar[bool] = False  # the error is bounded whatever the residual
     coordinate_wise: ClassVar[bool] = False  # entries of the error depend on their own entry only
 
-
     @property
     def has_loss(self) -> bool:
         """Whether the error is the gradient of `loss`."""

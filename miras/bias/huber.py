@@ -51,7 +51,7 @@ class Huber(Bias):
         residual = prediction - target
         if self.form == "coordinate":
             return _huber(residual, threshold[..., None]).sum(-1)
-        return _huber(torch.linalg.vector_norm(residual, dim=-1), threshold)
+        return _huber(residual.square().sum(-1).sqrt(), threshold)
 
     def error(
         self, prediction: Tensor, target: Tensor, gates: Gates, limit: Tensor | None = None

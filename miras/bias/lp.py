@@ -11,9 +11,9 @@ from miras.bias import Bias, Gates
 
 
 class Lp(Bias):
-    """loss = sum_j (r_j^2 + s)^(p/2) / p, error_j = r_j (r_j^2 + s)^(p/2 - 1), r = prediction - target.
+    """loss = sum_j (r_j^2 + s)^(p/2) / p, error_j = r_j (r_j^2 + s)^(p/2 - 1).
 
-    With s = 0 this is |r|_p^p / p and error sign(r) |r|^(p-1). For p > 2 an explicit step diverges
+    r is prediction - target. With s = 0 this is |r|_p^p / p and error sign(r) |r|^(p-1). For p > 2 an explicit step diverges
     on large residuals; `guard` keeps |error| <= |r| / (step * |key|^2), which is where one step
     lands on the target (catalogue rule T15).
 
@@ -24,7 +24,9 @@ class Lp(Bias):
     kind: Literal["lp"] = "lp"
     p: float = Field(default=3.0, ge=1.0, le=4.0, description="power of the error")
     smoothing: float = Field(default=1e-6, ge=0.0, le=1.0, description="s, in squared value units")
-    guard: bool = Field(default=True, description="limit the error where an explicit step overshoots")
+    guard: bool = Field(
+        default=True, description="limit the error where an explicit step overshoots"
+    )
     coordinate_wise: ClassVar[bool] = True
 
     @property

@@ -21,4 +21,6 @@ class SiluUnitNorm(Features):
     def map(
         self, query: Tensor, key: Tensor, gates: Mapping[str, Tensor], position: Tensor
     ) -> tuple[Tensor, Tensor]:
-        return F.normalize(F.silu(query), dim=-1, eps=1e-6), F.normalize(F.silu(key), dim=-1, eps=1e-6)
+        return F.normalize(F.silu(query), dim=-1, eps=1e-6), F.normalize(
+            F.silu(key), dim=-1, eps=1e-6
+        )

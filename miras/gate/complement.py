@@ -1,12 +1,12 @@
 """Write what was forgotten."""
 
-from collections.abc import MutableMapping
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from miras.gate import Gate, Site
 from miras.part import SpecError
+
 
 class Complement(Gate):
     """g = 1 - decay: a convex mixture of the old memory and the new value.
@@ -25,4 +25,6 @@ class Complement(Gate):
         return 1 - decay
 
     def build(self, site: Site) -> nn.Module:
-        raise SpecError("step complement is made from the retention gate; there is nothing to build")
+        raise SpecError(
+            "step complement is made from the retention gate; there is nothing to build"
+        )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from miras.gate import Gate, Site
 
+
 class LowRank(Gate):
     """g = sigmoid(x W_1 W_2 + b) ^ (1 / temperature).
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from miras.gate import Gate, Site
 
+
 class LowerBound(Gate):
     """g = l + (1 - l) sigmoid(x W), l learned per channel, larger in deeper layers.
 

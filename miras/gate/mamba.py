@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from miras.gate import Gate, Site
 
+
 class Mamba(Gate):
     """g = exp(-dt A), dt = softplus(x W + b) one per head and token, A > 0 learned.
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from miras.gate import Gate, Site
 
+
 class Recurrent(Gate):
     """g_t = sigmoid(x_t W + b + R h_{t-1}), h the output of the memory, R learned per head.
 

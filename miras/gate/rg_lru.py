@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from miras.gate import Gate, Site
 
+
 class RealGated(Gate):
     """g = a^(sharpness * r), r = sigmoid(x W + b), a = sigmoid(learned) per head and channel.
 

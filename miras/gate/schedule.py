@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from miras.gate import Gate, Site
 
+
 class Schedule(Gate):
     """g_h = 1 - 2^(-first - h): each head forgets half as fast as the one before.
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from miras.gate import Gate, Site
 
+
 class Sigmoid(Gate):
     """g = scale * sigmoid(x W + b), b = `bias` at the start.
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from miras.gate import Gate, Site
 
+
 class Softplus(Gate):
     """g = softplus(x W + b), equal to `start` for x = 0.
 

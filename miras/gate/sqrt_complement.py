@@ -1,12 +1,12 @@
 """Write so that the variance of the memory stays."""
 
-from collections.abc import MutableMapping
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from miras.gate import Gate, Site
 from miras.gate.sigmoid import Sigmoid
+
 
 class SqrtComplement(Gate):
     """g = sqrt(1 - decay^2) * sigmoid(x W + b): unit-variance values keep a unit-variance memory.

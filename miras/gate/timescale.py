@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from miras.gate import Gate, Site
 from miras.part import SpecError
 
+
 class Timescale(Gate):
     """g = dt of the `mamba` retention gate of the same layer: what decays faster writes more.
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from miras.gate import Gate, Site
 
+
 class TestTimeTraining(Gate):
     """g = base * sigmoid(x W + b) * max(0, 1 / i + c_i), i = place in the gradient chunk, from 1.
 

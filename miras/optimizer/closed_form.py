@@ -7,7 +7,7 @@ from miras.optimizer import Optimizer
 
 
 class ClosedForm(Optimizer):
-    """The Nadaraya-Watson estimate: argmin_z sum_i s(k_i, q) |v_i - z|^2 = sum_i s_i v_i / sum_i s_i.
+    """y = argmin_z sum_i s(k_i, q) |v_i - z|^2 = sum_i s_i v_i / sum_i s_i (Nadaraya-Watson).
 
     Source: MIRAS (arXiv 2504.13173), section 4.1; test-time regression (arXiv 2501.12352).
     """
