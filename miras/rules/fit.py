@@ -1,0 +1,227 @@
+"""Who needs what: parts that cannot be put together at all."""
+
+from typing import TYPE_CHECKING
+
+from miras.rules import kind, rule
+
+if TYPE_CHECKING:
+    from miras.memory import Memory
+
+
+@rule("pairs")
+def _pairs(memory: "Memory") -> str:
+    architecture, optimizer = kind(memory.architecture), kind(memory.optimizer)
+    if memory.optimizer.stores_pairs and not memory.architecture.stores_pairs:
+        return (
+            f"optimizer {optimizer} stores pairs of key and value, architecture {architecture}"
+            " keeps none: use architecture kv, or an optimizer that takes steps such as gd"
+        )
+    if memory.architecture.stores_pairs and not memory.optimizer.stores_pairs:
+        return (
+            f"architecture {architecture} only stores pairs, optimizer {optimizer} takes gradient"
+            " steps: use optimizer closed_form, or an architecture with weights such as matrix"
+        )
+    if memory.architecture.stores_pairs and kind(memory.bias) != "l2":
+        return (
+            f"optimizer {optimizer} is the minimiser of the l2 bias, bias {kind(memory.bias)} has"
+            " no such form: use bias l2"
+        )
+    if memory.retention.of_pairs and not memory.architecture.stores_pairs:
+        return (
+            f"retention {kind(memory.retention)} drops stored pairs, architecture {architecture}"
+            " keeps none: use architecture kv, or retention decay"
+        )
+    if memory.architecture.stores_pairs and not memory.retention.identity_link:
+        return (
+            f"retention {kind(memory.retention)} reshapes weights, architecture {architecture} has"
+            " none: use retention none, decay or window"
+        )
+    return ""
+
+
+@rule("axes")
+def _axes(memory: "Memory") -> str:
+    allowed = memory.architecture.allowed_axes()
+    step = memory.stepping
+    for part, axis in (
+        (memory.retention, memory.retention.decays),
+        (memory.optimizer, step.step_axis if step else None),
+    ):
+        if axis is not None and axis not in allowed:
+            return (
+                f"{kind(part)} acts along the axis {axis!r}, architecture"
+                f" {kind(memory.architecture)} has {', '.join(sorted(allowed))}: use one of these"
+            )
+    return ""
+
+
+@rule("derived-gate")
+def _derived(memory: "Memory") -> str:
+    for use in memory.uses:
+        if use.gate.derived and not use.name.startswith("step"):
+            return (
+                f"gate {kind(use.gate)} is made from the retention gate and serves as a step only,"
+                f" not as {use.name}: use another gate such as sigmoid"
+            )
+    step = memory.stepping
+    if step is None or not step.step.derived or memory.retention.decays == step.step_axis:
+        return ""
+    return (
+        f"step {kind(step.step)} is made from the retention gate of its own axis"
+        f" {step.step_axis!r}, retention {kind(memory.retention)} has axis"
+        f" {memory.retention.decays or 'none'}: use retention decay with axis {step.step_axis}, or"
+        " another step such as sigmoid"
+    )
+
+
+@rule("recurrent-gate")
+def _recurrent(memory: "Memory") -> str:
+    for use in memory.uses:
+        if use.gate.recurrent and memory.architecture.keyed:
+            return (
+                f"gate {kind(use.gate)} reads the previous output, which architecture"
+                f" {kind(memory.architecture)} does not keep: use architecture vector, or a gate of"
+                " the input such as sigmoid"
+            )
+    return ""
+
+
+@rule("timescale")
+def _timescale(memory: "Memory") -> str:
+    # The layer builds this gate from what the other one leaves behind: dt, one number per head.
+    source = getattr(memory.retention, "gate", None)
+    per_channel = getattr(source, "per_channel", False) and memory.retention.decays != "scalar"
+    for use in memory.uses:
+        if kind(use.gate) != "timescale":
+            continue
+        if kind(source) != "mamba" or per_channel or use.width:
+            return (
+                f"{use.name} timescale is the one dt per head of a retention gate mamba, retention"
+                f" {kind(memory.retention)} has none: use gate mamba without per_channel and"
+                " step_axis scalar, or a step such as sigmoid"
+            )
+    return ""
+
+
+@rule("gate-range")
+def _range(memory: "Memory") -> str:
+    for use in memory.uses:
+        fixed, ceiling = use.gate.fixed, use.gate.ceiling(use.high)
+        if ceiling > use.high or (fixed is not None and fixed < use.low):
+            what = f"up to {ceiling:g}" if fixed is None else f"{fixed:g}"
+            return (
+                f"gate {kind(use.gate)} gives {what}, {use.name} lies between {use.low:g} and"
+                f" {use.high:g}: use a gate that stays there, such as sigmoid with scale 1"
+            )
+        if fixed == 0.0 and use.name.startswith(("decay", "threshold")):
+            effect = "keeps" if use.name.startswith("decay") else "writes"
+            return (
+                f"gate constant 0 as {use.name} {effect} nothing in {kind(memory.architecture)}:"
+                " use a number above 0"
+            )
+    return ""
+
+
+@rule("T17")
+def _tied_keys(memory: "Memory") -> str:
+    features = memory.architecture.features
+    if not features.needs_decay:
+        return ""
+    if memory.retention.decays not in ("key", "both"):
+        return (
+            f"features {kind(features)} write what the key-axis retention gate forgets, retention"
+            f" {kind(memory.retention)} has no such gate: use retention decay with axis key"
+        )
+    step = memory.stepping
+    if step is not None and step.step.fixed != 1.0:
+        return (
+            f"features {kind(features)} already say how much is written, step {kind(step.step)}"
+            " says it again: use step constant"
+        )
+    return ""
+
+
+@rule("link-matrices")
+def _link_matrices(memory: "Memory") -> str:
+    if memory.retention.identity_link or memory.architecture.matrices:
+        return ""
+    return (
+        f"retention {kind(memory.retention)} needs weight matrices, architecture"
+        f" {kind(memory.architecture)} has other weights: use matrix or an mlp without offset"
+    )
+
+
+@rule("T2")
+def _simplex_axis(memory: "Memory") -> str:
+    # A decay that varies along the softmax axis does not cancel in the normaliser, so the logits
+    # are no longer those of multiplicative weights. In an mlp one of the layers has that axis.
+    along, decays = memory.retention.simplex_axis, memory.retention.decays
+    clash = (along, "both") if memory.architecture.linear else ("key", "value", "both")
+    if along is None or decays not in clash:
+        return ""
+    free = "value" if along == "key" else "key"
+    return (
+        f"retention {kind(memory.retention)} normalises along axis {along!r}, its decay of axis"
+        f" {decays!r} varies along it: use axis scalar"
+        + (f" or {free}" if memory.architecture.linear else "")
+    )
+
+
+@rule("T11")
+def _closed_step(memory: "Memory") -> str:
+    step = memory.stepping
+    if step is None or not step.quadratic_only:
+        return ""
+    if not memory.architecture.linear or kind(memory.bias) != "l2":
+        return (
+            f"optimizer {kind(step)} has a closed form for a linear memory under bias l2 only, not"
+            f" for {kind(memory.architecture)} under {kind(memory.bias)}: use matrix or vector with"
+            " l2, or optimizer gd"
+        )
+    if not memory.retention.identity_link:
+        return (
+            f"optimizer {kind(step)} solves for the weights, retention {kind(memory.retention)}"
+            " keeps them behind a link: use retention none or decay, or optimizer gd"
+        )
+    stale = step.gradient_at != "retained" and memory.retention.decays is not None
+    if stale or step.span > 1 or step.gradient_at == "anchor" or step.step_axis != "scalar":
+        return (
+            f"optimizer {kind(step)} solves one token with one step size from the retained memory:"
+            " use gradient_at retained, every 1 and step_axis scalar, or optimizer gd"
+        )
+    return ""
+
+
+@rule("T20")
+def _normaliser(memory: "Memory") -> str:
+    if not memory.architecture.normalised:
+        return ""
+    features = memory.architecture.features
+    if not features.nonnegative:
+        return (
+            f"normaliser divides by z . q, which features {kind(features)} can make zero: use"
+            " features elu1, relu or softmax"
+        )
+    if memory.bias.residual:
+        return (
+            f"normaliser is the summed weight of what was written, bias {kind(memory.bias)} writes"
+            " differences: use bias dot"
+        )
+    if memory.retention.decays in ("value", "both"):
+        return (
+            "normaliser is one sum for all value channels, retention"
+            f" {kind(memory.retention)} of axis {memory.retention.decays} forgets each at its own"
+            " pace: use axis scalar or key"
+        )
+    step = memory.stepping
+    if step is not None and (step.step_axis in ("value", "both") or step.buffers):
+        return (
+            "normaliser needs one write of the same size for all value channels, optimizer"
+            f" {kind(step)} with step_axis {step.step_axis} has more: use gd with step_axis scalar"
+        )
+    if not memory.retention.identity_link:
+        return (
+            f"normaliser needs weights that add up, retention {kind(memory.retention)} reshapes"
+            " them: use retention none or decay"
+        )
+    return ""

@@ -1,0 +1,171 @@
+"""What diverges: steps that are too long for what they are taken on.
+
+For one key, |k|^2 times the step is how far a gradient step carries the prediction towards its
+target: 1 lands on it, more than 2 goes further away than it was. Gradients that are taken at the
+same weights add up before anybody sees what they did, so their steps count together.
+"""
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from miras.rules import Verdict, kind, rule
+
+if TYPE_CHECKING:
+    from miras.memory import Memory
+    from miras.optimizer import Stepping
+
+
+def _explicit(memory: "Memory") -> "Stepping | None":
+    """The optimizer, if it can step past the target: nothing bounds its steps from within."""
+    step = memory.stepping
+    if step is None or step.quadratic_only or not memory.bias.residual or memory.bias.guarded:
+        return None
+    return step
+
+
+def _reach(step: "Stepping") -> float:
+    """Largest sum of steps that are taken at the same weights; infinite if nothing bounds it."""
+    return step.step.ceiling(inf) * step.span / (step.chunk if step.scale == "chunk" else 1)
+
+
+def _unit_keys(memory: "Memory") -> bool:
+    return memory.architecture.features.unit_norm or not memory.architecture.keyed
+
+
+@rule("T14")
+def _negative_eigenvalue(memory: "Memory") -> str:
+    step = _explicit(memory)
+    if step is None or not 1.0 < _reach(step) < inf or _unit_keys(memory):
+        return ""
+    return (
+        f"step {kind(step.step)} reaches {_reach(step):.3g}: above 1 the eigenvalue 1 - step |k|^2"
+        f" is negative, which needs keys of norm 1, and features"
+        f" {kind(memory.architecture.features)} has others: use features silu_l2 or l2, or a step"
+        " of at most 1"
+    )
+
+
+@rule("stability-bound")
+def _bound(memory: "Memory") -> str:
+    step = _explicit(memory)
+    if step is None or step.span > 1 or step.scale == "key_dim":
+        return ""
+    # Catalogue 3.2, bounds 1 and 2, with |k| = 1 and the smallest decay and momentum that may come.
+    decay = _smallest(getattr(memory.retention, "gate", None), memory.retention.decays is not None)
+    decay = max(decay, getattr(memory.retention, "floor", 0.0))
+    momentum = _smallest(getattr(step, "momentum", None), "momentum" in step.buffers, out=0.0)
+    bound = (2.0 if step.gradient_at == "retained" else 1 + decay) * (1 + momentum)
+    if not bound < _reach(step) < inf:
+        return ""
+    earlier = step.gradient_at != "retained" and memory.retention.decays is not None
+    return (
+        f"step {kind(step.step)} reaches {_reach(step):.3g}, optimizer {kind(step)} with"
+        f" gradient_at {step.gradient_at} and retention {kind(memory.retention)} is stable up to"
+        f" {bound:.3g}: use a step of at most {bound:.3g}"
+        + (" or gradient_at retained" if earlier else "")
+    )
+
+
+def _smallest(gate: object, there: bool, out: float = 1.0) -> float:
+    """The smallest number that a gate is known to give; `out` where there is no gate."""
+    if not there:
+        return out
+    fixed: float | None = getattr(gate, "fixed", None)
+    return 0.0 if fixed is None else fixed
+
+
+@rule("T19")
+def _frozen(memory: "Memory") -> str:
+    step = _explicit(memory)
+    if step is None or step.span == 1 or step.scale == "key_dim" or _reach(step) < 2:
+        return ""
+    if step.scale == "chunk" and step.span == step.chunk:
+        return ""
+    field = "chunk" if step.chunk > 1 else "every"
+    cure = "scale: chunk (or key_dim)" if step.chunk > 1 else "sigmoid with a smaller scale"
+    return (
+        f"optimizer {kind(step)} with {field} {step.span} adds up {step.span} gradients at the same"
+        f" weights, steps {kind(step.step)} reach {_reach(step):.3g} together and a repeated key"
+        f" diverges from 2: use {cure}"
+    )
+
+
+@rule("T19-momentum", Verdict.warn)
+def _frozen_momentum(memory: "Memory") -> str:
+    step = _explicit(memory)
+    if step is None or step.span == 1 or "momentum" not in step.buffers:
+        return ""
+    gate = getattr(step, "momentum", None)
+    kept: float | None = getattr(gate, "fixed", None)
+    grown = inf if kept in (None, 1.0) else _reach(step) / (1 - kept)
+    if grown < 2 or memory.architecture.bounded_prediction or memory.bias.bounded:
+        return ""
+    return (
+        f"optimizer {kind(step)} adds up past steps by 1 / (1 - {kind(gate)}) on top of the"
+        f" {step.span} gradients at the same weights, architecture {kind(memory.architecture)} does"
+        " not bound what comes out: use a norm, a constant momentum below 1 - step / 2, or chunk 1"
+    )
+
+
+@rule("T15")
+def _power(memory: "Memory") -> str:
+    if getattr(memory.bias, "p", 2.0) <= 2 or memory.bias.guarded:
+        return ""
+    if memory.architecture.bounded_prediction:
+        return ""
+    return (
+        f"bias {kind(memory.bias)} with p > 2 and an explicit step diverges on large residuals,"
+        f" which architecture {kind(memory.architecture)} does not bound: use guard: true, or an"
+        " mlp with a norm"
+    )
+
+
+@rule("T16", Verdict.warn)
+def _sign_slope(memory: "Memory") -> str:
+    step, slope = _explicit(memory), memory.bias.slope
+    if step is None or slope <= 1 or _reach(step) * slope <= 2:
+        return ""
+    return (
+        f"the error of bias {kind(memory.bias)} passes through zero with slope {slope:.3g} and steps"
+        f" {kind(step.step)} reach {_reach(step):.3g}: above {2 / slope:.2g} / |k|^2 they oscillate"
+        " there, use a larger smoothing or smaller steps"
+    )
+
+
+@rule("lq-zero")
+def _singular_link(memory: "Memory") -> str:
+    if not memory.retention.singular_at_zero or not memory.architecture.linear:
+        return ""
+    return (
+        f"retention {kind(memory.retention)} blows up at a zero accumulator and architecture"
+        f" {kind(memory.architecture)} starts at zero: use an mlp, which starts at random weights,"
+        " or form exact"
+    )
+
+
+@rule("unit-keys", Verdict.warn)
+def _long_keys(memory: "Memory") -> str:
+    step = _explicit(memory)
+    if step is None or memory.bias.bounded or not memory.architecture.linear:
+        return ""
+    features = memory.architecture.features
+    # The entries of a softmax sum to 1, so its norm is at most 1.
+    if _unit_keys(memory) or step.scale == "key_dim" or kind(features) == "softmax":
+        return ""
+    return (
+        f"features {kind(features)} may give long keys, and a step above 2 / |k|^2 of optimizer"
+        f" {kind(step)} diverges: use features silu_l2 or l2, optimizer implicit, or scale: key_dim"
+    )
+
+
+@rule("unbounded-step", Verdict.warn)
+def _long_steps(memory: "Memory") -> str:
+    step = _explicit(memory)
+    if step is None or memory.bias.bounded or not memory.architecture.linear:
+        return ""
+    if _reach(step) < inf:
+        return ""
+    return (
+        f"step {kind(step.step)} has no largest value, and optimizer {kind(step)} diverges above"
+        " 2 / |k|^2: use step sigmoid, or optimizer implicit"
+    )
