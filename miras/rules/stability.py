@@ -126,7 +126,7 @@ def _sign_slope(memory: "Memory") -> str:
     if step is None or slope <= 1 or _reach(step) * slope <= 2:
         return ""
     return (
-        f"the error of bias {kind(memory.bias)} passes through zero with slope {slope:.3g} and steps"
+        f"errors of bias {kind(memory.bias)} pass through zero with slope {slope:.3g} and steps"
         f" {kind(step.step)} reach {_reach(step):.3g}: above {2 / slope:.2g} / |k|^2 they oscillate"
         " there, use a larger smoothing or smaller steps"
     )
