@@ -34,6 +34,9 @@ class Optimizer(Part, ABC):
 class Stepping(Optimizer, ABC):
     """An optimizer that takes gradient steps."""
 
+    plain: ClassVar[bool] = False  # the change is -step * gradient, whatever came before
+    heavy_ball: ClassVar[bool] = False  # S <- momentum S - step * gradient, the change is S
+
     step: AnyGate = Field(default=Sigmoid(), description="step size, non-negative")
     step_axis: Axis = Field(default="scalar", description="one step per head, or per channel")
     gradient_at: Literal["retained", "previous", "anchor"] = Field(

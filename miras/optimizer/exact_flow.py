@@ -18,6 +18,7 @@ class ExactFlow(Stepping):
     """
 
     kind: Literal["exact_flow"] = "exact_flow"
+    plain: ClassVar[bool] = True
     quadratic_only: ClassVar[bool] = True
 
     def effective(self, step: Tensor, sensitivity: Tensor) -> Tensor:

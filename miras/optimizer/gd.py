@@ -1,7 +1,7 @@
 """One explicit gradient step per token."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -16,6 +16,7 @@ class GradientDescent(Stepping):
     """
 
     kind: Literal["gd"] = "gd"
+    plain: ClassVar[bool] = True
 
     def update(
         self, step_gradient: Weights, buffers: Mapping[str, Weights], gates: Mapping[str, Tensor]

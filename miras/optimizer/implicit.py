@@ -17,6 +17,7 @@ class Implicit(Stepping):
     """
 
     kind: Literal["implicit"] = "implicit"
+    plain: ClassVar[bool] = True
     quadratic_only: ClassVar[bool] = True
 
     def effective(self, step: Tensor, sensitivity: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ class Momentum(Stepping):
 
     kind: Literal["momentum"] = "momentum"
     momentum: AnyGate = Field(default=Sigmoid(), description="eta, what is kept of past surprise")
+    heavy_ball: ClassVar[bool] = True
     buffers: ClassVar[tuple[str, ...]] = ("momentum",)
 
     def uses(self) -> list[Use]:

@@ -1,0 +1,152 @@
+"""What is left at a later token of a chunk of what was written at an earlier one.
+
+Products of retention multipliers that can be as small as one likes. Only products of neighbours are
+formed, never quotients of long products (q e^c, k e^-c), so nothing overflows, nothing cancels, and
+a multiplier of zero is a plain zero.
+
+Tensors lead with any dimensions; `[..., C, w]` is a chunk of C tokens, w channels.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from miras.definition import multipliers
+
+
+class Rung(NamedTuple):
+    """One level of halving: blocks of 2s tokens, `[..., blocks, s, w]` each."""
+
+    upper: Tensor  # from the middle of the block up to each token of its second half
+    lower: Tensor  # from each token of its first half, itself left out, up to the middle
+
+
+class Span(NamedTuple):
+    """Products of the multipliers of one axis inside a chunk; all empty where nothing decays."""
+
+    since: Tensor | None = None  # [..., C, w] from the start of the chunk, the token included
+    until: Tensor | None = None  # [..., C, w] from the token, itself left out, to the end
+    between: Tensor | None = None  # [..., C, C] of one number per token; zero above the diagonal
+    rungs: tuple[Rung, ...] = ()  # of one number per channel
+
+    def from_start(self, x: Tensor) -> Tensor:
+        """x `[..., C, w]` of each token times what is left of the chunk's start."""
+        return x if self.since is None else x * self.since
+
+    def to_end(self, x: Tensor) -> Tensor:
+        """What is left at the chunk's end of x `[..., C, w]` written at each token."""
+        return x if self.until is None else x * self.until
+
+    def through(self, x: Tensor) -> Tensor:
+        """What is left of x `[..., rows, w]` after the whole chunk."""
+        return x if self.since is None else x * self.since[..., -1:, :]
+
+    def before(self, x: Tensor) -> Tensor:
+        """As `from_start`, the token's own multiplier left out."""
+        if self.since is None:
+            return x
+        return x * F.pad(self.since[..., :-1, :], (0, 0, 1, 0), value=1.0)
+
+    def pairs(self, left: Tensor, right: Tensor) -> Tensor:
+        """sum_n left_in right_jn (product over j < m <= i), `[..., C, C]`, zero above the diagonal.
+
+        Per channel by halving: the first and second half of a block meet in its middle, with one
+        factor on each side.
+        """
+        if not self.rungs:
+            product = left @ right.mT
+            return product.tril() if self.between is None else product * self.between
+        count = left.shape[-2]
+        left, right = _padded(left), _padded(right)
+        found = (left * right).sum(-1)[..., None, None]  # blocks of one token
+        for upper, lower in self.rungs:
+            later = _halves(left, upper.shape[-2])[..., 1, :, :] * upper
+            earlier = _halves(right, upper.shape[-2])[..., 0, :, :] * lower
+            first, second = found.unflatten(-3, (-1, 2)).unbind(-3)
+            top = F.pad(first, (0, upper.shape[-2]))
+            found = torch.cat((top, torch.cat((later @ earlier.mT, second), dim=-1)), dim=-2)
+        return found[..., 0, :count, :count]
+
+    def mix(self, weights: Tensor, values: Tensor) -> Tensor:
+        """sum_j weights_ij values_jr (product over j < m <= i), `weights` zero above the diagonal."""
+        if not self.rungs:
+            return (weights if self.between is None else weights * self.between) @ values
+        count = values.shape[-2]
+        values = _padded(values)
+        missing = values.shape[-2] - count
+        weights = F.pad(weights, (0, missing, 0, missing))
+        found = weights.diagonal(dim1=-2, dim2=-1)[..., None] * values
+        for upper, lower in self.rungs:
+            size = upper.shape[-2]
+            rows = weights.unflatten(-2, (-1, 2, size))[..., 1, :, :]
+            blocks = rows.unflatten(-1, (-1, 2, size))[..., 0, :].diagonal(dim1=-4, dim2=-2)
+            earlier = _halves(values, size)[..., 0, :, :] * lower
+            part = upper * (blocks.movedim(-1, -3) @ earlier)
+            found = found + F.pad(part[..., None, :, :], (0, 0, 0, 0, 1, 0)).flatten(-4, -2)
+        return found[..., :count, :]
+
+
+def heads_first(x: Tensor) -> Tensor:
+    """`[batch, time, heads, ...]` as `[batch, heads, time, ...]`."""
+    return x.transpose(1, 2).contiguous()
+
+
+def chunks(tokens: Mapping[str, Tensor], size: int) -> Iterator[dict[str, Tensor]]:
+    """Pieces of at most `size` tokens of tensors `[batch, heads, time, ...]`."""
+    for piece in zip(*(tensor.split(size, dim=2) for tensor in tokens.values()), strict=True):
+        yield dict(zip(tokens, piece, strict=True))
+
+
+def spans(gates: Mapping[str, Tensor]) -> tuple[Span, Span]:
+    """Along the key, or the same for all channels, and along the value; gates are heads-first."""
+    decays = multipliers("decay", gates)
+    along_value = of_channels(decays["value"]) if "value" in decays else Span()
+    if "key" in decays:
+        return of_channels(decays["key"]), along_value
+    return of_tokens(decays[""]) if decays.keys() == {""} else Span(), along_value
+
+
+def of_tokens(keep: Tensor) -> Span:
+    """Of multipliers `[..., C]`, one per token."""
+    products = between(keep)
+    return Span(products[..., 1:, :1], products[..., -1, 1:, None], products[..., 1:, 1:])
+
+
+def between(keep: Tensor) -> Tensor:
+    """Product over j < m <= i of multipliers `[..., C]`: `[..., C + 1, C + 1]`, lower triangular.
+
+    Index 0 is the state before the chunk. Logarithms are summed over the tokens between the two, so
+    that no sum is the difference of two longer ones.
+    """
+    size = keep.shape[-1] + 1
+    logs = F.pad(keep.clamp_min(torch.finfo(keep.dtype).tiny).log(), (1, 0))
+    ones = torch.ones(size, size, dtype=keep.dtype, device=keep.device).tril()
+    return (ones @ (logs[..., :, None] * ones.tril(-1))).exp() * ones
+
+
+def of_channels(keep: Tensor) -> Span:
+    """Of multipliers `[..., C, w]`, one per channel."""
+    count = keep.shape[-2]
+    since = _padded(keep, 1.0)[..., :, None, :]
+    until = torch.ones_like(since)
+    rungs: list[Rung] = []
+    while since.shape[-3] > 1:
+        first, second = since.unflatten(-3, (-1, 2)).unbind(-3)
+        rest, last = until.unflatten(-3, (-1, 2)).unbind(-3)
+        rungs.append(Rung(second, rest))
+        since = torch.cat((first, first[..., -1:, :] * second), dim=-2)
+        until = torch.cat((rest * second[..., -1:, :], last), dim=-2)
+    return Span(since[..., 0, :count, :], until[..., 0, :count, :], None, tuple(rungs))
+
+
+def _padded(x: Tensor, value: float = 0.0) -> Tensor:
+    """Up to a power of two of tokens."""
+    missing = (1 << (x.shape[-2] - 1).bit_length()) - x.shape[-2]
+    return F.pad(x, (0, 0, 0, missing), value=value) if missing else x
+
+
+def _halves(x: Tensor, size: int) -> Tensor:
+    return x.unflatten(-2, (-1, 2, size))
