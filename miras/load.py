@@ -81,8 +81,15 @@ def _truths(data: Any, read: Any) -> Iterator[DataPath]:
 
 def dump(model: BaseModel) -> str:
     """The YAML text of a model, without settings at their defaults; it loads back equal."""
-    style: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 100}
-    return yaml.dump(_plain(model), Dumper=_Dumper, default_flow_style=None, **style)
+    text: Any = yaml.dump(
+        _plain(model),
+        Dumper=_Dumper,
+        default_flow_style=None,
+        sort_keys=False,
+        allow_unicode=True,
+        width=100,
+    )
+    return text
 
 
 class _Dumper(yaml.SafeDumper):
@@ -91,7 +98,7 @@ class _Dumper(yaml.SafeDumper):
     def represent_str(self, data: str) -> yaml.ScalarNode:
         # PyYAML loses the rarer line breaks unless it is told to escape them
         style = None if data.isprintable() else '"'
-        return self.represent_scalar("tag:yaml.org,2002:str", data, style)
+        return cast(Any, self).represent_scalar("tag:yaml.org,2002:str", data, style)
 
 
 _Dumper.add_representer(str, _Dumper.represent_str)

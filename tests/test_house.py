@@ -1,0 +1,284 @@
+"""The house: who may import whom, sizes of files, names of packages, and what the wheel holds."""
+
+import ast
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("miras", "search", "plots", "tests", "benchmarks")
+COMMANDS = {"cli", "checking", "listing", "running"}
+"""Modules behind the command line: these alone may import search and plots, inside functions."""
+
+LEVELS = (
+    {"part", "document", "problems", "load", "result"},
+    {"gate", "features", "tasks"},
+    {"architecture", "bias", "retention", "optimizer"},
+    {"memory", "rules", "state"},
+    {"composition"},
+    {"known", "definition", "canonical", "explain", "plans", "operator"},
+    {"layer"},
+    {"model", "checkpoint"},
+    {"train"},
+    {"testing", "export", "hf"},
+    COMMANDS,
+)
+"""Modules and folders of miras, lowest first; none imports from a level above its own."""
+
+AXES = {  # folder of parts: what its files may import from miras, beside their own contract
+    "gate": {"part"},
+    "features": {"part"},
+    "tasks": {"part"},
+    "architecture": {"part", "gate", "features"},
+    "bias": {"part", "gate", "features"},
+    "retention": {"part", "gate", "features"},
+    "optimizer": {"part", "gate", "features"},
+}
+
+WRAPPING = {("miras.gate.sqrt_complement", "miras.gate.sigmoid")}
+"""Parts made by wrapping another one of the same folder, the only reason to know it."""
+
+LIBRARY = {"torch", "numpy", "pydantic", "pydantic_core", "yaml", "einops", "jaxtyping"}
+FOREIGN = {  # what a folder or module may import from others, at its top or inside functions
+    "miras": LIBRARY | {"safetensors"},
+    "miras.cli": LIBRARY | {"typer", "rich"},
+    "miras.search": LIBRARY | {"optuna", "rich", "sqlalchemy"},
+    "miras.plots": {"matplotlib", "numpy", "pydantic"},
+}
+OPTIONAL = {"fla", "triton", "transformers", "lm_eval", "tensorboard", "optuna_dashboard", "pytest"}
+"""Packages of extras: imported inside functions only, where they are wanted."""
+
+
+class Import(NamedTuple):
+    """One name that a file imports while it runs, as the full path of a module or a member."""
+
+    target: str
+    line: int
+    lazy: bool
+
+    @property
+    def top(self) -> str:
+        return self.target.partition(".")[0]
+
+    def inside(self, package: str) -> str:
+        """The first name below a package, or nothing if the target is elsewhere."""
+        inner = self.target.startswith(package + ".")
+        return self.target[len(package) + 1 :].partition(".")[0] if inner else ""
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts if parts[0] == "miras" else ("miras", *parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def sources(*folders: str) -> list[Path]:
+    """The Python files of top-level folders, not following the links inside miras."""
+    found = (path for folder in folders for path in sorted((ROOT / folder).rglob("*.py")))
+    return [path for path in found if not any(parent.is_symlink() for parent in path.parents)]
+
+
+def imports(path: Path) -> Iterator[Import]:
+    """All imports of a file but those for the type checker alone."""
+    name = module_name(path)
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+
+    def walk(node: ast.AST, lazy: bool) -> Iterator[Import]:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            children: list[ast.AST] = list(node.orelse)
+        else:
+            children = list(ast.iter_child_nodes(node))
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno, lazy) for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            up = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join([*(up if node.level else []), *filter(None, [node.module])])
+            yield from (Import(f"{base}.{alias.name}", node.lineno, lazy) for alias in node.names)
+        inside = lazy or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in children:
+            yield from walk(child, inside)
+
+    yield from walk(ast.parse(path.read_text(encoding="utf-8")), False)
+
+
+def exists(name: str) -> bool:
+    """Whether a full path is a module of miras, not a member of one."""
+    path = ROOT.joinpath(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").exists()
+
+
+def level(name: str) -> int:
+    for number, names in enumerate(LEVELS):
+        if name in names:
+            return number
+    raise AssertionError(f"miras.{name} has no level yet: enter it into LEVELS of this file")
+
+
+def where(path: Path, found: Import) -> str:
+    return f"{path.relative_to(ROOT)}:{found.line} imports {found.target}"
+
+
+MIRAS = [path for path in sources("miras") if module_name(path) != "miras"]
+
+
+@pytest.mark.parametrize("path", MIRAS, ids=module_name)
+def test_nothing_imports_from_above(path: Path) -> None:
+    own = module_name(path).split(".")[1]
+    for found in imports(path):
+        if found.top != "miras":
+            continue
+        other = found.inside("miras")
+        assert exists(f"miras.{other}"), f"{where(path, found)}: name the module, not the package"
+        if other in ("search", "plots"):
+            assert own in COMMANDS and found.lazy, where(path, found)
+        else:
+            assert level(other) <= level(own), where(path, found)
+
+
+def test_package_offers_the_library_alone() -> None:
+    for found in imports(ROOT / "miras/__init__.py"):
+        assert found.inside("miras") not in {"search", "plots", "testing", *COMMANDS}, found
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_parts_do_not_know_each_other(axis: str) -> None:
+    package = f"miras.{axis}"
+    for path in sources(f"miras/{axis}"):
+        for found in imports(path):
+            if found.top != "miras":
+                continue
+            other = found.inside("miras")
+            assert other in AXES[axis] | {axis}, where(path, found)
+            sibling = f"{package}.{found.inside(package)}"
+            if (module_name(path), sibling) in WRAPPING or path.name == "__init__.py":
+                continue
+            if other == axis and exists(sibling):
+                text = ROOT.joinpath(*sibling.split(".")).with_suffix(".py").read_text()
+                assert 'kind: Literal["' not in text, f"{where(path, found)}, another part"
+
+
+def test_no_circles() -> None:
+    paths = {module_name(path): path for path in sources("miras", "search", "plots")}
+    edges = {
+        name: {
+            target
+            for found in imports(path)
+            if not found.lazy
+            for target in (found.target, found.target.rpartition(".")[0])
+            if target in paths and target != name
+        }
+        for name, path in paths.items()
+    }
+    # a folder's __init__ gathers its files, which import the contract from it: that is no circle
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, " -> ".join((*above[above.index(name) :], name))
+        if name in done:
+            return
+        for target in sorted(edges[name]):
+            if not target.startswith(name + "."):
+                visit(target, (*above, name))
+        done.add(name)
+
+    for name in sorted(paths):
+        visit(name, ())
+
+
+@pytest.mark.parametrize("path", sources("miras", "search", "plots"), ids=module_name)
+def test_only_packages_that_are_dependencies(path: Path) -> None:
+    name = module_name(path)
+    group = ".".join(name.split(".")[:2])
+    if group.removeprefix("miras.") in COMMANDS:
+        group = "miras.cli"
+    allowed = FOREIGN.get(group, FOREIGN["miras"])
+    for found in imports(path):
+        if found.top == "miras" or found.top in sys.stdlib_module_names:
+            continue
+        assert found.top in allowed | (OPTIONAL if found.lazy else set()), where(path, found)
+
+
+@pytest.mark.parametrize("path", sources("search", "plots"), ids=module_name)
+def test_search_and_plots_know_little_of_miras(path: Path) -> None:
+    folder = path.relative_to(ROOT).parts[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            line = f"{path.relative_to(ROOT)}:{node.lineno}"
+            assert not f"{node.module}.".startswith(f"miras.{folder}."), f"{line}: write from ."
+    for found in imports(path):
+        other = found.inside("miras")
+        if folder == "plots":
+            assert other in ("", "plots", "result"), where(path, found)
+        else:
+            assert other not in {"plots", *COMMANDS}, where(path, found)
+
+
+@pytest.mark.parametrize("path", sources(*FOLDERS), ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_can_be_read_in_one_sitting(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+@pytest.mark.parametrize("folder", ["search", "plots"])
+def test_folders_refuse_other_names(folder: str) -> None:
+    spec = importlib.util.spec_from_file_location(folder, ROOT / folder / "__init__.py")
+    assert spec and spec.loader
+    with pytest.raises(ImportError, match=f"import miras.{folder} instead"):
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    link = ROOT / "miras" / folder
+    assert link.is_symlink() and link.resolve() == ROOT / folder
+
+
+def python(*arguments: str | Path, **settings: str) -> str:
+    """What a fresh interpreter prints, away from the repository."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=settings.pop("cwd", "/"),
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_importing_miras_loads_neither_search_nor_figures() -> None:
+    code = "import miras, sys; print(*sys.modules)"
+    loaded = set(python("-c", code, PYTHONPATH=str(ROOT)).split())
+    assert "miras.part" in loaded
+    assert not loaded & {"optuna", "matplotlib", "typer", "miras.search", "miras.plots"}
+
+
+@pytest.mark.slow
+def test_wheel_is_whole_and_its_command_runs(tmp_path: Path) -> None:
+    tree, target = tmp_path / "tree", tmp_path / "site"
+    ignored = shutil.ignore_patterns(".*", "runs", "build", "dist", "*.egg-info", "__pycache__")
+    shutil.copytree(ROOT, tree, symlinks=True, ignore=ignored)
+    pip = ("-m", "pip", "--quiet", "--disable-pip-version-check")
+    python(*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, tree)
+    (wheel,) = tmp_path.glob("miras_search-*.whl")
+
+    held = set(zipfile.ZipFile(wheel).namelist())
+    wanted = {module_name(path): path for path in sources("miras", "search", "plots")}
+    for path in wanted.values():
+        inside = path.relative_to(ROOT)
+        name = inside if inside.parts[0] == "miras" else Path("miras") / inside
+        assert name.as_posix() in held
+    data = [path for folder in ("spaces", "studies") for path in (ROOT / folder).glob("**/*.yaml")]
+    data += [*(ROOT / "plots").glob("*.mplstyle"), ROOT / "miras/py.typed"]
+    for path in data:
+        inside = path.relative_to(ROOT).as_posix().removeprefix("miras/")
+        assert f"miras/{inside}" in held
+    assert not any(name.startswith(("tests/", "search/", "plots/")) for name in held)
+
+    python(*pip, "install", "--no-deps", "--target", target, wheel)
+    code = "import miras.search, miras.plots; print(miras.__file__, miras.plots.__file__)"
+    assert python("-c", code, PYTHONPATH=str(target)).count(str(target)) == 2
+    assert "Usage: miras" in python(target / "bin/miras", "--help", PYTHONPATH=str(target))
