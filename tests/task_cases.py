@@ -1,0 +1,87 @@
+"""Tasks with all kinds of settings, and predictors to judge: what the tests of tasks share."""
+
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from miras.part import leaves
+from miras.tasks import Batch, HeldOut, Predict, Task, certain
+from miras.tasks.byte_lm import ByteLM
+from miras.tasks.ladder import Rung
+from miras.tasks.mqar import MQAR
+from miras.tasks.parity import Parity
+from miras.tasks.selective_copy import SelectiveCopy
+
+# Every setting away from its default somewhere.
+TASKS: dict[str, Task] = {
+    **{kind: cast(Task, leaf()) for kind, leaf in leaves("miras.tasks").items()},
+    "mqar quick": MQAR(
+        rungs=(Rung(16, 2), Rung(32, 4), Rung(32, 8)),
+        extrapolation=(),
+        keys=32,
+        values=32,
+        steps=150,
+        batch=32,
+        validation=64,
+        test=256,
+    ),
+    "mqar odd": MQAR(
+        rungs=(Rung(9, 2), Rung(33, 3)),
+        extrapolation=(Rung(41, 3), Rung(40, 10)),
+        keys=11,
+        values=10,
+        filler=1,
+        power=1.0,
+    ),
+    "copy small": SelectiveCopy(
+        rungs=(Rung(24, 3), Rung(24, 12)), extrapolation=(Rung(33, 8),), alphabet=3, batch=7
+    ),
+    "parity small": Parity(
+        shortest=2, longest=9, lengths=(14, 31), batch=5, steps=3, test=700, validation=300
+    ),
+    "text small": ByteLM(
+        limit=90_000,
+        context=31,
+        batch=3,
+        validation=7,
+        test=40,
+        path=Path(__file__).parent,
+        pattern="test_*.py",
+    ),
+}
+EXACT = {name: task for name, task in TASKS.items() if not isinstance(task, ByteLM)}
+
+
+def solver(task: Task) -> Predict:
+    """The exact solver as a predictor."""
+
+    def predict(tokens: Tensor, scored: Tensor) -> Tensor:
+        answers = task.solve(tokens)
+        assert answers is not None
+        return certain(answers[scored], task.vocabulary)
+
+    return predict
+
+
+def held_out(task: Task, split: HeldOut, seed: int = 0) -> list[Batch]:
+    """The sequences of an evaluation, as the predictor sees them; targets from the solver."""
+    seen: list[Batch] = []
+
+    def predict(tokens: Tensor, scored: Tensor) -> Tensor:
+        seen.append(Batch(tokens.clone(), scored.long()))
+        return torch.zeros(int(scored.sum()), task.vocabulary)
+
+    task.evaluate(predict, split, seed)
+    return seen
+
+
+def uniform(task: Task) -> Predict:
+    """A predictor that finds all ids equally likely."""
+    return lambda tokens, scored: torch.zeros(int(scored.sum()), task.vocabulary)
+
+
+def rows(batches: list[Batch]) -> list[bytes]:
+    """The sequences as keys, to compare sets of them."""
+    return [row.numpy().tobytes() for batch in batches for row in batch.tokens]
