@@ -11,7 +11,6 @@ import pytest
 from miras.document import Document, SpecFileError, read, reads
 from miras.part import SpecError
 
-
 FILES: dict[str, tuple[bytes | None, str]] = {
     "missing": (None, "quickstrat.yaml: there is no such file; check its name (did you mean"),
     "latin-1": ("# a\nname: é".encode("latin-1"), "quickstrat.yaml:2:7: not a text in UTF-8"),
