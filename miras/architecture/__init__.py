@@ -44,6 +44,11 @@ class Architecture(Part, ABC):
         return False
 
     @property
+    def affine(self) -> bool:
+        """Whether the derivative of a prediction by the weights is the same at all weights."""
+        return self.linear
+
+    @property
     def bounded_prediction(self) -> bool:
         """Whether predictions stay bounded however large the weights grow."""
         return False

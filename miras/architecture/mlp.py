@@ -49,6 +49,10 @@ class Mlp(Architecture):
         return not self.offset
 
     @property
+    def affine(self) -> bool:
+        return self.depth == 1 and self.norm == "none"
+
+    @property
     def bounded_prediction(self) -> bool:
         return self.norm != "none"
 

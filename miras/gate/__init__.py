@@ -53,6 +53,7 @@ class Gate(Part, ABC):
     recurrent: ClassVar[bool] = False
     derived: ClassVar[bool] = False
     sees_input: ClassVar[bool] = True  # the number differs from token to token
+    counts_chunk: ClassVar[bool] = False  # it depends on the place in the gradient chunk
 
     @property
     def fixed(self) -> float | None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import MutableMapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -24,6 +24,7 @@ class TestTimeTraining(Gate):
     __test__ = False  # the name makes test runners look here
     kind: Literal["ttt"] = "ttt"
     base: float = Field(default=1.0, gt=0.0, le=10.0)
+    counts_chunk: ClassVar[bool] = True
 
     def ceiling(self, high: float) -> float:
         return math.inf
