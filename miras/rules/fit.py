@@ -31,11 +31,6 @@ def _pairs(memory: "Memory") -> str:
             f"retention {kind(memory.retention)} drops stored pairs, architecture {architecture}"
             " keeps none: use architecture kv, or retention decay"
         )
-    if memory.architecture.stores_pairs and not memory.retention.identity_link:
-        return (
-            f"retention {kind(memory.retention)} reshapes weights, architecture {architecture} has"
-            " none: use retention none, decay or window"
-        )
     return ""
 
 
@@ -147,7 +142,8 @@ def _link_matrices(memory: "Memory") -> str:
         return ""
     return (
         f"retention {kind(memory.retention)} needs weight matrices, architecture"
-        f" {kind(memory.architecture)} has other weights: use matrix or an mlp without offset"
+        f" {kind(memory.architecture)} has other weights: use matrix or an mlp without offset,"
+        " or retention decay"
     )
 
 

@@ -35,10 +35,10 @@ def _unit_keys(memory: "Memory") -> bool:
 @rule("T14")
 def _negative_eigenvalue(memory: "Memory") -> str:
     step = _explicit(memory)
-    if step is None or not 1.0 < _reach(step) < inf or _unit_keys(memory):
+    if step is None or not 1.0 < step.step.ceiling(inf) < inf or _unit_keys(memory):
         return ""
     return (
-        f"step {kind(step.step)} reaches {_reach(step):.3g}: above 1 the eigenvalue 1 - step |k|^2"
+        f"step {kind(step.step)} reaches {step.step.ceiling(inf):.3g}: above 1 the eigenvalue 1 - step |k|^2"
         f" is negative, which needs keys of norm 1, and features"
         f" {kind(memory.architecture.features)} has others: use features silu_l2 or l2, or a step"
         " of at most 1"
@@ -77,16 +77,18 @@ def _smallest(gate: object, there: bool, out: float = 1.0) -> float:
 @rule("T19")
 def _frozen(memory: "Memory") -> str:
     step = _explicit(memory)
-    if step is None or step.span == 1 or step.scale == "key_dim" or _reach(step) < 2:
+    if step is None or step.span == 1 or step.scale == "key_dim" or _reach(step) <= 2:
         return ""
-    if step.scale == "chunk" and step.span == step.chunk:
+    scaled = step.scale == "chunk" and step.span == step.chunk
+    if scaled and _reach(step) == inf:
         return ""
     field = "chunk" if step.chunk > 1 else "every"
-    cure = "scale: chunk (or key_dim)" if step.chunk > 1 else "sigmoid with a smaller scale"
+    unscaled = step.chunk > 1 and not scaled
+    cure = "scale: chunk (or key_dim)" if unscaled else "sigmoid with a smaller scale"
     return (
         f"optimizer {kind(step)} with {field} {step.span} adds up {step.span} gradients at the same"
         f" weights, steps {kind(step.step)} reach {_reach(step):.3g} together and a repeated key"
-        f" diverges from 2: use {cure}"
+        f" diverges above 2: use {cure}"
     )
 
 
