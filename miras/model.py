@@ -89,18 +89,18 @@ class Model(nn.Module):
         x = self.norm(x if scored is None else x[scored])
         return self.head(x), tuple(after)
 
-    @torch.no_grad()
     def generate(
         self,
         prompt: Int64[Tensor, "batch time"],
         tokens: int,
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
-    ) -> Iterator[Int64[Tensor, " batch"]]:
-        """Yield `tokens` next tokens, one per sequence at a time; temperature 0 takes the best."""
+    ) -> Iterator[Tensor]:
+        """Yield `tokens` times one next token per sequence `[batch]`; temperature 0: the best."""
         scored = torch.zeros_like(prompt, dtype=torch.bool)
         scored[:, -1] = True
-        logits, state = self(prompt, scored=scored)
+        with torch.no_grad():
+            logits, state = self(prompt, scored=scored)
         for _ in range(tokens):
             if temperature == 0:
                 token = logits.argmax(-1)
@@ -108,7 +108,8 @@ class Model(nn.Module):
                 odds = (logits / temperature).softmax(-1)
                 token = torch.multinomial(odds, 1, generator=generator)[:, 0]
             yield token
-            step, state = self(token[:, None], state)
+            with torch.no_grad():
+                step, state = self(token[:, None], state)
             logits = step[:, 0]
 
     def parameters_count(self) -> int:

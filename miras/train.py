@@ -55,13 +55,13 @@ def train(
         losses.append(loss.detach())
         tokens += batch.tokens.numel()
         length = max(length, batch.tokens.shape[1])
+        if seconds is not None and time.monotonic() - began > seconds:
+            status, reason = "timed_out", f"{seconds:.0f} s passed at step {step} of {steps}"
+            break
         if step in pauses or step % 25 == 0:
             mean = torch.stack(losses).mean().item()
             if not mean < DIVERGED:
                 status, reason = "diverged", f"training loss {mean:.3g} at step {step}"
-                break
-            if seconds is not None and time.monotonic() - began > seconds:
-                status, reason = "timed_out", f"{seconds:.0f} s passed at step {step} of {steps}"
                 break
         if step in pauses:
             found = evaluate(model, task, "validation", seed, extrapolate=False)

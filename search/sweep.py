@@ -34,6 +34,7 @@ class Comparison(Part):
     task: AnyTask
     memories: tuple[AnyMemory, ...] = Field(min_length=1)
     shell: Shell = Shell()
+    learning_rates: tuple[float, ...] = Field(default=(), description="instead of the sweep's")
 
 
 class Sweep(Part):
@@ -69,7 +70,8 @@ def needed(sweep: Sweep, results: Sequence[Result]) -> list[Job]:
         for number, memory in enumerate(comparison.memories):
             mine = [each for each in results if _same(each, memory, comparison)]
             first = [each for each in mine if each.seed == sweep.seeds[0]]
-            rates = _rates(sweep, first)
+            grid = comparison.learning_rates or sweep.learning_rates
+            rates = _rates(grid, sweep.notches, first)
             missing = [rate for rate in rates if not _at(first, rate)]
             jobs += [Job(index, number, rate, sweep.seeds[0]) for rate in missing]
             if missing:
@@ -152,10 +154,10 @@ def _at(results: Sequence[Result], rate: float) -> bool:
     return any(abs(each.learning_rate / rate - 1) < 1e-6 for each in results)
 
 
-def _rates(sweep: Sweep, results: Sequence[Result]) -> list[float]:
+def _rates(grid: Sequence[float], notches: int, results: Sequence[Result]) -> list[float]:
     """The grid, grown where the best of all its results lies at an edge."""
-    rates = sorted(sweep.learning_rates)
-    for _ in range(sweep.notches if len(rates) > 1 else 0):
+    rates = sorted(grid)
+    for _ in range(notches if len(rates) > 1 else 0):
         here = [each for each in results if any(_at([each], rate) for rate in rates)]
         if len(here) < len(rates):
             break

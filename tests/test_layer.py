@@ -1,0 +1,92 @@
+"""The layer: streaming, shapes, counted state, gradients, for every known memory."""
+
+import pytest
+import torch
+
+from miras.known import known
+from miras.layer import Layer
+from miras.model import Model, ModelSpec
+
+DIM, HEADS, TIME = 16, 2, 21
+
+
+@pytest.mark.parametrize("name", known())
+def test_any_split_gives_the_same_outputs(name: str):
+    layer = Layer(known()[name], DIM, HEADS).double()
+    x = torch.randn(2, TIME, DIM, dtype=torch.float64)
+    whole, last = layer(x)
+    for cut in (1, 7, 16, 20):
+        first, state = layer(x[:, :cut])
+        second, state = layer(x[:, cut:], state)
+        torch.testing.assert_close(torch.cat((first, second), 1), whole, rtol=1e-9, atol=1e-9)
+        assert state.floats() == last.floats()
+    stream, state = [], None
+    for t in range(TIME):
+        y, state = layer(x[:, t : t + 1], state)
+        stream.append(y)
+    torch.testing.assert_close(torch.cat(stream, 1), whole, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", known())
+def test_no_output_sees_a_later_input(name: str):
+    layer = Layer(known()[name], DIM, HEADS).double()
+    x = torch.randn(1, TIME, DIM, dtype=torch.float64)
+    changed = x.clone()
+    changed[:, 13:] += torch.randn(1, TIME - 13, DIM, dtype=torch.float64)
+    before, after = layer(x)[0], layer(changed)[0]
+    torch.testing.assert_close(before[:, :13], after[:, :13], rtol=1e-12, atol=1e-12)
+    assert (before[:, 13:] - after[:, 13:]).abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("name", known())
+def test_every_parameter_gets_a_finite_gradient(name: str):
+    layer = Layer(known()[name], DIM, HEADS)
+    y, _ = layer(torch.randn(2, TIME, DIM))
+    (y * torch.randn_like(y)).sum().backward()
+    for parameter_name, parameter in layer.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.isfinite().all(), parameter_name
+        assert parameter.grad.abs().max() > 0, parameter_name
+
+
+def test_state_floats_are_counted_with_the_convolution():
+    heads, size, taps = 4, 4, 4
+    layer = Layer(known()["deltanet"], DIM, heads, conv=taps)
+    _, state = layer(torch.randn(3, 5, DIM))
+    assert state.memory.floats() == heads * size * size
+    assert state.floats() == heads * size * size + (taps - 1) * 3 * DIM
+    grown = Layer(known()["softmax-attention"], DIM, heads, conv=0)
+    _, state = grown(torch.randn(3, 5, DIM))
+    assert state.floats() == 5 * (2 * DIM + heads)  # keys, values and one logit bias per pair
+
+
+def test_a_pattern_of_layers_is_a_hybrid():
+    window = {"use": "sliding-window", "retention": {"size": 3}}
+    spec = ModelSpec.model_validate(
+        {"dim": DIM, "layers": 4, "heads": 2, "pattern": ["gated-deltanet", window]}
+    )
+    assert [spec.memory(i).retention.kind for i in range(4)] == ["decay", "window"] * 2
+    model = Model(spec, vocabulary=11)
+    _, state = model(torch.randint(11, (2, 9)))
+    assert state[1].memory.weights["keys"].shape[2] == 3
+
+
+def test_logits_at_scored_positions_are_those_of_all_positions():
+    model = Model(ModelSpec.model_validate({"dim": DIM, "pattern": ["gla"]}), vocabulary=11)
+    tokens = torch.randint(11, (3, 8))
+    scored = torch.rand(3, 8) < 0.4
+    everywhere, _ = model(tokens)
+    some, _ = model(tokens, scored=scored)
+    torch.testing.assert_close(some, everywhere[scored])
+
+
+@pytest.mark.parametrize("name", ["softmax-attention", "gated-deltanet", "titans-lmm", "gru"])
+def test_greedy_generation_equals_full_recompute(name: str):
+    spec = ModelSpec.model_validate({"dim": DIM, "heads": 2, "pattern": [name]})
+    model = Model(spec, vocabulary=13).double()
+    tokens = torch.randint(13, (2, 5))
+    generated = torch.stack(list(model.generate(tokens, 12, temperature=0.0)), dim=1)
+    for token in generated.unbind(1):
+        logits, _ = model(tokens)
+        assert torch.equal(logits[:, -1].argmax(-1), token)
+        tokens = torch.cat((tokens, token[:, None]), dim=1)

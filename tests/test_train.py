@@ -1,0 +1,91 @@
+"""Training: it learns, it is repeatable, it says how it ended, and its model survives a file."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from miras import checkpoint, result
+from miras.model import Model, ModelSpec
+from miras.part import SpecError
+from miras.result import Result
+from miras.tasks.mqar import MQAR
+from miras.tasks.parity import Parity
+from miras.train import train
+
+
+def spec(name: str) -> ModelSpec:
+    return ModelSpec.model_validate({"dim": 16, "layers": 1, "heads": 2, "pattern": [name]})
+
+
+def recall(**changes: object) -> MQAR:
+    fields = {"rungs": [{"length": 16, "load": 2}], "extrapolation": [], "keys": 8, "values": 8}
+    return MQAR.model_validate(fields | {"batch": 32, "validation": 32, "test": 64} | changes)
+
+
+def test_loss_falls_and_the_curve_is_kept():
+    found, _ = train(spec("deltanet"), recall(), learning_rate=1e-2, steps=120, evaluations=4)
+    assert found.status == "ok" and found.score is not None
+    assert [point.step for point in found.curve][-1] == 120
+    assert found.curve[-1].loss < 0.8 * found.curve[0].loss
+    assert found.tokens == 120 * 32 * 16
+
+
+def test_one_seed_gives_one_result():
+    runs = [train(spec("gla"), recall(), learning_rate=1e-2, seed=seed, steps=8)[0] for seed in (3, 3, 4)]
+    assert runs[0].curve == runs[1].curve and runs[0].metrics == runs[1].metrics
+    assert runs[0].curve != runs[2].curve
+
+
+def test_a_loss_that_is_not_finite_is_a_result():
+    found, _ = train(spec("linear-attention"), recall(), learning_rate=1e18, steps=50)
+    assert found.status == "diverged" and "loss" in found.reason and found.score is None
+
+
+def test_too_slow_is_a_result():
+    found, _ = train(spec("deltanet"), Parity(), learning_rate=1e-3, steps=10_000, seconds=0.0)
+    assert found.status == "timed_out" and "10000" in found.reason
+
+
+def test_a_result_survives_its_file(tmp_path: Path):
+    found, _ = train(spec("mingru"), recall(), learning_rate=1e-2, steps=4)
+    path = tmp_path / "results.jsonl"
+    result.append(path, found)
+    with path.open("a") as file:
+        file.write('{"schema_version": 1, "name": "torn')
+    result.append(path, found)
+    assert result.read(path, Result) == [found, found]
+
+
+def test_a_model_survives_its_file(tmp_path: Path):
+    model = Model(spec("titans-lmm"), vocabulary=9)
+    path = tmp_path / "model.safetensors"
+    checkpoint.save(model, path)
+    again = checkpoint.load(path)
+    tokens = torch.randint(9, (2, 7))
+    torch.testing.assert_close(model(tokens)[0], again(tokens)[0], rtol=0, atol=0)
+    assert again.spec == model.spec
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "text", "foreign", "swapped"])
+def test_a_damaged_checkpoint_gives_a_sentence(tmp_path: Path, damage: str):
+    path = tmp_path / "model.safetensors"
+    checkpoint.save(Model(spec("gla"), vocabulary=9), path)
+    whole = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(whole[: len(whole) // 2])
+    elif damage == "text":
+        path.write_text("not a model")
+    elif damage == "foreign":
+        save_file({"weight": torch.zeros(2)}, path)
+    else:
+        other = Model(spec("deltanet"), vocabulary=9)
+        header = {"format": checkpoint.FORMAT, "spec": other.spec.model_dump_json()}
+        weights = {name: leaf.clone() for name, leaf in Model(spec("gla"), 9).state_dict().items()}
+        save_file(weights, path, metadata=header | {"vocabulary": "9"})
+    with pytest.raises(SpecError, match=r"model\.safetensors") as caught:
+        checkpoint.load(path)
+    assert "\n" not in str(caught.value)
