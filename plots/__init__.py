@@ -6,9 +6,20 @@ if __name__ != "miras.plots":
         " (two names would mean two copies of every class)"
     )
 
-from .reading import grouped
 from .registry import Kind, Panel, figures, panels, plot
 from .report import write
+from .study import Study, load, records
 from .style import save
 
-__all__ = ["Kind", "Panel", "figures", "grouped", "panels", "plot", "save", "write"]
+__all__ = [
+    "Kind",
+    "Panel",
+    "Study",
+    "figures",
+    "load",
+    "panels",
+    "plot",
+    "records",
+    "save",
+    "write",
+]

@@ -16,9 +16,23 @@ class Noise(NamedTuple):
     repeats: int
     source: str
 
+    @property
+    def at_most(self) -> float:
+        """Upper 90 % limit of the deviation: from few repeats it is far above the estimate.
+
+        From the chi-squared distribution of a variance (quantile of Wilson and Hilferty 1931).
+        """
+        share = 2 / (9 * self.repeats)
+        root = 1 - share + NormalDist().inv_cdf(0.1) * math.sqrt(share)
+        return self.deviation / math.sqrt(root**3)
+
 
 class Verdict(NamedTuple):
-    """The best new memory of an objective against the best known one."""
+    """The best new memory of an objective against the best known one.
+
+    `luck` is how far above its true value the best of the candidates would look if all were equal
+    and the noise were at its upper limit.
+    """
 
     objective: str
     new: TrialRecord | None
@@ -46,8 +60,8 @@ class Verdict(NamedTuple):
         if self.noise is None or self.luck is None:
             return "Ahead, but nothing was run twice: it may be noise."
         if self.difference <= self.luck:
-            return "Ahead by no more than the luck of the best of so many."
-        return "Ahead by more than luck alone would give; confirm it on fresh seeds."
+            return "Ahead by no more than the luck of the best of so many may give."
+        return "Ahead by more than luck is likely to give: worth confirming on fresh seeds."
 
 
 def noise(records: reading.Records, objective: str) -> Noise | None:
@@ -97,7 +111,7 @@ def verdicts(records: reading.Records) -> list[Verdict]:
         best, best_score = new[0] if new else (None, math.nan)
         rival, rival_score = known[0] if known else (None, math.nan)
         chance = noise(records, objective)
-        luck = chance.deviation * luck_of_best(len(new)) if chance else None
+        luck = chance.at_most * luck_of_best(len(new)) if chance else None
         found.append(
             Verdict(objective, best, best_score, rival, rival_score, len(new), chance, luck)
         )

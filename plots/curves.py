@@ -4,6 +4,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from . import reading
 from .style import End, name_ends, strokes
@@ -13,6 +14,7 @@ class Row(NamedTuple):
     """One evaluation of one memory on one task (`panel`): mean, least and greatest over seeds."""
 
     panel: str
+    number: int
     name: str
     candidate: bool
     tokens: int
@@ -31,9 +33,18 @@ def table(records: reading.Records) -> list[Row]:
             for result in reading.results(record, task):
                 for point in result.curve:
                     at.setdefault(point.tokens, []).append(point.score)
-            name, found = reading.label(record), reading.is_candidate(record)
             rows += [
-                Row(task, name, found, tokens, fmean(scores), min(scores), max(scores), len(scores))
+                Row(
+                    panel=task,
+                    number=record.number,
+                    name=reading.label(record),
+                    candidate=reading.is_candidate(record),
+                    tokens=tokens,
+                    score=fmean(scores),
+                    low=min(scores),
+                    high=max(scores),
+                    seeds=len(scores),
+                )
                 for tokens, scores in sorted(at.items())
             ]
     return rows
@@ -41,22 +52,23 @@ def table(records: reading.Records) -> list[Row]:
 
 def height(rows: list[Row]) -> float:
     """Inches: room for the names."""
-    return max(3.3, 1.0 + 0.18 * len({row.name for row in rows}))
+    return max(3.3, 1.0 + 0.18 * len({row.number for row in rows}))
 
 
 def draw(axes: Axes, rows: list[Row]) -> None:
     """One panel: a line for each memory, a band from least to greatest with several seeds."""
-    found = {row.name: row.candidate for row in rows}
+    found = {row.number: row.candidate for row in rows}
     ends: list[End] = []
-    for name, stroke in zip(found, strokes(list(found.values())), strict=True):
-        line = [row for row in rows if row.name == name]
+    for number, stroke in zip(found, strokes(list(found.values())), strict=True):
+        line = [row for row in rows if row.number == number]
         tokens, scores = [row.tokens for row in line], [row.score for row in line]
         axes.plot(tokens, scores, color=stroke.colour, ls=stroke.dashes, lw=stroke.width)
         if max(row.seeds for row in line) > 1:
             lows, highs = [row.low for row in line], [row.high for row in line]
             axes.fill_between(tokens, lows, highs, color=stroke.colour, alpha=0.08, lw=0)
-        ends.append(End(tokens[-1], scores[-1], name, stroke.colour))
+        ends.append(End(tokens[-1], scores[-1], line[0].name, stroke.colour))
     axes.set_xlim(left=0)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
     axes.xaxis.set_major_formatter(_count)
     axes.set_title(f"Learning curves: {rows[0].panel}")
     axes.set_xlabel("training tokens")
@@ -65,7 +77,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     name_ends(axes, ends)
 
 
-def _count(value: float, _: float) -> str:
+def _count(value: float, _: float | int) -> str:
     """1500000 as 1.5 M."""
     for size, unit in ((1e6, " M"), (1e3, " k")):
         if abs(value) >= size:

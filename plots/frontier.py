@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from . import reading
 from .pareto import front
@@ -56,7 +57,8 @@ def draw(axes: Axes, rows: list[Row]) -> None:
         if chosen:
             sizes = [row.state_floats for row in chosen]
             scores = [row.score for row in chosen]
-            axes.scatter(sizes, scores, s=26, c=colour, marker=marker, label=text, zorder=3)
+            above = 4 if origin == "baseline" else 3
+            axes.scatter(sizes, scores, s=26, c=colour, marker=marker, label=text, zorder=above)
             lows, highs = [row.low for row in chosen], [row.high for row in chosen]
             axes.vlines(sizes, lows, highs, colors=colour, linewidth=1)
     edge = sorted((row.state_floats, row.score) for row in rows if row.on_front)
@@ -64,7 +66,9 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     sizes, scores = zip(*edge, (right, edge[-1][1]), strict=True)
     axes.step(sizes, scores, where="post", color=INK, linewidth=1, label="front", zorder=2)
     axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_locator(LogLocator(base=2, numticks=5))
     axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.08, y=0.08)
     ends = [End(r.state_floats, r.score, r.name, LOOKS[r.origin][0]) for r in _named(rows)]
     name_ends(axes, ends)

@@ -165,6 +165,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.axvline(0, color=QUIET, linewidth=0.8, zorder=2)
+    axes.use_sticky_edges = False
     axes.margins(x=0.08)
     axes.set_title(f"What decides: {rows[0].panel}")
     axes.set_xlabel("share of the variance explained by the choice")

@@ -22,6 +22,7 @@ class Row(NamedTuple):
     """
 
     panel: str
+    number: int
     name: str
     candidate: bool
     difficulty: str
@@ -49,6 +50,7 @@ def table(records: reading.Records) -> list[Row]:
                 rows.append(
                     Row(
                         panel=f"{task}, {difficulty}",
+                        number=record.number,
                         name=reading.label(record),
                         candidate=reading.is_candidate(record),
                         difficulty=difficulty,
@@ -75,15 +77,15 @@ def _order(key: str) -> tuple[str, float]:
 
 def height(rows: list[Row]) -> float:
     """Inches: room for the names."""
-    return max(3.5, 1.2 + 0.18 * len({row.name for row in rows}))
+    return max(3.5, 1.2 + 0.18 * len({row.number for row in rows}))
 
 
 def draw(axes: Axes, rows: list[Row]) -> None:
     """One panel: a line for the mean of each memory, a faint dot for each seed, a dotted floor."""
-    found = {row.name: row.candidate for row in rows}
+    found = {row.number: row.candidate for row in rows}
     ends: list[End] = []
-    for name, stroke in zip(found, strokes(list(found.values())), strict=True):
-        line = [row for row in rows if row.name == name]
+    for number, stroke in zip(found, strokes(list(found.values())), strict=True):
+        line = [row for row in rows if row.number == number]
         rungs, means = [row.rung for row in line], [row.accuracy for row in line]
         axes.plot(rungs, means, color=stroke.colour, ls=stroke.dashes, lw=stroke.width, marker=".")
         if max(len(row.seeds) for row in line) > 1:
@@ -91,7 +93,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
             axes.fill_between(rungs, lows, highs, color=stroke.colour, alpha=0.08, lw=0)
             dots = [(row.rung, seed) for row in line for seed in row.seeds]
             axes.scatter(*zip(*dots, strict=True), s=9, color=stroke.colour, alpha=0.35, lw=0)
-        ends.append(End(rungs[-1], means[-1], name, stroke.colour))
+        ends.append(End(rungs[-1], means[-1], line[0].name, stroke.colour))
     floors = sorted({(row.rung, row.floor) for row in rows if row.floor is not None})
     if floors:
         axes.plot(*zip(*floors, strict=True), color=QUIET, ls=":", lw=1.4)
@@ -108,5 +110,5 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.set_title(f"Accuracy by difficulty: {rows[0].panel}")
     meaning = MEANING.get(rows[0].difficulty, rows[0].difficulty)
     axes.set_xlabel(meaning + (" (log scale)" if axes.get_xscale() == "log" else ""))
-    axes.set_ylabel("accuracy" + (f" (mean of {several} seeds, min to max)" if several > 1 else ""))
+    axes.set_ylabel("accuracy" + (f" ({several} seeds, min to max)" if several > 1 else ""))
     name_ends(axes, ends)

@@ -84,4 +84,4 @@ def draw(axes: Axes, rows: list[Row]) -> None:
         hollow = Line2D([], [], marker="o", ls="", color=FOUND, mfc="white")
         hollow.set_label("equals a known one")
         marks.append(hollow)
-    axes.figure.legend(handles=marks, loc="outside lower left", ncols=3, columnspacing=1)
+    axes.figure.legend(handles=marks, loc="outside lower left", ncols=2, columnspacing=1)

@@ -69,6 +69,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
         axes.set_ylim(0, 1)
     low, high = axes.get_ylim()
     axes.set_ylim(low - 0.12 * (high - low), high)
+    axes.set_xlim(min(row.number for row in rows) - 1, last + 1)
     for status, marker in FAILURES.items():
         numbers = [row.number for row in rows if row.status == status]
         if numbers:
@@ -77,7 +78,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
             axes.scatter(
                 numbers, places, s=24, c=INK, marker=marker, lw=1, label=text, transform=below
             )
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     axes.set_title(f"Trials in order: {rows[0].panel}")
     axes.set_xlabel("trial number")
     axes.set_ylabel("score (0 = floor, 1 = ceiling)")

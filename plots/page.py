@@ -75,11 +75,14 @@ ul { padding-left: 1.2rem; }
 li { margin: .3rem 0; }
 .scroll { overflow-x: auto; margin: .8rem 0; }
 table { border-collapse: collapse; font-size: .875rem; }
-caption { text-align: left; font-weight: 600; padding: .3rem 0; }
+.caption { font-weight: 600; font-size: .875rem; margin: 1.4rem 0 -.3rem; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .7rem .3rem 0;
-  border-bottom: 1px solid #e6e6e6; min-width: 3.5rem; max-width: 26rem; }
-th { border-bottom: 2px solid #bbb; }
-.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+  border-bottom: 1px solid #e6e6e6; min-width: 7rem; max-width: 26rem; }
+th { border-bottom: 2px solid #bbb; vertical-align: bottom; }
+th:first-child, td:first-child { min-width: 8.5rem; }
+.t { min-width: 14rem; }
+.n { text-align: right; font-variant-numeric: tabular-nums; min-width: 3.5rem; }
+td.n { white-space: nowrap; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr));
   gap: 1rem; align-items: start; }
 figure { margin: 0; break-inside: avoid; }
@@ -142,27 +145,27 @@ def _figure(picture: Picture) -> str:
 
 def _html_table(table: Table) -> str:
     """A table in its own scroll container: a phone scrolls the table, never the page."""
-    numeric = [
-        all(_is_number(row[index]) for row in table.rows) and bool(table.rows)
-        for index in range(len(table.columns))
-    ]
+    kinds = [_kind([row[index] for row in table.rows]) for index in range(len(table.columns))]
 
     def line(tag: str, cells: Sequence[str]) -> str:
-        opening = [f'<{tag} class="n">' if number else f"<{tag}>" for number in numeric]
-        pairs = zip(opening, cells, strict=True)
-        return "<tr>" + "".join(f"{o}{html.escape(cell)}</{tag}>" for o, cell in pairs) + "</tr>"
+        pairs = zip(kinds, cells, strict=True)
+        parts = (f"<{tag}{kind}>{html.escape(cell)}</{tag}>" for kind, cell in pairs)
+        return f"<tr>{''.join(parts)}</tr>"
 
-    caption = f"<caption>{html.escape(table.caption)}</caption>" if table.caption else ""
+    caption = f'<p class="caption">{html.escape(table.caption)}</p>\n' if table.caption else ""
     rows = "\n".join(line("td", row) for row in table.rows)
     head = line("th", table.columns)
     return (
-        f'<div class="scroll" tabindex="0"><table>{caption}<thead>{head}</thead>\n'
+        f'{caption}<div class="scroll" tabindex="0"><table><thead>{head}</thead>\n'
         f"<tbody>\n{rows}\n</tbody></table></div>"
     )
 
 
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"[-+−±\d.,/ %–]*", text) is not None
+def _kind(cells: Sequence[str]) -> str:
+    """The class of a column: numbers to the right, sentences not squeezed to a word a line."""
+    if cells and all(re.fullmatch(r"[-+−±\d.,/ %–]*", cell) for cell in cells):
+        return ' class="n"'
+    return ' class="t"' if any(len(cell) > 40 for cell in cells) else ""
 
 
 def to_markdown(title: str, blocks: Sequence[Block]) -> str:

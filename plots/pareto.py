@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-Point = Sequence[float]
+Point = Sequence[float | int]
 
 
 def dominates(first: Point, second: Point) -> bool:

@@ -150,15 +150,21 @@ def _sureness(study: Study) -> list[Block]:
     warning = (
         " One seed cannot tell a better memory from a luckier one." if seeds == "1 seed" else ""
     )
+    sources = sorted({verdict.noise.source for verdict in found if verdict.noise})
+    measured = (
+        f"The noise is measured on {' and '.join(sources)}; few repeats leave it uncertain, so its"
+        " upper limit is what counts."
+        if sources
+        else "Nothing was run twice, so the noise of these scores is unknown."
+    )
     return [
         Heading("How sure this is"),
         Text(
             f"Each score rests on {seeds}.{warning} A winner was picked because it looked best,"
             f" and so it looks better than it is: of {most} equally good memories, the best is"
             f" expected {certainty.luck_of_best(most):.1f} standard deviations of the noise above"
-            " its true value (the winner's curse). The noise is measured on what was run more than"
-            " once; from few repeats it is rough. A claim needs fresh seeds, fresh data, tasks that"
-            " the search never saw, and the known memories tuned as hard as the winner."
+            f" its true value (the winner's curse). {measured} A claim needs fresh seeds, fresh"
+            " data, tasks that the search never saw, and known memories tuned as hard as it was."
         ),
         tables.sureness(found),
     ]

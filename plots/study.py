@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from miras.result import TrialRecord, read
+from miras.result import Result, TrialRecord, read
 
 from . import reading
 
@@ -62,6 +62,20 @@ def load(folder: Path) -> Study:
     )
 
 
+def records(path: Path) -> list[TrialRecord]:
+    """Records to plot: of a study folder, or of a file of trials or of single results."""
+    file = path
+    if path.is_dir():
+        file = path / "trials.jsonl"
+        if not file.exists():
+            file = path / "results.jsonl"
+    if not file.is_file():
+        raise ValueError(f"{path} holds neither trials.jsonl nor results.jsonl: run a study first")
+    with file.open(encoding="utf-8") as lines:
+        single = '"objectives"' not in next(lines, '"objectives"')
+    return reading.grouped(read(file, Result)) if single else read(file, TrialRecord)
+
+
 def _manifest(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
@@ -112,7 +126,7 @@ def moment(value: Any) -> str:
     return words(value)
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | int) -> str:
     """95 as 1 min 35 s."""
     whole = round(seconds)
     if whole < 60:

@@ -15,6 +15,9 @@ STYLE = Path(__file__).with_name("miras.mplstyle")
 
 KNOWN, FOUND, RANDOM, QUIET, INK = "#0072B2", "#D55E00", "#009E73", "#9A9A9A", "#333333"
 
+WIDTH = 4.8
+"""Inches: on a phone, 358 points wide, 8 point text is still as large as a footnote."""
+
 HEIGHT = 3.5
 """Inches of a panel that has no reason to be taller or lower."""
 
@@ -49,7 +52,7 @@ class End(NamedTuple):
 def canvas(height: float) -> Generator[tuple[Figure, Axes]]:
     """One empty panel of `height` inches; what is drawn inside the `with` has the shared style."""
     with matplotlib.style.context(STYLE):
-        figure = Figure(figsize=(5.2, height), layout="constrained")
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure, figure.add_subplot()
 

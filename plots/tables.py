@@ -96,19 +96,19 @@ def memories(records: reading.Records, objective: str) -> Table:
     members = reading.tasks_of(records, objective)
     scores = [reading.seed_scores(record, members) for record in chosen]
     several = any(len(found) > 1 for found in scores)
-    columns = ["memory", "score", "floats of state", "trained numbers", "seconds", "equals"]
+    columns = ["memory", "score", "floats of state", "trained numbers", "seconds", "new?"]
     if several:
         columns[2:2] = ["± error", "solved", "95 % interval of solved"]
     rows: list[list[str]] = []
     for record, found in zip(chosen, scores, strict=True):
-        known = "known" if record.origin == "baseline" else "new"
+        equals = f"equals {', '.join(record.equals)}" if record.equals else "new"
         row = [
             name(record),
             f"{reading.score(record, objective):.3f}",
             f"{reading.state_floats(record):,}",
             f"{reading.parameters(record):,}",
             f"{record.seconds:.0f}",
-            known if record.origin == "baseline" else ", ".join(record.equals) or known,
+            "known" if record.origin == "baseline" else equals,
         ]
         if several:
             row[2:2] = _over_seeds(found)
@@ -137,13 +137,15 @@ def sureness(verdicts: Sequence[Verdict]) -> Table:
                 verdict.objective,
                 f"{verdict.difference:+.3f}" if both else "",
                 f"{chance.deviation:.3f}" if chance else "unknown",
-                f"{chance.repeats} ({chance.source})" if chance else "none",
+                f"{chance.at_most:.3f}" if chance else "unknown",
+                f"{chance.repeats}" if chance else "0",
                 f"{luck:.3f}" if luck is not None else "unknown",
                 verdict.sentence,
             ]
         )
-    columns = ("objective", "best new − best known", "noise (sd)", "repeats", "luck of the best")
-    return Table((*columns, "so"), rows)
+    lead = ("objective", "best new − best known")
+    chances = ("noise (sd)", "at most (90 %)", "repeats", "luck of the best, at most")
+    return Table((*lead, *chances, "so"), rows)
 
 
 def on_front(records: reading.Records) -> Table:
