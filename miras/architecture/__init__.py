@@ -5,7 +5,7 @@ Weights are a dict of leaves; every function takes them with any leading dimensi
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
@@ -36,6 +36,7 @@ class Architecture(Part, ABC):
     linear: ClassVar[bool] = False  # the prediction is linear in the weights and in the key
     keyed: ClassVar[bool] = True  # it looks at query and key at all
     stores_pairs: ClassVar[bool] = False  # it keeps keys and values themselves
+    factored: ClassVar[bool] = False  # leaves are vectors, or matrices used in one `apply` each
     axes: ClassVar[frozenset[Axis]] = frozenset({"scalar"})
 
     @property
@@ -118,8 +119,13 @@ def _scale(leaf: Tensor, axes: tuple[str, ...], multipliers: Mapping[str, Tensor
     return leaf
 
 
-def apply(matrix: Tensor, vector: Tensor) -> Tensor:
-    """matrix @ vector with any leading dimensions: `[..., rows, columns]`, `[..., columns]`."""
+def apply(matrix: Tensor | Callable[[Tensor], Tensor], vector: Tensor) -> Tensor:
+    """matrix @ vector with any leading dimensions: `[..., rows, columns]`, `[..., columns]`.
+
+    A plan may hand in a function in place of a matrix that it never writes out.
+    """
+    if not isinstance(matrix, Tensor):
+        return matrix(vector)
     return torch.einsum("...rc,...c->...r", matrix, vector)
 
 

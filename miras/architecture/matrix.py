@@ -22,6 +22,7 @@ class Matrix(Architecture):
     kind: Literal["matrix"] = "matrix"
     normaliser: bool = Field(default=False, description="divide reads by what was written in all")
     linear: ClassVar[bool] = True
+    factored: ClassVar[bool] = True
     axes: ClassVar[frozenset[Axis]] = frozenset({"scalar", "key", "value", "both"})
 
     @property

@@ -28,6 +28,7 @@ class Vector(Architecture):
     output: AnyGate | None = Field(default=None, description="gate on the read")
     linear: ClassVar[bool] = True
     keyed: ClassVar[bool] = False
+    factored: ClassVar[bool] = True
     axes: ClassVar[frozenset[Axis]] = frozenset({"scalar", "value"})
 
     @property

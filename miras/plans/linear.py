@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from miras.definition import Prepared, multipliers, step_sizes
+from miras.definition import Prepared, step_sizes
 from miras.plans import Plan
-from miras.plans.span import chunks, heads_first, spans
+from miras.plans.span import chunks, heads_first, sides, spans
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -48,7 +48,7 @@ class Linear(Plan):
         outputs: list[Tensor] = []
         for piece in chunks(_tokens(memory, inputs), self.chunk):
             query, key, write = piece["query"], piece["key"], piece["write"]
-            along_key, along_value = spans(piece)
+            along_value, along_key = sides(spans(piece), ("value", "key"))
             inside = along_value.mix(along_key.pairs(query, key), write)
             outputs.append(
                 inside + along_value.from_start(along_key.from_start(query) @ weights.mT)

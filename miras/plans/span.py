@@ -100,31 +100,51 @@ def chunks(tokens: Mapping[str, Tensor], size: int) -> Iterator[dict[str, Tensor
         yield dict(zip(tokens, piece, strict=True))
 
 
-def spans(gates: Mapping[str, Tensor]) -> tuple[Span, Span]:
-    """Along the key, or the same for all channels, and along the value; gates are heads-first."""
-    decays = multipliers("decay", gates)
-    along_value = of_channels(decays["value"]) if "value" in decays else Span()
-    if "key" in decays:
-        return of_channels(decays["key"]), along_value
-    return of_tokens(decays[""]) if decays.keys() == {""} else Span(), along_value
+def spans(gates: Mapping[str, Tensor]) -> dict[str, Span]:
+    """Of the decays among heads-first gates, by axis (`""` is one number per token)."""
+    return {
+        axis: of_channels(keep) if axis else of_tokens(keep)
+        for axis, keep in multipliers("decay", gates).items()
+    }
+
+
+def sides(found: Mapping[str, Span], axes: tuple[str, ...]) -> tuple[Span, Span]:
+    """What acts on the rows and on the columns of a leaf with these axes.
+
+    One number per token acts on the columns; on the rows where there are no columns.
+    """
+    sides = [found.get(axis, Span()) for axis in axes]
+    if "" in found:
+        sides[-1] = found[""]
+    return sides[0], sides[1] if len(sides) > 1 else Span()
 
 
 def of_tokens(keep: Tensor) -> Span:
     """Of multipliers `[..., C]`, one per token."""
-    products = between(keep)
+    return of_products(between(keep))
+
+
+def of_products(products: Tensor) -> Span:
+    """Of shares `[..., C + 1, C + 1]` that are left of each token (column) at each (row)."""
     return Span(products[..., 1:, :1], products[..., -1, 1:, None], products[..., 1:, 1:])
 
 
 def between(keep: Tensor) -> Tensor:
     """Product over j < m <= i of multipliers `[..., C]`: `[..., C + 1, C + 1]`, lower triangular.
 
-    Index 0 is the state before the chunk. Logarithms are summed over the tokens between the two, so
-    that no sum is the difference of two longer ones.
+    Index 0 is the state before the chunk.
     """
-    size = keep.shape[-1] + 1
+    return sums_between(keep).exp().tril()
+
+
+def sums_between(keep: Tensor) -> Tensor:
+    """Sum over j < m <= i of log keep_m, `[..., C + 1, C + 1]`; zero above the diagonal.
+
+    Each is summed on its own: the difference of two longer sums would lose what they have in
+    common, in the values and more so in the gradient, which is divided by the multiplier.
+    """
     logs = F.pad(keep.clamp_min(torch.finfo(keep.dtype).tiny).log(), (1, 0))
-    ones = torch.ones(size, size, dtype=keep.dtype, device=keep.device).tril()
-    return (ones @ (logs[..., :, None] * ones.tril(-1))).exp() * ones
+    return logs[..., :, None].expand(*logs.shape, logs.shape[-1]).tril(-1).cumsum(dim=-2)
 
 
 def of_channels(keep: Tensor) -> Span:

@@ -1,0 +1,151 @@
+"""Gradients as what they are, one outer product per token and matrix, and weights made of them.
+
+Layout `[batch, heads, time, ...]`; the weights of one head are `[batch, heads, *leaf]`. A matrix
+enters an architecture as a function (see `miras.architecture.apply`), so neither the gradients nor
+the weights of every token need be written out.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from miras.definition import limits, step_sizes
+from miras.plans.span import Span
+
+if TYPE_CHECKING:
+    from miras.memory import Memory
+
+Weights = dict[str, Tensor]
+Product = Callable[[Tensor], Tensor]
+
+
+class Factor(NamedTuple):
+    """Step times gradient of one leaf for every token, as error times input."""
+
+    error: Tensor  # [..., time, rows]
+    input: Tensor | None  # [..., time, columns]; none for a vector
+
+    def outer(self) -> Tensor:
+        """Written out, `[..., time, *leaf]`."""
+        if self.input is None:
+            return self.error
+        return self.error[..., :, None] * self.input[..., None, :]
+
+
+class Sides(NamedTuple):
+    """How fast something fades along the rows and along the columns of a leaf."""
+
+    rows: Span
+    columns: Span
+
+
+class Start(NamedTuple):
+    """Weights of the start of a piece, by leaf, and how they fade."""
+
+    weights: Weights
+    fading: Mapping[str, Sides]
+
+
+def gradients(
+    memory: "Memory", at: Weights, key: Tensor, value: Tensor, gates: Mapping[str, Tensor]
+) -> dict[str, Factor]:
+    """Step times gradient of every token, all taken at the same weights."""
+    architecture, step = memory.architecture, memory.stepping
+    assert step is not None
+
+    def predict(offsets: Weights) -> tuple[Tensor, Weights]:
+        inputs: Weights = {}
+
+        def leaf(name: str) -> Tensor | Product:
+            if at[name].ndim == 3:
+                return at[name][..., None, :] + offsets[name]
+
+            def product(z: Tensor) -> Tensor:
+                inputs[name] = z
+                return z @ at[name].mT + offsets[name]
+
+            return product
+
+        weights = cast(Weights, {name: leaf(name) for name in at})
+        return architecture.predict(weights, key, gates), inputs
+
+    # The derivative by something added to W z is the error that meets the input z of W.
+    nothing = {name: key.new_zeros(*key.shape[:-1], leaf.shape[2]) for name, leaf in at.items()}
+    prediction, pull, inputs = torch.func.vjp(predict, nothing, has_aux=True)
+    sensitivity = architecture.sensitivity(still(at, key.shape[-2]), key, gates)
+    steps = step_sizes(step, gates, sensitivity, key.shape[-1])
+    limit = limits(steps, sensitivity) if memory.bias.guarded else None
+    (errors,) = pull(memory.bias.error(prediction, value, gates, limit))
+
+    found: dict[str, Factor] = {}
+    for name, leaf in architecture.leaves(1, 1).items():
+        error, seen = errors[name], inputs.get(name)
+        for axis, size in steps.items():
+            if axis == "":
+                error = error * size[..., None]
+            elif axis == leaf.axes[0]:
+                error = error * size
+            elif axis in leaf.axes and seen is not None:
+                seen = seen * size
+        found[name] = Factor(error, seen)
+    return found
+
+
+def still(weights: Weights, count: int) -> Weights:
+    """The same weights for each of `count` tokens."""
+
+    def leaf(tensor: Tensor) -> Tensor | Product:
+        if tensor.ndim == 3:
+            return tensor[..., None, :].expand(*tensor.shape[:2], count, -1)
+        return lambda z: z @ tensor.mT
+
+    return cast(Weights, {name: leaf(tensor) for name, tensor in weights.items()})
+
+
+def moving(
+    starts: Sequence[Start], factors: Mapping[str, Factor], fading: Mapping[str, Sides]
+) -> Weights:
+    """Weights of every token: what is left of the starts, minus what is left of the gradients."""
+
+    def leaf(name: str) -> Tensor | Product:
+        (error, seen), (rows, columns) = factors[name], fading[name]
+        if seen is None:
+            ones = error.new_ones(error.shape[-2], error.shape[-2]).tril()
+            found = -rows.mix(ones, error)
+            for start in starts:
+                line = start.weights[name][..., None, :]
+                found = found + start.fading[name].rows.from_start(line)
+            return found
+
+        def product(z: Tensor) -> Tensor:
+            found = -rows.mix(columns.pairs(z, seen), error)
+            for start in starts:
+                side = start.fading[name]
+                kept = side.columns.from_start(z) @ start.weights[name].mT
+                found = found + side.rows.from_start(kept)
+            return found
+
+        return product
+
+    return cast(Weights, {name: leaf(name) for name in factors})
+
+
+def ending(
+    starts: Sequence[Start], factors: Mapping[str, Factor], fading: Mapping[str, Sides]
+) -> Weights:
+    """The weights after the last token, from the same."""
+    found: Weights = {}
+    for name, (error, seen) in factors.items():
+        rows, columns = fading[name]
+        late = rows.to_end(error)
+        total = -late.sum(-2) if seen is None else -(late.mT @ columns.to_end(seen))
+        for start in starts:
+            leaf, side = start.weights[name], start.fading[name]
+            if seen is None:
+                total = total + side.rows.through(leaf[..., None, :])[..., 0, :]
+            else:
+                total = total + side.rows.through(side.columns.through(leaf).mT).mT
+        found[name] = total
+    return found
