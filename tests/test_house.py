@@ -53,7 +53,8 @@ FOREIGN = {  # what a folder or module may import from others, at its top or ins
     "miras.search": LIBRARY | {"optuna", "rich", "sqlalchemy"},
     "miras.plots": {"matplotlib", "numpy", "pydantic"},
 }
-OPTIONAL = {"fla", "triton", "transformers", "lm_eval", "tensorboard", "optuna_dashboard", "pytest"}
+OPTIONAL = {"fla", "triton", "transformers", "lm_eval", "tensorboard", "optuna_dashboard", "pytest",
+            "hypothesis"}
 """Packages of extras: imported inside functions only, where they are wanted."""
 
 

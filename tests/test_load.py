@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -43,13 +43,19 @@ class Window(Part):
     sinks: int = 0
 
 
+class Nothing(Part):
+    """Forgets nothing."""
+
+    kind: Literal["nothing"] = "nothing"
+
+
 def _bare(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
 Named = BeforeValidator(_bare)
 AnyBias = Annotated[Annotated[L2 | Huber | Lp, Field(discriminator="kind")], Named]
-AnyRetention = Annotated[Window, Named]
+AnyRetention = Annotated[Annotated[Window | Nothing, Field(discriminator="kind")], Named]
 
 
 class Spec(Part):
@@ -95,6 +101,7 @@ WRONG: dict[str, tuple[str, int, int, str, str]] = {
     "key of another kind": ("bias: {kind: l2, delta: 2}", 1, 18, "bias.delta", "of kind, target"),
     "key further inside": ("bias: l2\nextra: {a: {kind: lp, p: 1, q: 2}}", 2, 29, "extra.a.q", "p"),
     "kind named as a setting": (SINKS + "windw: 3}", 2, 27, "retention.windw", "'window'"),
+    "both": (SINKS + "window: 3, sink: 0}", 2, 38, "retention.sink", "'sinks'"),
     "setting named as its kind": (SINKS + "window: 0}", 2, 35, "retention.window", "equal to 1"),
     "wrong type": ("bias: {kind: huber, delta: big}", 1, 28, "bias.delta", 'instead of "big"'),
     "fraction": ("bias: l2\nheads: 1.5", 2, 8, "heads", "whole number or channels instead of 1.5"),
@@ -226,9 +233,9 @@ def test_part_of_a_document_is_validated() -> None:
 
 def test_files_are_read(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
-    file.write_text("bias: {kind: huber, delta: 1e-3}\n")
-    assert load(file, Spec) == Spec(bias=Huber(delta=1e-3))
-    assert read(str(file)).data == {"bias": {"kind": "huber", "delta": 1e-3}}
+    file.write_text("bias: {kind: huber, delta: 1e-3}\nflag: true\n")
+    assert load(file, Spec) == Spec(bias=Huber(delta=1e-3), flag=True)
+    assert read(str(file)).data == {"bias": {"kind": "huber", "delta": 1e-3}, "flag": True}
 
 
 def test_errors_survive_another_process() -> None:
@@ -260,7 +267,7 @@ biases = st.one_of(
     st.builds(Lp, p=numbers),
 )
 awkward = st.sampled_from(
-    ["no", "1e3", "0o17", "1_0", "12:30", "~", "", " x", "a: b", "#", "=", "<<"]
+    ["no", "1e3", "0o17", "1_0", "12:30", "~", "", " x", "a: b", "#", "=", "<<", "\u2028"]
 )
 
 
@@ -276,6 +283,7 @@ awkward = st.sampled_from(
         default_by_name=biases,
     )
 )
+@example(Spec(bias=L2(), name="\x85"))  # a line break that PyYAML writes and does not read
 def test_dump_loads_back_equal(spec: Spec) -> None:
     assert loads(dump(spec), Spec) == spec
 

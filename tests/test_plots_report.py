@@ -1,0 +1,207 @@
+"""The report: its tables, and the page as a stranger's browser would take it."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plot_cases import LOST, record, result, scoring, seeded, synthetic
+
+from miras import plots
+from miras.plots import page as pages
+from miras.plots import tables
+from miras.plots.study import duration, moment, words
+from miras.result import TrialRecord, append
+
+# Tables of the report
+
+
+def test_memories_table_over_seeds() -> None:
+    records = [seeded(0, [0.4, 0.6], "baseline"), seeded(1, [0.95, 0.91])]
+    table = tables.memories(records, "recall")
+    assert table.rows == [
+        ["#1 candidate", "0.930", "0.020", "2/2", "0.34–1.00", "512", "1,000", "10", "new"],
+        ["m0", "0.500", "0.100", "0/2", "0.00–0.66", "512", "1,000", "10", "known"],
+    ]
+
+
+def test_front_over_all_objectives_and_state() -> None:
+    def trial(number: int, recall: float, tracking: float, size: int) -> TrialRecord:
+        scores = {"recall": recall, "tracking": tracking}
+        runs = (result(state_floats=size),)
+        return record(number, "search", objectives=scores, results=runs)
+
+    records = [trial(0, 0.5, 0.5, 512), trial(1, 0.6, 0.4, 512), trial(2, 0.5, 0.4, 512)]
+    records += [trial(3, 0.6, 0.5, 1024), trial(4, 0.6, 0.4, 1024)]
+    names = [row[0] for row in tables.on_front(records).rows]
+    assert names == ["#0 candidate", "#1 candidate", "#3 candidate"]
+
+
+def test_failures_are_grouped() -> None:
+    lost = [record(n, "search", **LOST) for n in range(8)]
+    table = tables.failures([record(9, status="timed_out", reason=""), *lost])
+    assert [row[:3] for row in table.rows] == [
+        ["diverged", "8", "the loss was not finite"],
+        ["timed out", "1", "no reason recorded"],
+    ]
+    assert str(table.rows[0][3]).endswith("#5 candidate and 2 more")
+
+
+def test_manifest_in_words() -> None:
+    assert words({"trials": 4, "rungs": [{"steps": 2}, {"steps": 9}]}) == (
+        "trials 4, rungs ((steps 2), (steps 9))"
+    )
+    assert [words(value) for value in (None, True, 0.5, [], "x")] == [
+        "not recorded", "yes", "0.5", "none", "x",
+    ]  # fmt: skip
+    assert moment(0) == "1970-01-01 00:00 UTC" and moment("today") == "today"
+    assert [duration(s) for s in (3.2, 59, 95, 7260)] == [
+        "3.2 s",
+        "59 s",
+        "1 min 35 s",
+        "2 h 1 min",
+    ]
+
+
+# The report
+
+
+class Page(HTMLParser):
+    """Collects what a browser would fetch and checks that every element is closed."""
+
+    VOID = ("meta", "img")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.sources: list[str] = []
+        self.tags: list[str] = []
+        self.headings: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self.open and self.open[-1] == "h2":
+            self.headings.append(data)
+
+
+def study_folder(folder: Path, records: list[TrialRecord], **manifest: Any) -> Path:
+    folder.mkdir()
+    for trial in records:
+        append(folder / "trials.jsonl", trial)
+    if manifest:
+        (folder / "study.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_report_of_a_study(tmp_path: Path) -> None:
+    records = synthetic(20)
+    evil = '<script src="http://e/x.js"></script> | a & "b"'
+    records[10] = records[10].model_copy(update={"name": evil, "objectives": {}, **LOST})
+    manifest = {
+        "name": "made-up", "objectives": ["recall", "tracking"], "budget": {"trials": 20},
+        "shell": {"dim": 64, "layers": 2}, "finished": 1763716000.0, "started": 1763715000.0,
+        "versions": {"torch": "2.13.0"}, "seconds": 1000.0,
+    }  # fmt: skip
+    folder = study_folder(tmp_path / "made-up", records, **manifest)
+    (folder / "best.yaml").write_text("bias: {kind: huber}  # <best> ```\n")
+
+    text = plots.write(folder).read_text()
+    found = Page(text)
+    drawn_files = sorted(path.name for path in (folder / "figures").glob("*.svg"))
+    assert len(drawn_files) == found.tags.count("img") == 14
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in found.sources)
+    assert "script" not in found.tags and "link" not in found.tags and "url(" not in text
+    assert found.tags.count("table") == text.count('<div class="scroll"')
+    assert found.headings == [
+        "In short",
+        "What was searched, and how",
+        "Best memories of each objective",
+        "How sure this is",
+        "Pareto front",
+        "Learning curves",
+        "Accuracy by difficulty",
+        "Which choices matter",
+        "The search, and what failed",
+        "The winner, to take away",
+        "How to repeat it",
+    ]
+    counted = sum(trial.status != "ok" for trial in records)
+    for words_expected in (
+        "Finished 2025-11-21 09:06 UTC after 20 trials.",
+        f"{counted} of 20 trials ended without a score",
+        "One seed cannot tell a better memory from a luckier one",
+        "the winner's curse",
+        "# <best> ```",
+        evil,
+        "miras search studies/made-up.yaml",
+        "miras train runs/made-up/best.yaml --task mqar",
+        "dim 64, layers 2",
+        "19, of them 12 new",
+    ):
+        assert words_expected in found.text
+
+    markdown = (folder / "report.md").read_text()
+    linked = [line.split("](")[1][:-1] for line in markdown.splitlines() if line.startswith("![")]
+    assert len(linked) == 14 and all((folder / path).is_file() for path in linked)
+    assert "\\<script" in markdown and "````\nbias: {kind: huber}" in markdown
+
+
+def test_report_of_an_unfinished_study_says_so(tmp_path: Path) -> None:
+    folder = study_folder(tmp_path / "s", [record(0), scoring(1, 0.6)], budget={"trials": 30})
+    text = Page(plots.write(folder).read_text()).text
+    assert "This study is not finished. Trials so far: 2 of 30." in text
+    assert "Ahead, but nothing was run twice: it may be noise." in text
+    assert "the noise of these scores is unknown" in text
+
+
+@pytest.mark.parametrize(
+    "manifest", [{}, {"name": "x", "objectives": ["recall"], "tasks": ["mqar"]}]
+)
+def test_report_without_trials_is_a_sentence(tmp_path: Path, manifest: dict[str, Any]) -> None:
+    found = Page(plots.write(study_folder(tmp_path / "s", [], **manifest)).read_text())
+    assert "No trial has finished yet" in found.text and "img" not in found.tags
+
+
+def test_report_of_diverged_trials_alone(tmp_path: Path) -> None:
+    folder = study_folder(tmp_path / "s", synthetic(20, diverging=1.0)[6:], finished="today")
+    found = Page(plots.write(folder).read_text())
+    assert "No trial ended with a score" in found.text
+    assert "14 of 14 trials ended without a score" in found.text
+    assert found.tags.count("img") == 1
+
+
+def test_written_twice_a_report_is_the_same(tmp_path: Path) -> None:
+    folder = study_folder(tmp_path / "s", [record(0), scoring(1, 0.6)])
+    assert plots.write(folder).read_bytes() == plots.write(folder).read_bytes()
+
+
+def test_damaged_study_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no study in .*: run `miras search` first"):
+        plots.write(tmp_path / "nothing")
+    (tmp_path / "study.json").write_text("{")
+    with pytest.raises(ValueError, match=r"study\.json is not JSON"):
+        plots.write(tmp_path)
+    (tmp_path / "study.json").write_text("[]")
+    with pytest.raises(ValueError, match="not a JSON object"):
+        plots.write(tmp_path)
+
+
+def test_numbers_stand_right_and_sentences_are_not_squeezed() -> None:
+    table = pages.Table(("a", "b", "c"), [["x", "1,024", "w " * 40], ["y", "+0.5", "v"]])
+    text = pages.to_html("t", [table])
+    assert '<th>a</th><th class="n">b</th><th class="t">c</th>' in text
+    assert '<td class="n">+0.5</td>' in text
