@@ -148,6 +148,13 @@ def test_the_target_is_the_next_byte(tmp_path: Path) -> None:
     assert len(set(rows([task.held_out("test", 0)]))) == 30
 
 
+def test_training_windows_begin_anywhere_and_reach_the_last_byte(tmp_path: Path) -> None:
+    (tmp_path / "t").write_bytes(bytes(range(200)))
+    batch = next(ByteLM(path=tmp_path / "t", context=8, batch=5000).train_stream(0))
+    assert set(batch.tokens[:, 0].tolist()) == set(range(180 - 8))
+    assert set(batch.targets[:, -1].tolist()) == set(range(8, 180))
+
+
 def slow_kneser_ney(data: bytes, order: int, context: bytes) -> dict[int, float]:
     """The textbook formula with dictionaries, one context at a time."""
     grams = Counter(data[i : i + order] for i in range(len(data) - order + 1))

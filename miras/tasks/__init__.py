@@ -201,7 +201,7 @@ def scaled(accuracy: float, floor: float) -> float:
 
 def certain(answers: Int64[Tensor, " scored"], vocabulary: int) -> Float[Tensor, "scored vocab"]:
     """Logits of a predictor that is sure of its answers."""
-    return 100.0 * F.one_hot(answers, vocabulary).float()
+    return torch.zeros(len(answers), vocabulary).scatter_(1, answers[:, None], 100.0)
 
 
 def distinct(
