@@ -38,8 +38,8 @@ def _negative_eigenvalue(memory: "Memory") -> str:
     if step is None or not 1.0 < step.step.ceiling(inf) < inf or _unit_keys(memory):
         return ""
     return (
-        f"step {kind(step.step)} reaches {step.step.ceiling(inf):.3g}: above 1 the eigenvalue 1 - step |k|^2"
-        f" is negative, which needs keys of norm 1, and features"
+        f"step {kind(step.step)} reaches {step.step.ceiling(inf):.3g}: above 1 the eigenvalue"
+        " 1 - step |k|^2 is negative, which needs keys of norm 1, and features"
         f" {kind(memory.architecture.features)} has others: use features silu_l2 or l2, or a step"
         " of at most 1"
     )
@@ -170,4 +170,20 @@ def _long_steps(memory: "Memory") -> str:
     return (
         f"step {kind(step.step)} has no largest value, and optimizer {kind(step)} diverges above"
         " 2 / |k|^2: use step sigmoid, or optimizer implicit"
+    )
+
+
+@rule("deep-steps", Verdict.warn)
+def _deep_steps(memory: "Memory") -> str:
+    # The slope of a deep memory grows with its own weights, so no step is short enough for all of
+    # them; a guard knows the slope of the last layer only.
+    if memory.stepping is None or memory.architecture.linear or not memory.bias.residual:
+        return ""
+    bounded = memory.architecture.bounded_prediction or memory.bias.bounded
+    if bounded or memory.retention.simplex_axis is not None:
+        return ""
+    return (
+        f"architecture {kind(memory.architecture)} without norm has no largest prediction, and"
+        f" steps on the unbounded error of bias {kind(memory.bias)} may diverge: use a norm, or"
+        " bias huber"
     )
