@@ -39,7 +39,8 @@ def stepping(kind: str = "gd", **fields: Any) -> Spec:
     return {"kind": kind, **fields}
 
 
-DECAY, ANCHOR = {"kind": "decay"}, {"gradient_at": "anchor", "chunk": 16}
+DECAY = {"kind": "decay"}
+ANCHOR: Spec = {"gradient_at": "anchor", "chunk": 16}
 LP = {"kind": "lp", "p": 3.0, "smoothing": 0.0}
 
 GUARDED, UNGUARDED = {"bias": LP | {"guard": True}}, {"bias": LP | {"guard": False}}
@@ -136,12 +137,12 @@ def test_t16_steps_above_two_over_the_slope_oscillate(bias: Any) -> None:
 
 
 def test_lq_paper_blows_up_at_a_zero_accumulator_and_lq_exact_does_not() -> None:
-    seen = draw()
+    seen = draw(1)
     spec = matrix(retention={"kind": "lq", "form": "paper"})
     exact = matrix(retention={"kind": "lq", "form": "exact", "q": 1.5})
 
     def first(spec: Spec, step: float) -> float:
-        found = play(spec, *(x[:1] for x in seen[:3]), {"decay": 1.0, "step": step})
+        found = play(spec, *seen[:3], {"decay": 1.0, "step": step})
         return float(np.abs(found.exposed["matrix"]).max())
 
     # The less is written, the larger the weights: |W|_4 = 1 / |A|_4.
@@ -187,13 +188,14 @@ def test_deep_steps_explode_without_a_norm() -> None:
 def test_t5_reads_grow_with_the_sequence_unless_normalised() -> None:
     seen = draw(256)
     value = np.ones_like(seen.value)
-    plain = {"architecture": {"kind": "matrix", "features": "elu1"}, "bias": "dot"}
-    grown = play(plain, seen.query, seen.key, value, {"step": 1.0}).output
+    positive: Spec = {"kind": "matrix", "features": "elu1"}
+    grown = play(
+        matrix(architecture=positive, bias="dot"), seen.query, seen.key, value, {"step": 1.0}
+    ).output
     assert grown[-1].min() > 10 * grown[3].max()
-    tamed = {"architecture": plain["architecture"] | {"normaliser": True}, "bias": "dot"}
-    assert play(tamed, seen.query, seen.key, value, {"step": 1.0}).output == pytest.approx(
-        1, abs=1e-5
-    )
+    spec = matrix(architecture=positive | {"normaliser": True}, bias="dot")
+    tamed = play(spec, seen.query, seen.key, value, {"step": 1.0}).output
+    assert tamed == pytest.approx(1, abs=1e-5)
 
 
 def test_t20_signed_features_make_the_normaliser_cross_zero() -> None:
