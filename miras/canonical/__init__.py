@@ -30,7 +30,7 @@ from miras.gate.sigmoid import Sigmoid
 from miras.memory import Memory, Wiring
 from miras.part import Part
 
-Plain: TypeAlias = Union[dict[str, "Plain"], str, float, bool, None]  # noqa: UP007 - recursive
+Plain: TypeAlias = Union[dict[str, "Plain"], str, float, int, bool, None]  # noqa: UP007 - recursive
 
 SLOTS = ("architecture", "bias", "retention", "optimizer", "wiring")
 

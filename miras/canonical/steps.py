@@ -53,12 +53,16 @@ def number_along_axis(memory: Memory) -> Memory:
         whole = _whole(memory, retention.axis, retention.gate)
         if whole is not None:
             return edit(memory, retention=edit(retention, axis="scalar", gate=whole))
-    if step is not None:
+    if step is not None and not _acts_twice(memory, step):
         whole = _whole(memory, step.step_axis, step.step)
-        # Deep memories scale each leaf along one axis, but limit the error by both factors.
-        if whole is not None and not (memory.bias.guarded and not memory.architecture.linear):
+        if whole is not None:
             return stepping(memory, step_axis="scalar", step=whole)
     return memory
+
+
+def _acts_twice(memory: Memory, step: Stepping) -> bool:
+    """Whether the step is divided, or limits the error, once for each of two axes."""
+    return step.step_axis == "both" and (step.scale != "none" or memory.bias.guarded)
 
 
 def _whole(memory: Memory, axis: Axis, gate: Gate) -> Gate | None:
