@@ -11,7 +11,12 @@ from matplotlib.ticker import NullLocator
 from . import reading
 from .style import QUIET, End, name_ends, strokes
 
-MEANING = {"K": "pairs to recall, K", "length": "sequence length (tokens)"}
+MEANING = {
+    "K": "pairs to recall, K",
+    "L": "sequence length (tokens)",
+    "n": "tokens to copy, n",
+    "length": "sequence length (tokens)",
+}
 """What a difficulty is, in words; others are called by their own name."""
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, Field
@@ -20,12 +21,13 @@ from miras.load import load
 from miras.memory import Memory
 from miras.model import ModelSpec, Shell
 from miras.part import Part
-from miras.result import Result, append, read
+from miras.result import Result, TrialRecord, append, read
 from miras.tasks import AnyTask, Task
 
 AnyMemory = Annotated[Memory, BeforeValidator(expand)]
 
 RESULTS = "results.jsonl"
+TRIALS = "trials.jsonl"
 
 
 class Comparison(Part):
@@ -119,7 +121,91 @@ def run(sweep: Sweep, folder: Path) -> list[Result]:
                     f" {left} left in this round, about {spent / done * left / 60:.0f} min",
                     flush=True,
                 )
+        (folder / "README.md").write_text(summary(sweep, results))
+        (folder / TRIALS).unlink(missing_ok=True)
+        for record in records(sweep, results):
+            append(folder / TRIALS, record)
     return results
+
+
+def final(
+    sweep: Sweep, results: Sequence[Result], comparison: Comparison, memory: Memory
+) -> list[Result]:
+    """The runs of a memory at its chosen rate, by seed; empty while the rate is not chosen."""
+    mine = [each for each in results if _same(each, memory, comparison)]
+    first = [each for each in mine if each.seed == sweep.seeds[0]]
+    grid = comparison.learning_rates or sweep.learning_rates
+    if not first or any(not _at(first, rate) for rate in _rates(grid, sweep.notches, first)):
+        return []
+    rate = chosen(first).learning_rate
+    return sorted((each for each in mine if _at([each], rate)), key=lambda each: each.seed)
+
+
+def summary(sweep: Sweep, results: Sequence[Result]) -> str:
+    """A Markdown page: for each task the memories with their test scores over seeds."""
+    lines = [f"# {sweep.name}", "", sweep.description, ""]
+    for comparison in sweep.compare:
+        shell = ", ".join(
+            f"{name} {value}" for name, value in comparison.shell.model_dump().items()
+        )
+        lines += [f"## {comparison.task.name}", "", f"Shell: {shell}.", ""]
+        wanted: list[str] = []
+        rows: list[str] = []
+        for memory in comparison.memories:
+            runs = final(sweep, results, comparison, memory)
+            if not runs:
+                rows.append(f"| {memory.name} | not finished |")
+                continue
+            shown = [name for name in runs[0].metrics if name.startswith(("accuracy", "bits"))]
+            wanted = wanted or shown
+            cells = [_spread([run.metrics.get(name) for run in runs]) for name in wanted]
+            scores = _spread([run.score for run in runs])
+            rate, floats = f"{runs[0].learning_rate:g}", str(runs[0].state_floats)
+            seeds = str(len(runs))
+            rows.append(
+                " | ".join(["| " + memory.name, rate, floats, seeds, scores, *cells]) + " |"
+            )
+        head = ["memory", "rate", "state floats", "seeds", "score", *wanted]
+        lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head), *rows, ""]
+    lines += [
+        "Test split. Mean and standard deviation over seeds; the learning rate was chosen on the"
+        " first seed by the validation score. State floats are per layer, the short convolution's"
+        " included.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    numbers = [value for value in values if value is not None]
+    if len(numbers) < len(values) or not numbers:
+        return "diverged"
+    return f"{fmean(numbers):.3f}" + (f" ± {stdev(numbers):.3f}" if len(numbers) > 1 else "")
+
+
+def records(sweep: Sweep, results: Sequence[Result]) -> list[TrialRecord]:
+    """One record per memory with its final runs on all tasks, as the figures read them."""
+    found: dict[str, list[Result]] = {}
+    for comparison in sweep.compare:
+        for memory in comparison.memories:
+            found.setdefault(memory.name, []).extend(final(sweep, results, comparison, memory))
+    return [
+        TrialRecord(
+            study=sweep.name,
+            number=number,
+            origin="baseline",
+            name=name,
+            key=runs[0].key,
+            memory=runs[0].memory,
+            choices={},
+            status="ok" if all(run.status == "ok" for run in runs) else "diverged",
+            results=tuple(runs),
+            learning_rate=runs[0].learning_rate,
+            seconds=sum(run.seconds for run in runs),
+        )
+        for number, (name, runs) in enumerate(found.items())
+        if runs
+    ]
 
 
 def execute(sweep: Sweep, job: Job) -> Result:

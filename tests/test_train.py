@@ -33,7 +33,10 @@ def test_loss_falls_and_the_curve_is_kept():
 
 
 def test_one_seed_gives_one_result():
-    runs = [train(spec("gla"), recall(), learning_rate=1e-2, seed=seed, steps=8)[0] for seed in (3, 3, 4)]
+    runs = [
+        train(spec("gla"), recall(), learning_rate=1e-2, seed=seed, steps=8)[0]
+        for seed in (3, 3, 4)
+    ]
     assert runs[0].curve == runs[1].curve and runs[0].metrics == runs[1].metrics
     assert runs[0].curve != runs[2].curve
 

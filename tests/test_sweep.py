@@ -1,0 +1,114 @@
+"""A sweep: what is still to run follows from the results, whatever happened before."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from miras.listing import yamls
+from miras.result import Point, Result
+from miras.search.sweep import Job, Sweep, final, load_sweep, needed, records, summary
+
+TASK = {"kind": "parity", "steps": 2}
+
+
+def sweep(**changes: object) -> Sweep:
+    fields = {
+        "name": "tiny",
+        "compare": [{"task": TASK, "memories": ["gla", "deltanet"]}],
+        "learning_rates": [0.001, 0.01],
+        "seeds": [0, 1, 2],
+    }
+    return Sweep.model_validate(fields | changes)
+
+
+def outcome(plan: Sweep, job: Job, score: float, status: str = "ok") -> Result:
+    comparison = plan.compare[job.comparison]
+    return Result.model_validate(
+        {
+            "name": comparison.memories[job.memory].name,
+            "key": "k",
+            "memory": {},
+            "task": comparison.task.name,
+            "settings": {
+                "task": comparison.task.model_dump(mode="json"),
+                "shell": comparison.shell.model_dump(mode="json"),
+            },
+            "seed": job.seed,
+            "learning_rate": job.learning_rate,
+            "status": status,
+            "score": score,
+            "validation": score,
+            "metrics": {"accuracy/L=64": score},
+            "curve": [Point(step=2, tokens=8, loss=1 - score, score=score)],
+        }
+    )
+
+
+def finish(plan: Sweep, scores: dict[float, float], done: Sequence[Result] = ()) -> list[Result]:
+    """Run what is left of a sweep whose score depends on the rate alone."""
+    found = list(done)
+    for _ in range(10):
+        jobs = needed(plan, found)
+        if not jobs:
+            return found
+        found += [outcome(plan, job, scores[round(job.learning_rate, 6)]) for job in jobs]
+    raise AssertionError("the sweep does not end")
+
+
+def test_rates_first_then_seeds_at_the_best():
+    plan = sweep(notches=0)
+    first = needed(plan, [])
+    assert {job.seed for job in first} == {0} and len(first) == 4
+    found = finish(plan, {0.001: 0.2, 0.01: 0.7})
+    runs = final(plan, found, plan.compare[0], plan.compare[0].memories[0])
+    assert [(run.seed, run.learning_rate) for run in runs] == [(0, 0.01), (1, 0.01), (2, 0.01)]
+
+
+def test_the_grid_grows_at_its_edge_once_per_notch():
+    found = finish(sweep(notches=1), {0.001: 0.2, 0.01: 0.7, 0.1: 0.9})
+    assert {round(run.learning_rate, 6) for run in found} == {0.001, 0.01, 0.1}
+    inside = finish(sweep(learning_rates=[0.001, 0.01, 0.1]), {0.001: 0.2, 0.01: 0.7, 0.1: 0.3})
+    assert {run.learning_rate for run in inside} == {0.001, 0.01, 0.1}
+
+
+def test_a_diverged_rate_is_never_chosen():
+    plan = sweep(notches=0, seeds=[0])
+    jobs = needed(plan, [])
+    found = [
+        outcome(plan, job, 0.9, "diverged")
+        if job.learning_rate > 0.005
+        else outcome(plan, job, 0.1)
+        for job in jobs
+    ]
+    assert needed(plan, found) == []
+    assert {run.learning_rate for run in records(plan, found)[0].results} == {0.001}
+
+
+def test_taking_up_at_any_point_runs_the_same_set():
+    plan = sweep()
+    scores = {0.0001: 0.1, 0.001: 0.7, 0.01: 0.2}
+    whole = finish(plan, scores)
+    every = {(run.name, run.learning_rate, run.seed) for run in whole}
+    for cut in range(len(whole)):
+        found = finish(plan, scores, whole[:cut])
+        assert {(run.name, run.learning_rate, run.seed) for run in found} == every
+        assert len(found) == len(every)
+
+
+def test_results_of_another_setting_do_not_count():
+    plan, other = sweep(), sweep(compare=[{"task": TASK | {"steps": 3}, "memories": ["gla"]}])
+    assert needed(other, finish(plan, {0.0001: 0.1, 0.001: 0.7, 0.01: 0.2})) == needed(other, [])
+
+
+def test_the_page_shows_mean_and_spread():
+    plan = sweep(notches=0)
+    page = summary(plan, finish(plan, {0.001: 0.2, 0.01: 0.75}))
+    assert "| gla | 0.01 | 0 | 3 | 0.750 ± 0.000 | 0.750 ± 0.000 |" in page
+    assert "not finished" in summary(plan, [])
+
+
+@pytest.mark.parametrize("path", yamls("studies"), ids=lambda path: path.stem)
+def test_shipped_sweeps_load(path: Path):
+    if "compare:" in path.read_text():
+        assert load_sweep(path).compare
