@@ -5,3 +5,12 @@ if __name__ != "miras.search":
         f"this folder is the package miras.search, not {__name__!r}: import miras.search instead"
         " (two names would mean two copies of every class)"
     )
+
+from .derive import derive as derive
+from .engine import run as run
+from .engine import status as status
+from .space import Space as Space
+from .space import load_space as load_space
+from .space import space_schema as space_schema
+from .study import Study as Study
+from .study import load_study as load_study

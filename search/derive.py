@@ -1,0 +1,275 @@
+"""From a space to a memory: one pure function of the choices that somebody makes.
+
+Optuna, a random generator, a replay and an enumeration are all choosers. The four slots of a memory
+and the learning rate are chosen first, in a fixed order, whatever the rest is: so they are in every
+trial and a sampler can model them together. All choices are made before anything is checked.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from pydantic import ValidationError
+
+from miras.canonical import key
+from miras.memory import Memory
+from miras.part import IncompatibleParts, SpecError
+
+from .nodes import Choice, Fields, Fixed, Node, Number
+from .space import Space
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+SLOTS = ("architecture", "bias", "retention", "optimizer")
+LEARNING_RATE = "learning_rate"
+LONGEST_NAME = 200
+MOST_COUNTED = 20_000
+"""Spaces of so many derivations or fewer are counted one by one."""
+
+Value = str | int | float
+
+
+class Chooser(Protocol):
+    """Somebody who decides. Names and options never depend on who it is."""
+
+    def pick(self, name: str, options: tuple[str, ...]) -> str:
+        """One of at least two options."""
+        ...
+
+    def number(self, name: str, among: Number) -> int | float:
+        """A number between two ends."""
+        ...
+
+
+class Derivation(NamedTuple):
+    """What was chosen, by parameter name, and what came of it."""
+
+    choices: dict[str, Value]
+    spec: dict[str, Any]
+    learning_rate: float | None
+
+
+class Refusal(NamedTuple):
+    """Why a spec is no memory: the rule of the grammar, and its sentence."""
+
+    rule: str
+    sentence: str
+
+
+class Count(NamedTuple):
+    """How many memories a space holds; `valid` and `different` are None where nobody counted."""
+
+    derivations: int
+    continuous: bool
+    valid: int | None = None
+    different: int | None = None
+    refused: Mapping[str, int] = {}
+
+
+class FromTrial:
+    """Optuna decides."""
+
+    def __init__(self, trial: "Trial") -> None:
+        self.trial = trial
+
+    def pick(self, name: str, options: tuple[str, ...]) -> str:
+        return str(self.trial.suggest_categorical(name, options))
+
+    def number(self, name: str, among: Number) -> int | float:
+        if among.whole:
+            return self.trial.suggest_int(name, int(among.low), int(among.high))
+        return self.trial.suggest_float(name, among.low, among.high, log=among.log)
+
+
+class FromRandom:
+    """Every option alike, numbers uniform or, with log, uniform in their logarithm."""
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        self.generator = generator
+
+    def pick(self, name: str, options: tuple[str, ...]) -> str:
+        return options[self.generator.integers(len(options))]
+
+    def number(self, name: str, among: Number) -> int | float:
+        if among.whole:
+            return int(self.generator.integers(int(among.low), int(among.high) + 1))
+        return _between(among, self.generator.random())
+
+
+class FromChoices:
+    """What was chosen before is chosen again. Raises SpecError where the space has changed."""
+
+    def __init__(self, choices: Mapping[str, Value]) -> None:
+        self.choices = choices
+
+    def _recorded(self, name: str, fits: bool) -> None:
+        if not fits:
+            given = repr(self.choices[name]) if name in self.choices else "nothing"
+            raise SpecError(
+                f"the record has {given} for {name}, which this space does not offer: use the space"
+                " with which it was made"
+            )
+
+    def pick(self, name: str, options: tuple[str, ...]) -> str:
+        self._recorded(name, self.choices.get(name) in options)
+        return str(self.choices[name])
+
+    def number(self, name: str, among: Number) -> int | float:
+        value = self.choices.get(name)
+        known = isinstance(value, int | float)
+        self._recorded(name, known and among.low <= value <= among.high)
+        return self.choices[name]  # pyright: ignore[reportReturnType] - a number, as just seen
+
+
+class _Odometer:
+    """Goes through all options; a real number stands at the middle of its range."""
+
+    def __init__(self, start: list[int]) -> None:
+        self.start = start
+        self.dials: list[tuple[int, int]] = []  # position and number of positions
+
+    def _turn(self, positions: int) -> int:
+        depth = len(self.dials)
+        position = self.start[depth] if depth < len(self.start) else 0
+        self.dials.append((position, positions))
+        return position
+
+    def pick(self, name: str, options: tuple[str, ...]) -> str:
+        return options[self._turn(len(options))]
+
+    def number(self, name: str, among: Number) -> int | float:
+        if among.whole:
+            return int(among.low) + self._turn(int(among.high - among.low) + 1)
+        return _between(among, 0.5)
+
+
+class _Recorder:
+    """Passes questions on and keeps the answers."""
+
+    def __init__(self, chooser: Chooser) -> None:
+        self.chooser = chooser
+        self.choices: dict[str, Value] = {}
+
+    def pick(self, name: str, options: tuple[str, ...]) -> str:
+        name = _shortened(name)
+        self.choices[name] = self.chooser.pick(name, options)
+        return str(self.choices[name])
+
+    def number(self, name: str, among: Number) -> int | float:
+        name = _shortened(name)
+        value = self.choices[name] = self.chooser.number(name, among)
+        return value
+
+
+def derive(space: Space, chooser: Chooser, rates: Number | None = None) -> Derivation:
+    """The spec that a chooser makes of a space; with `rates` it chooses a learning rate too."""
+    asked = _Recorder(chooser)
+    root, prefix = space.root, ""
+    if isinstance(root, Choice):
+        label, root = _pick(root, "memory", asked)
+        prefix = f"memory.{_component(label)}."
+    entries: Mapping[str, Node] = root.entries if isinstance(root, Fields) else {}
+    heads = {slot: _pick(entries[slot], prefix + slot, asked) for slot in SLOTS if slot in entries}
+    rate = float(asked.number(LEARNING_RATE, rates)) if rates else None
+    spec: dict[str, Any] = dict(root.value) if isinstance(root, Fixed) else {}
+    for field, node in entries.items():
+        label, node = heads.get(field, ("", node))
+        spec[field] = _build(node, prefix + field, label, asked)
+    return Derivation(asked.choices, spec, rate)
+
+
+def _pick(node: Node, name: str, chooser: Chooser) -> tuple[str, Node]:
+    """The option that is chosen, with its name; a node without options is itself."""
+    if not isinstance(node, Choice):
+        return (node.label if isinstance(node, Fields) else ""), node
+    label = chooser.pick(name, tuple(node.options))
+    return label, node.options[label]
+
+
+def _build(node: Node, name: str, label: str, chooser: Chooser) -> Any:
+    """The value of a node whose own option is already chosen."""
+    match node:
+        case Fixed(value):
+            return value
+        case Number():
+            return chooser.number(f"{name}.{_component(label)}" if label else name, node)
+        case Choice():
+            label, inner = _pick(node, name, chooser)
+            return _build(inner, name, label, chooser)
+        case Fields(_, entries):
+            inside = f"{name}.{_component(label)}" if label else name
+            return {
+                field: _build(entry, f"{inside}.{field}", _label(entry), chooser)
+                for field, entry in entries.items()
+            }
+
+
+def _label(node: Node) -> str:
+    return node.label if isinstance(node, Fields) else ""
+
+
+def _component(label: str) -> str:
+    # Points separate slot, kind and field in a name; those of numbers in a label must not.
+    return label.replace(".", "_")
+
+
+def _shortened(name: str) -> str:
+    if len(name) <= LONGEST_NAME:
+        return name
+    return name[: LONGEST_NAME - 9] + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+
+
+def _between(among: Number, share: float) -> float:
+    low, high = among.low, among.high
+    if among.log:
+        return min(max(math.exp(math.log(low) * (1 - share) + math.log(high) * share), low), high)
+    return low + (high - low) * share
+
+
+def derivations(space: Space) -> Iterator[Derivation]:
+    """Every derivation once, in a fixed order; real numbers stand at the middle of their range."""
+    start: list[int] = []
+    while True:
+        odometer = _Odometer(start)
+        yield derive(space, odometer)
+        dials = odometer.dials
+        while dials and dials[-1][0] + 1 == dials[-1][1]:
+            dials.pop()
+        if not dials:
+            return
+        start = [position for position, _ in dials]
+        start[-1] += 1
+
+
+def build(spec: Mapping[str, Any]) -> Memory | Refusal:
+    """The memory that a spec describes, or why the grammar refuses it."""
+    try:
+        return Memory.model_validate(spec)
+    except ValidationError as error:
+        first = error.errors()[0]
+        sentence = first["msg"].removeprefix("Value error, ")
+        if isinstance(first.get("ctx", {}).get("error"), IncompatibleParts):
+            sentence, _, rule = sentence.rpartition(" [")
+            return Refusal(rule.removesuffix("]"), sentence)
+        return Refusal("settings of " + ".".join(map(str, first["loc"])), sentence)
+
+
+def count(space: Space, most: int = MOST_COUNTED) -> Count:
+    """How many derivations there are and, where they are at most `most`, how many are memories."""
+    if space.size > most:
+        return Count(space.size, space.continuous)
+    keys: set[str] = set()
+    refused: dict[str, int] = {}
+    valid = 0
+    for derivation in islice(derivations(space), most):
+        found = build(derivation.spec)
+        if isinstance(found, Refusal):
+            refused[found.rule] = refused.get(found.rule, 0) + 1
+        else:
+            valid += 1
+            keys.add(key(found))
+    return Count(space.size, space.continuous, valid, len(keys), refused)

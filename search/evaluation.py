@@ -1,0 +1,164 @@
+"""What a trial does: train its memory on every task, and say what came of it.
+
+Runs go rate by rate: a rate at which one run fails is left at once, since only a rate that passes
+on all tasks and seeds can win.
+"""
+
+import re
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from miras.canonical import key
+from miras.memory import Memory
+from miras.model import ModelSpec
+from miras.part import SpecError
+from miras.result import Result, Status
+from miras.tasks import Task
+
+from .study import Study, measured_by
+
+
+class Job(NamedTuple):
+    """What one trial has to train."""
+
+    study: Study
+    memory: Memory
+    rates: tuple[float, ...]
+    done: tuple[Result, ...] = ()
+
+
+class Run(NamedTuple):
+    """One training of a trial."""
+
+    task: Task
+    seed: int
+    rate: float
+
+    def is_of(self, result: Result) -> bool:
+        """Whether a result is that of this run."""
+        place = (result.task, result.seed, result.learning_rate)
+        return place == (self.task.name, self.seed, self.rate)
+
+
+Train = Callable[[Study, Memory, Run], Result]
+"""One training; it may raise anything."""
+
+
+class Verdict(NamedTuple):
+    """What a trial is worth."""
+
+    status: Status
+    reason: str
+    learning_rate: float
+    test: dict[str, float]  # score of each objective on the test split
+    validation: dict[str, float]  # the same on the validation split, which the search looks at
+
+
+def runs_of(study: Study, rates: Sequence[float]) -> list[Run]:
+    """All runs of a trial, in order."""
+    return [Run(task, seed, rate) for rate in rates for task in study.tasks for seed in study.seeds]
+
+
+def execute(job: Job, train: Train) -> Iterator[Result]:
+    """Do the runs that are missing, one after the other; a failed one is a result like others."""
+    found = list(job.done)
+    for run in runs_of(job.study, job.rates):
+        here = [result for result in found if result.learning_rate == run.rate]
+        if any(result.status != "ok" for result in here) or any(map(run.is_of, here)):
+            continue
+        try:
+            result = train(job.study, job.memory, run)
+        except Exception as error:  # whatever a part raises is an outcome of its trial
+            result = failed(job.memory, run, *_cause(error))
+        found.append(result)
+        yield result
+
+
+def train(study: Study, memory: Memory, run: Run) -> Result:
+    """The training of a study: the library's plain loop."""
+    from miras.train import train as training
+
+    spec = ModelSpec.of(study.shell, [memory])
+    result, _ = training(
+        spec,
+        run.task,
+        learning_rate=run.rate,
+        seed=run.seed,
+        evaluations=study.evaluations,
+        seconds=study.seconds(run.task.name),
+    )
+    return result
+
+
+def failed(memory: Memory, run: Run, status: Status, reason: str) -> Result:
+    """The result of a run that gave none."""
+    return Result(
+        name=memory.name,
+        key=key(memory),
+        memory={},
+        task=run.task.name,
+        settings={},
+        seed=run.seed,
+        learning_rate=run.rate,
+        status=status,
+        reason=reason,
+    )
+
+
+def _cause(error: Exception) -> tuple[Status, str]:
+    text = str(error) or type(error).__name__
+    if isinstance(error, SpecError):
+        return "invalid", text
+    if isinstance(error, MemoryError) or re.search(r"can't allocate|out of memory", text):
+        return "out_of_memory", text.splitlines()[0]
+    return "error", "".join(traceback.format_exception(error)[-6:]).strip()
+
+
+def judge(study: Study, results: Sequence[Result], ending: tuple[Status, str] | None) -> Verdict:
+    """What a trial is worth: at the rate with the best mean validation score.
+
+    `ending` says how the trial was cut off, if it was; rates that were complete by then count.
+    """
+    best: Verdict | None = None
+    for rate in dict.fromkeys(result.learning_rate for result in results):
+        here = [each for each in results if each.learning_rate == rate and each.status == "ok"]
+        if not all(any(map(run.is_of, here)) for run in runs_of(study, [rate])):
+            continue
+        verdict = Verdict(
+            "ok",
+            "",
+            rate,
+            _objectives(study, here, lambda result: result.score),
+            _objectives(study, here, lambda result: result.validation),
+        )
+        if best is None or fmean(verdict.validation.values()) > fmean(best.validation.values()):
+            best = verdict
+    if best is not None:
+        return best
+    bad = next((result for result in results if result.status != "ok"), None)
+    status, reason = ending or (
+        (bad.status, f"{bad.task}: {bad.reason}") if bad else ("error", "nothing was trained")
+    )
+    return Verdict(status, reason, results[-1].learning_rate if results else 0.0, {}, {})
+
+
+def _objectives(
+    study: Study, results: Sequence[Result], score: Callable[[Result], float | None]
+) -> dict[str, float]:
+    """Mean over the tasks of an objective of the mean over seeds."""
+    return {
+        name: fmean(
+            fmean(score(result) or 0.0 for result in results if result.task == task)
+            for task in measured_by(study)[name]
+        )
+        for name in study.measures
+    }
+
+
+def plain(memory: Memory) -> dict[str, Any]:
+    """A memory as a person would write it."""
+    from miras.load import dump, reads
+
+    return reads(dump(memory)).data

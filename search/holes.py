@@ -1,0 +1,241 @@
+"""From YAML with holes to nodes, every hole checked against the type that belongs in its place."""
+
+from collections.abc import Iterator, Mapping
+from math import isfinite
+from types import NoneType
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
+
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from miras.known import known
+from miras.load import DataPath, Document, Problem, SpecFileError, nearest, validate
+from miras.memory import Memory
+from miras.part import Part
+
+from .nodes import Choice, Fields, Fixed, Node, Number
+
+TITLES = frozenset({"name", "paper", "equation", "departures"})
+"""What a known memory says about itself: not true of a memory that was made from it."""
+
+
+class Reader:
+    """Turns data with holes into nodes; collects problems instead of stopping at the first."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.problems: list[Problem] = []
+
+    def node(self, path: DataPath, wanted: Any, base: Any) -> Node:
+        """What stands at a path, where `wanted` is the type that belongs there.
+
+        `base` is what is there in the known memory that is being changed, if any.
+        """
+        data = self.document.value(path)
+        if _is_hole(data):
+            return self.hole(path, data, wanted, base)
+        found = _parts(wanted)
+        if found and isinstance(data, str | Mapping):
+            return self.part(path, cast("str | Mapping[str, Any]", data), wanted, found, base)
+        return self.fixed(path, wanted)
+
+    def fixed(self, path: DataPath, wanted: Any) -> Fixed:
+        try:
+            validate(self.document, wanted, at=path)
+        except SpecFileError as error:
+            self.problems += error.problems
+        return Fixed(self.document.value(path))
+
+    def complain(self, path: DataPath, message: str, at_key: bool = False) -> Fixed:
+        self.problems.append(self.document.problem(path, message, at_key=at_key))
+        return Fixed(None)
+
+    def part(
+        self,
+        path: DataPath,
+        data: str | Mapping[str, Any],
+        wanted: Any,
+        found: Mapping[str, type[Part]],
+        base: Any,
+    ) -> Node:
+        single = found.get("")  # the memory itself or its wiring: there are no kinds of it
+        given = data if isinstance(data, Mapping) else {"kind" if single is None else "use": data}
+        base = cast("Mapping[str, Any]", base if isinstance(base, Mapping) else {})
+        if single is Memory and "use" in given:
+            if given["use"] not in known():
+                name = str(given["use"])
+                place = (*path, "use") if isinstance(data, Mapping) else path
+                hint = nearest(name, known()) or "; `miras ls known` lists them"
+                return self.complain(place, f"there is no known memory {name!r}{hint}")
+            base = _plain(known()[str(given["use"])])
+        kind = "" if single else given.get("kind", base.get("kind"))
+        if not isinstance(kind, str) or kind not in found:
+            return self.fixed(path, wanted)
+        base = base if base.get("kind", kind) == kind else {}
+        entries: dict[str, Node] = {name: Fixed(value) for name, value in base.items()}
+        fields = found[kind].model_fields
+        for name in given:
+            if name in fields and name != "kind":
+                expected = _type_of(fields[name])
+                entries[name] = self.node((*path, name), expected, base.get(name))
+            elif name not in ("kind", "use") or (name == "use" and single is not Memory):
+                names = ", ".join(each for each in fields if each not in {"kind", *TITLES})
+                message = f"no such setting{nearest(name, fields)}; write one of {names}"
+                self.complain((*path, name), message, at_key=True)
+        for name, field in fields.items():
+            if field.is_required() and name not in entries:
+                self.complain((*path, name), f"is missing; add `{name}:` or `use:` a known memory")
+        entries = {name: each for name, each in entries.items() if not single or name not in TITLES}
+        if kind:
+            entries = {"kind": Fixed(kind), **entries}
+        if not all(isinstance(node, Fixed) for node in entries.values()):
+            return Fields(kind, entries)
+        whole = {name: cast(Fixed, node).value for name, node in entries.items()}
+        if not self.problems:
+            self.builds(path, whole, wanted)
+        return Fixed(whole)
+
+    def builds(self, path: DataPath, value: Any, wanted: Any) -> None:
+        """Whether a value without holes is right as a whole."""
+        try:
+            TypeAdapter[Any](wanted).validate_python(value)
+        except ValidationError as error:
+            self.complain(path, error.errors()[0]["msg"].removeprefix("Value error, "))
+
+    def hole(self, path: DataPath, data: Mapping[str, Any], wanted: Any, base: Any) -> Node:
+        if len(data) > 1:
+            return self.complain(path, "a hole has one key: write any, float or int alone")
+        (key, content) = next(iter(data.items()))
+        if key != "any":
+            return self.number((*path, key), content, wanted, whole=key == "int")
+        found: list[tuple[str, Node]] = []
+        if content == "all":
+            found = [(_label(value), Fixed(value)) for value in _all(wanted)]
+            if not found:
+                return self.complain(path, "`all` means nothing here; list the choices")
+        elif items := cast("list[Any]", content if isinstance(content, list) else []):
+            for index, item in enumerate(items):
+                node = self.node((*path, "any", index), wanted, base)
+                found += _named(_label(item), node)
+        else:
+            return self.complain(path, "write `any: all`, or a list of choices: `any: [a, b]`")
+        names = [name for name, _ in found]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                message = f"two choices are both {name!r}; keep one, or write their holes as one"
+                self.complain((*path, "any", index), message)
+        return Choice(dict(sorted(found))) if len(found) > 1 else found[0][1]
+
+    def number(self, path: DataPath, content: Any, wanted: Any, whole: bool) -> Node:
+        kind = "int" if whole else "float"
+        usage = f"write `{{{kind}: [low, high]}}`" + ("" if whole else ", or [low, high, log]")
+        ends = cast("list[Any]", content) if isinstance(content, list) else []
+        log = not whole and len(ends) == 3 and ends[2] == "log"
+        if log:
+            ends = ends[:2]
+        if len(ends) != 2 or not all(_is_number(end, whole) for end in ends):
+            return self.complain(path, usage)
+        low, high = ends
+        if not low < high or (log and low <= 0):
+            above = ", and above 0 for log" if log else ""
+            return self.complain(path, f"the first number must be below the second{above}; {usage}")
+        for index in (0, 1):
+            self.fixed((*path, index), wanted)
+        # Between two whole ends lies a number that a whole field refuses.
+        if not whole and not self.problems:
+            self.builds(path, low + (high - low) * 0.4142, wanted)
+        return Number(low, high, log, whole)
+
+
+def _is_hole(data: Any) -> bool:
+    return isinstance(data, Mapping) and not {"any", "float", "int"}.isdisjoint(
+        cast("Mapping[str, Any]", data)
+    )
+
+
+def _is_number(value: Any, whole: bool) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        return False
+    return isfinite(value)
+
+
+def _named(name: str, node: Node) -> list[tuple[str, Node]]:
+    """A choice under its name; the choices of a hole inside a hole join those around it."""
+    match node:
+        case Choice(options):
+            return list(options.items())
+        case Fields(_, entries):
+            return [(name, Fields(name, entries))]
+        case Number(whole=whole):
+            return [("int" if whole else "float", node)]
+        case Fixed():
+            return [(name, node)]
+
+
+def _label(data: Any) -> str:
+    """The name of a choice: `huber`, `sigmoid(scale=2)`; what is a hole is not in it."""
+    if isinstance(data, Mapping):
+        given = cast("Mapping[str, Any]", data)
+        title = next((str(given[key]) for key in ("kind", "use", "name") if key in given), "")
+        fixed = (key for key in sorted(given) if key not in ("kind", "use", *TITLES))
+        inner = ",".join(f"{key}={_label(given[key])}" for key in fixed if not _is_hole(given[key]))
+        return f"{title}({inner})" if inner else title
+    if isinstance(data, bool) or data is None:
+        return {True: "true", False: "false", None: "null"}[data]
+    return str(data)
+
+
+def _type_of(field: FieldInfo) -> Any:
+    """What may stand in a field, its limits included."""
+    kind: Any = field.annotation
+    if field.discriminator is not None:
+        kind = Annotated[kind, Field(discriminator=field.discriminator)]
+    return Annotated[kind, *field.metadata] if field.metadata else kind
+
+
+def _alternatives(wanted: Any) -> Iterator[Any]:
+    """The types of a union, without their limits."""
+    inner = get_args(wanted)
+    if get_origin(wanted) is Annotated:
+        yield from _alternatives(inner[0])
+    elif inner and get_origin(wanted) is not Literal:
+        for each in inner:
+            yield from _alternatives(each)
+    else:
+        yield wanted
+
+
+def _parts(wanted: Any) -> dict[str, type[Part]]:
+    """The parts that may stand here by kind; one without a kind is called ``."""
+    classes = [each for each in _alternatives(wanted) if isinstance(each, type)]
+    parts = [each for each in classes if issubclass(each, Part)]
+    return {
+        str(each.model_fields["kind"].default) if "kind" in each.model_fields else "": each
+        for each in parts
+    }
+
+
+def _all(wanted: Any) -> list[Any]:
+    """Every value that may stand here, if they can be listed; parts that build by name alone."""
+    found: list[Any] = []
+    for each in _alternatives(wanted):
+        if get_origin(each) is Literal:
+            found += get_args(each)
+        elif each is bool:
+            found += [False, True]
+        elif each is NoneType:
+            found.append(None)
+        elif not (isinstance(each, type) and issubclass(each, Part)):
+            return []
+    for kind, part in _parts(wanted).items():
+        try:
+            part()
+        except ValidationError:
+            continue  # it needs settings: whoever wants it in a space writes them
+        found.append({"kind": kind})
+    return found
+
+
+def _plain(memory: Memory) -> dict[str, Any]:
+    """What the file of a known memory says, without its titles."""
+    return memory.model_dump(mode="json", exclude_unset=True, exclude=set(TITLES))

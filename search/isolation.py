@@ -1,0 +1,135 @@
+"""Training in a process of its own: what it does to itself it does to nobody else.
+
+A worker is started afresh, so that it shares nothing with the process of the user. It loads torch
+and computes nothing; a training is a fork of it, there in 10 ms. Each ends when its parent does,
+whatever the parent died of.
+"""
+
+import importlib
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import FrameType
+from typing import cast
+
+import torch
+
+from miras.result import Result, Status
+
+from .evaluation import Job, Train, execute
+
+Ending = tuple[Status, str]
+
+WORKERS = multiprocessing.get_context("spawn")
+TRAININGS = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+
+
+class Crashed(RuntimeError):
+    """The training process died by itself: of a signal, or of something that ended Python."""
+
+
+def named(path: str) -> Train:
+    """The function that `package.module:function` names."""
+    module, _, function = path.partition(":")
+    return cast(Train, getattr(importlib.import_module(module), function))
+
+
+def settle(log: Path) -> None:
+    """Make this process a quiet worker: what it has to say goes into a file."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us in order
+    signal.signal(signal.SIGTERM, _end)
+    torch.set_num_threads(1)
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(0)  # through all `finally`: the training is ended too
+
+
+def pause(seconds: float, *others: Connection) -> bool:
+    """Wait for one of the connections: whether there is something. Ends an orphaned process."""
+    parent = multiprocessing.parent_process()
+    sentinels = [parent.sentinel] if parent else []
+    ready = wait([*others, *sentinels], seconds)
+    if any(each in sentinels for each in ready):
+        sys.exit("the search is gone")
+    return bool(ready)
+
+
+def isolated(
+    job: Job, train: str, alive: Callable[[], None], often: float
+) -> Iterator[Result | Ending]:
+    """Execute a job in a child process: its results as they come, and last an Ending if it was cut.
+
+    `alive` is called every `often` seconds while the child works; if it raises, the child is
+    killed. Raises Crashed if the child dies by itself.
+    """
+    ours, theirs = TRAININGS.Pipe(duplex=False)
+    child = TRAININGS.Process(target=_child, args=(job, train, theirs))
+    child.start()
+    theirs.close()
+    try:
+        yield from _listen(job, ours, alive, often)
+    except EOFError:
+        child.join()
+        raise Crashed(f"the training process ended with exit code {child.exitcode}") from None
+    finally:
+        if child.is_alive():
+            child.kill()
+        child.join()
+        ours.close()
+
+
+def _listen(
+    job: Job, pipe: Connection, alive: Callable[[], None], often: float
+) -> Iterator[Result | Ending]:
+    longest = max(job.study.seconds(task.name) for task in job.study.tasks)
+    limit = longest + job.study.limits.grace
+    deadline = time.monotonic() + limit
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            yield "timed_out", f"a run was killed after {limit:.0f} s without a result"
+            return
+        if not pause(min(left, often), pipe):
+            alive()
+            continue
+        message = cast("Result | None", pipe.recv())
+        if message is None:
+            return
+        yield message
+        deadline = time.monotonic() + limit
+
+
+def _child(job: Job, train: str, pipe: Connection) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+
+    def leave() -> None:
+        wait([parent.sentinel] if parent else [])
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()
+    torch.set_num_threads(1)
+    if job.study.limits.memory_gib is not None:
+        most = int(job.study.limits.memory_gib * 2**30)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    try:
+        for result in execute(job, named(train)):
+            pipe.send(result)
+        pipe.send(None)
+    except Exception:
+        # Not a run that failed but the harness itself: nothing can be said about the memory.
+        traceback.print_exc()
+        sys.exit(1)

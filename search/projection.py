@@ -1,0 +1,172 @@
+"""What the ledger says, in files that others read: records, Optuna's storage, manifest, winners.
+
+All of it follows from the ledger and is written by the parent alone. A trial is written once: what
+is already there is looked up first, because the writer may have died between writing and noting it.
+"""
+
+import json
+import os
+import platform
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import optuna
+import pydantic
+import torch
+import yaml
+
+from miras import __version__
+from miras.result import TrialRecord, append, read
+
+from .evaluation import judge
+from .ledger import Ledger
+from .planner import finished
+from .space import Space
+from .study import Study, measured_by
+
+RECORDS, OPTUNA, MANIFEST, BEST = "trials.jsonl", "optuna.db", "study.json", "best.yaml"
+
+SELECTION = (
+    "The search and the choice of winners look at validation scores, the objectives of a record are"
+    " test scores. Both belong to the seeds of the search: confirm a winner on fresh seeds."
+)
+
+
+class Projection:
+    """The files of one study."""
+
+    def __init__(self, study: Study, space: Space, ledger: Ledger, folder: Path) -> None:
+        self.study, self.space, self.ledger, self.folder = study, space, ledger, folder
+        self.records = {each.number: each for each in read(folder / RECORDS, TrialRecord)}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self.optuna = optuna.create_study(
+                study_name=study.name,
+                storage=f"sqlite:///{folder / OPTUNA}",
+                directions=["maximize" for _ in study.measures],
+                load_if_exists=True,
+            )
+            self.optuna.set_metric_names(list(study.measures))
+        self.told = {trial.user_attrs["trial"] for trial in self.optuna.get_trials(deepcopy=False)}
+
+    def update(self) -> list[TrialRecord]:
+        """Write what has ended since the last time; the new records, in the order of their end."""
+        fresh: list[TrialRecord] = []
+        for slot in self.ledger.untold():
+            record = TrialRecord.model_validate_json(slot.record or "{}")
+            if record.number not in self.records:
+                append(self.folder / RECORDS, record)
+                self.records[record.number] = record
+            if record.number not in self.told:
+                self.optuna.add_trial(
+                    finished(
+                        self.study,
+                        self.space,
+                        record,
+                        trial=record.number,
+                        origin=record.origin,
+                        memory=record.name,
+                        key=record.key,
+                        equals=list(record.equals),
+                        reason=record.reason[:2000],
+                    )
+                )
+                self.told.add(record.number)
+            self.ledger.tell(record.number)
+            fresh.append(record)
+        if fresh:
+            self.winners()
+        return fresh
+
+    def winners(self) -> None:
+        """Write the best memory over all objectives, and the best of each."""
+        names = self.study.measures
+        write_winner(self.study, self.folder / BEST, self.records.values(), names)
+        for name in names if len(names) > 1 else ():
+            path = self.folder / "best" / f"{name}.yaml"
+            write_winner(self.study, path, self.records.values(), (name,))
+
+    def manifest(self, **times: object) -> None:
+        """Write what the study is and where it stands."""
+        refused = Counter(self.ledger.count_refusals())
+        study = self.study
+        found: dict[str, Any] = {
+            "name": study.name,
+            "description": study.description,
+            **times,
+            "objectives": list(study.measures),
+            "measured_by": measured_by(study),
+            "selection": SELECTION,
+            "tasks": [task.model_dump(mode="json") for task in study.tasks],
+            "shell": study.shell.model_dump(mode="json"),
+            "baselines": list(study.baselines),
+            "learning_rate": study.model_dump(mode="json")["learning_rate"],
+            "seeds": list(study.seeds),
+            "seed": study.seed,
+            "sampler": study.sampler.model_dump(mode="json"),
+            "budget": study.budget.model_dump(mode="json"),
+            "workers": study.workers,
+            "space": self.space.data,
+            "space_size": self.space.describe(),
+            "trials": dict(Counter(record.status for record in self.records.values())),
+            "duplicates": refused.pop("duplicate", 0),
+            "refused": dict(refused.most_common()),
+            "versions": {
+                "miras": __version__,
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "optuna": optuna.__version__,
+                "pydantic": pydantic.VERSION,
+                "machine": platform.machine(),
+            },
+        }
+        write(self.folder / MANIFEST, json.dumps(found, indent=1) + "\n")
+
+
+def winner(
+    study: Study, records: Iterable[TrialRecord], names: tuple[str, ...]
+) -> TrialRecord | None:
+    """The trial with the best mean validation score; of equal ones that with the smaller state."""
+
+    def merit(record: TrialRecord) -> tuple[float, float, int]:
+        scores = judge(study, record.results, None).validation
+        floats = max((result.state_floats for result in record.results), default=0)
+        return round(fmean(scores[name] for name in names), 6), -floats, -record.number
+
+    return max((each for each in records if each.status == "ok"), key=merit, default=None)
+
+
+def write_winner(
+    study: Study, path: Path, records: Iterable[TrialRecord], names: tuple[str, ...]
+) -> None:
+    """Write the best trial as a model file; nothing while there is none."""
+    best = winner(study, records, names)
+    if best is None:
+        return
+    model = study.shell.model_dump(mode="json") | {"pattern": [best.memory]}
+    validation = judge(study, best.results, None).validation
+    scores = ", ".join(
+        f"{name} {validation[name]:.3f} on validation, {best.objectives[name]:.3f} on test"
+        for name in names
+    )
+    text = (
+        f"# Trial {best.number} of study {study.name}: the best mean of {', '.join(names)}.\n"
+        f"# {scores}\n"
+    )
+    body = {"model": model, "learning_rate": best.learning_rate}
+    write(path, text + yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=100))
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file as a whole: a reader sees the old text or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.draft")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

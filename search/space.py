@@ -1,0 +1,119 @@
+"""A space: the YAML of a memory with holes in it, checked before anything is drawn from it.
+
+    bias: {any: [l2, dot, {kind: lp, p: {float: [1.0, 3.0]}}]}      one of several
+    retention: {any: all}                                            every part of that axis
+    optimizer: {kind: gd, step: {kind: sigmoid, scale: {any: [1, 2]}}}
+    {use: gated-deltanet, retention: {axis: {any: all}}}             a known memory, partly opened
+
+A hole may stand wherever a value may; what a hole does not name stays at its default. Choices have
+stable names: they are sorted, and adding one does not rename another.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, cast
+
+from miras.known import known
+from miras.load import DataPath, Document, SpecFileError, nearest, read
+from miras.memory import Memory
+from miras.part import SpecError
+
+from .holes import TITLES, Reader
+from .nodes import Node, Number, size, walk
+
+
+@dataclass(frozen=True)
+class Space:
+    """Memories to search among: `root` says what may vary, `data` is what was written."""
+
+    name: str
+    root: Node
+    data: Mapping[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Ways to fill the holes, whether the parts fit or not; a real number counts as one."""
+        return size(self.root)
+
+    @property
+    def continuous(self) -> bool:
+        """Whether a real number is among the holes, so that there is no end of memories."""
+        return any(isinstance(node, Number) and not node.whole for node in walk(self.root))
+
+    def describe(self) -> str:
+        """How large it is, in words."""
+        ways = f"{self.size:,} way{'s' if self.size > 1 else ''} to fill its holes"
+        return ways + (", times real numbers" if self.continuous else "")
+
+
+def load_space(space: Path | str) -> Space:
+    """The space in a file, or the one of that name in `spaces/`. Raises SpecFileError."""
+    path = Path(space)
+    if not path.suffix and not path.exists():
+        folder = Path(str(files("miras") / "spaces"))
+        path = folder / f"{space}.yaml"
+        if not path.exists():
+            names = [found.stem for found in folder.glob("*.yaml")]
+            raise SpecError(
+                f"there is no space {str(space)!r}{nearest(str(space), names)}: write one of"
+                f" {', '.join(sorted(names))}, or the path of a YAML file"
+            )
+    return space_of(read(path), name=path.stem)
+
+
+def space_of(document: Document, at: DataPath = (), name: str = "") -> Space:
+    """The space in a document, or in a part of it. Raises SpecFileError with all that is wrong."""
+    reader = Reader(document)
+    root = reader.node(at, Memory, {})
+    if reader.problems:
+        raise SpecFileError(reader.problems)
+    data = cast("dict[str, Any]", document.value(at))
+    return Space(str(data.get("name") or name), root, data)
+
+
+def space_schema() -> dict[str, Any]:
+    """JSON Schema of a space file: that of a memory, with a hole allowed for every value."""
+    schema = Memory.model_json_schema()
+    schema["title"] = "Space"
+    schema.pop("required", None)
+    for part in (schema, *schema["$defs"].values()):
+        fields = cast("dict[str, Any]", part.get("properties", {}))
+        for name in fields.keys() - TITLES - {"kind"}:
+            fields[name] = _opened(fields[name])
+    schema["properties"]["use"] = {
+        "enum": list(known()),
+        "description": "a known memory to start from; what else is written changes it",
+    }
+    return schema
+
+
+def _opened(value: dict[str, Any]) -> dict[str, Any]:
+    """A value, or a hole in its place."""
+    about = {name: value[name] for name in ("default", "description") if name in value}
+    plain = _loose(value)
+    ends: dict[str, Any] = {"type": "array", "minItems": 2, "maxItems": 3}
+    numbers: dict[str, Any] = {"float": ends, "int": ends | {"maxItems": 2}}
+    option = {"anyOf": [plain, _hole(numbers)]}
+    several = {"anyOf": [{"const": "all"}, {"type": "array", "items": option, "minItems": 1}]}
+    return about | {"anyOf": [plain, _hole(numbers | {"any": several})]}
+
+
+def _loose(value: Any) -> Any:
+    """Without `oneOf`: a change to a known memory may leave `kind` out, and so fit many parts."""
+    if isinstance(value, list):
+        return [_loose(item) for item in cast("list[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    parts = cast("dict[str, Any]", value).items()
+    return {
+        "anyOf" if name == "oneOf" else name: _loose(part)
+        for name, part in parts
+        if name != "discriminator"
+    }
+
+
+def _hole(keys: dict[str, Any]) -> dict[str, Any]:
+    one: dict[str, Any] = {"minProperties": 1, "maxProperties": 1, "additionalProperties": False}
+    return {"type": "object", "properties": keys} | one

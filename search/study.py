@@ -1,0 +1,201 @@
+"""A study: which memories are searched, on which tasks, how long and by whom."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from miras.canonical import key
+from miras.known import known
+from miras.load import Document, SpecFileError, nearest, read, reads, validate
+from miras.model import Shell
+from miras.part import Part, SpecError
+from miras.tasks import AnyTask
+
+from .nodes import Number
+from .sampler import AnySampler
+from .sampler.portfolio import Portfolio
+from .space import Space, load_space, space_of
+
+MAY_CHANGE = frozenset({"description", "budget", "workers", "limits"})
+"""What may differ when a study is taken up again; all else would make another study of it."""
+
+Rate = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class Searched(Part):
+    """A learning rate that is chosen for every candidate like the rest of it, in its logarithm.
+
+    A known memory has no search to choose for it: it is trained at `baseline_rates` rates, evenly
+    spread over the same range, and its best one counts.
+    """
+
+    low: Rate
+    high: Rate
+    baseline_rates: int = Field(default=3, ge=1, le=16)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Searched":
+        if not self.low < self.high:
+            raise SpecError("low must be below high; for one learning rate write a number")
+        return self
+
+    def grid(self) -> tuple[float, ...]:
+        """Rates for a known memory, each in the middle of its share of the range."""
+        ratio, count = self.high / self.low, self.baseline_rates
+        return tuple(self.low * ratio ** ((i + 0.5) / count) for i in range(count))
+
+
+class Budget(Part):
+    """When a study is done."""
+
+    trials: int = Field(ge=1, le=1_000_000, description="the known memories included")
+    seconds: float | None = Field(
+        default=None, gt=0.0, description="no trial begins later; all sittings of a study counted"
+    )
+
+
+class Limits(Part):
+    """What a candidate may use; one that goes over is a result of its own kind, not a failure."""
+
+    seconds: float = Field(default=600.0, gt=0.0, description="of training, for each run")
+    per_task: dict[str, float] = Field(default={}, description="seconds of tasks that differ")
+    grace: float = Field(
+        default=60.0, ge=0.0, description="seconds for start and evaluation before a run is killed"
+    )
+    memory_gib: float | None = Field(default=None, gt=0.0, description="of one training process")
+
+
+class Study(Part):
+    """A study file."""
+
+    name: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$", description="file name if left out")
+    description: str = ""
+    space: str | dict[str, Any] = Field(
+        description="name of a space, path of its file as seen from this one, or the space itself"
+    )
+    shell: Shell = Shell()
+    tasks: tuple[AnyTask, ...] = Field(min_length=1)
+    objectives: tuple[str, ...] = Field(
+        default=(), description="what is to be good; if left out all that the tasks measure"
+    )
+    baselines: tuple[str, ...] = Field(default=(), description="known memories, trained first")
+    learning_rate: Rate | Annotated[tuple[Rate, ...], Field(min_length=1)] | Searched = Field(
+        default=3e-3,
+        description="a rate or a list of rates for all memories alike (the best by validation"
+        " counts), or {low, high} to let the search choose",
+    )
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1, description="of every training")
+    seed: int = Field(default=0, ge=0, description="of the search itself")
+    evaluations: int = Field(default=4, ge=1, le=1_000, description="points of a learning curve")
+    sampler: AnySampler = Portfolio()
+    budget: Budget
+    workers: int = Field(default=2, ge=1, le=256, description="processes, one thread each")
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Study":
+        names = [task.name for task in self.tasks]
+        for name in names:
+            if names.count(name) > 1:
+                raise SpecError(f"tasks name {name} twice: keep one of them")
+        for name in self.limits.per_task.keys() - set(names):
+            raise SpecError(
+                f"limits name {name}, which is none of the tasks{nearest(name, names)}: write one"
+                f" of {', '.join(names)}"
+            )
+        measured = measured_by(self)
+        for name in self.objectives:
+            if name not in measured:
+                raise SpecError(
+                    f"objectives name {name}, which no task measures{nearest(name, measured)}:"
+                    f" write some of {', '.join(measured)}, or add a task"
+                )
+        if len(set(self.seeds)) < len(self.seeds):
+            raise SpecError("seeds hold a number twice: keep each once")
+        if self.budget.trials < len(self.baselines):
+            raise SpecError(
+                f"budget of {self.budget.trials} trials is too small for {len(self.baselines)}"
+                " baselines, which are trials too: raise it, or take fewer baselines"
+            )
+        return self
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The objectives, in order."""
+        return self.objectives or tuple(measured_by(self))
+
+    @property
+    def searched_rates(self) -> Number | None:
+        """The range of the learning rate, if the search chooses it."""
+        rates = self.learning_rate
+        return Number(rates.low, rates.high, log=True) if isinstance(rates, Searched) else None
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Rates that a known memory is trained at, and a candidate too if none is searched."""
+        rates = self.learning_rate
+        if isinstance(rates, Searched):
+            return rates.grid()
+        return rates if isinstance(rates, tuple) else (rates,)
+
+    def opened(self) -> Space:
+        """The space of a study that was loaded."""
+        if isinstance(self.space, str):
+            return load_space(self.space)
+        return space_of(reads(json.dumps(self.space), "the space of the study"))
+
+    def seconds(self, task: str) -> float:
+        """How long one run on a task may train."""
+        return self.limits.per_task.get(task, self.limits.seconds)
+
+    def differences(self, other: "Study") -> list[str]:
+        """Settings that make the other one another study."""
+        mine, others = self.model_dump(mode="json"), other.model_dump(mode="json")
+        return [name for name in mine if name not in MAY_CHANGE and mine[name] != others[name]]
+
+
+def measured_by(study: Study) -> dict[str, list[str]]:
+    """Objective -> names of the tasks whose mean it is."""
+    found: dict[str, list[str]] = {}
+    for task in study.tasks:
+        found.setdefault(task.objective, []).append(task.name)
+    return found
+
+
+def load_study(path: Path | str) -> Study:
+    """The study in a file, with its space in it. Raises SpecFileError."""
+    document = read(path)
+    study = validate(document, Study)
+    space = _space(document, study, Path(path).parent)
+    _check_baselines(document, study)
+    name = study.name or Path(path).stem
+    data = {"name": space.name or name, **space.data}
+    return study.model_copy(update={"name": name, "space": data})
+
+
+def _space(document: Document, study: Study, folder: Path) -> Space:
+    if isinstance(study.space, Mapping):
+        return space_of(document, ("space",), study.name)
+    path = folder / study.space
+    try:
+        return load_space(path if path.suffix else study.space)
+    except SpecFileError:
+        raise
+    except SpecError as error:
+        raise document.error(("space",), str(error)) from None
+
+
+def _check_baselines(document: Document, study: Study) -> None:
+    seen: dict[str, str] = {}
+    for index, name in enumerate(study.baselines):
+        place = ("baselines", index)
+        if name not in known():
+            hint = nearest(name, known()) or "; `miras ls known` lists them"
+            raise document.error(place, f"there is no known memory {name!r}{hint}")
+        same = seen.setdefault(key(known()[name]), name)
+        if same != name or study.baselines.index(name) != index:
+            message = f"{name} and {same} train the same model; keep one of them"
+            raise document.error(place, message)

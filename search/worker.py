@@ -1,0 +1,114 @@
+"""A worker: claims a trial, plans it, has it trained in a child process, and finishes it."""
+
+import time
+from pathlib import Path
+
+import optuna
+
+from miras.canonical import equals, key
+from miras.result import Result, TrialRecord
+
+from .evaluation import Job, judge, plain
+from .isolation import Crashed, Ending, isolated, pause, settle
+from .ledger import LEASE, Claim, LeaseLost, Ledger, owner
+from .planner import Plan, Planner
+from .study import Study
+
+LEDGER, LOG = "ledger.db", "log.txt"
+
+MOST_CRASHES = 3
+"""Training processes of one trial that may die by themselves before that is its outcome."""
+
+STOP = "stop"
+"""The fact that says when no more trials are to be begun, in seconds since 1970."""
+
+
+def work(folder: Path, train: str) -> None:
+    """Work at a study until nothing is left to do: what a worker process runs."""
+    settle(folder / LOG)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with Ledger(folder / LEDGER) as ledger:
+        study = Study.model_validate_json(ledger.fact("study") or "{}")
+        worker = Worker(study, ledger, folder / LOG, train)
+        while worker.step():
+            pass
+
+
+class Worker:
+    """One process's share of a study."""
+
+    def __init__(self, study: Study, ledger: Ledger, log: Path, train: str) -> None:
+        self.study, self.ledger, self.log, self.train = study, ledger, log, train
+        self.planner = Planner(study, study.opened(), ledger)
+
+    def step(self) -> bool:
+        """Do one trial, or wait a moment for one; False when the study needs nobody any more."""
+        if time.time() > float(self.ledger.fact(STOP) or "inf"):
+            return False
+        claim = self.ledger.claim(owner(), below=self.study.budget.trials)
+        if claim is None:
+            pause(0.2)  # another worker may die and leave its trial behind
+            return self.ledger.states(self.study.budget.trials)["running"] > 0
+        try:
+            began = time.monotonic()
+            plan = self.planner.plan(claim)
+            record = self.conduct(claim, plan, began) if plan else self.exhausted(claim)
+            self.ledger.finish(claim.slot, claim.token, record.model_dump_json())
+        except LeaseLost as lost:
+            print(lost, flush=True)
+        return True
+
+    def conduct(self, claim: Claim, plan: Plan, began: float) -> TrialRecord:
+        """Train a memory on all tasks; what an earlier worker had finished is not done again."""
+        slot, token = claim.slot, claim.token
+        kept = sorted(self.ledger.runs(slot).items())
+        done = [Result.model_validate_json(text) for _, text in kept]
+        earlier = sum(result.seconds for result in done)
+        ending: Ending | None = None
+        while True:
+            job = Job(self.study, plan.memory, plan.rates, tuple(done))
+            try:
+                for message in isolated(
+                    job, self.train, lambda: self.ledger.renew(slot, token), LEASE / 4
+                ):
+                    if isinstance(message, Result):
+                        self.ledger.add_run(slot, token, len(done), message.model_dump_json())
+                        done.append(message)
+                    else:
+                        ending = message
+                break
+            except Crashed as crash:
+                if self.ledger.crashed(slot, token) >= MOST_CRASHES:
+                    ending = ("error", f"{crash}, {MOST_CRASHES} times; see {self.log}")
+                    break
+        verdict = judge(self.study, done, ending)
+        return TrialRecord(
+            study=self.study.name,
+            number=slot,
+            origin=plan.origin,
+            name=plan.memory.name,
+            key=key(plan.memory),
+            memory=plain(plan.memory),
+            choices=dict(plan.choices),
+            status=verdict.status,
+            reason=verdict.reason,
+            objectives=verdict.test,
+            results=tuple(done),
+            equals=equals(plan.memory),
+            learning_rate=verdict.learning_rate,
+            seconds=earlier + time.monotonic() - began,
+        )
+
+    def exhausted(self, claim: Claim) -> TrialRecord:
+        """The record of a trial for which no new memory could be found."""
+        return TrialRecord(
+            study=self.study.name,
+            number=claim.slot,
+            origin="search",
+            name="none",
+            key="",
+            memory={},
+            choices={},
+            status="invalid",
+            reason="no new memory found: the space has no more of them, or hardly any",
+        )
