@@ -6,6 +6,7 @@ Weights are a dict of leaves; every function takes them with any leading dimensi
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
@@ -38,6 +39,7 @@ class Architecture(Part, ABC):
     stores_pairs: ClassVar[bool] = False  # it keeps keys and values themselves
     factored: ClassVar[bool] = False  # leaves are vectors, or matrices used in one `apply` each
     axes: ClassVar[frozenset[Axis]] = frozenset({"scalar"})
+    symbol: ClassVar[str] = "W"  # what the weights are called in formulas
 
     @property
     def matrices(self) -> bool:
@@ -106,6 +108,45 @@ class Architecture(Part, ABC):
         return {
             name: _scale(leaf, leaves[name].axes, multipliers) for name, leaf in weights.items()
         }
+
+    def formula(self, weights: str, key: str) -> str:
+        """`predict` in writing."""
+        return f"M({weights}, {key})"
+
+    def meaning(self) -> str:
+        """What `formula` leaves open."""
+        return ""
+
+    def candidate_formula(self, value: str, output: str, gates: Mapping[str, str]) -> str:
+        """`candidate` in writing."""
+        return value
+
+    def read_formula(self, weights: str, query: str, gates: Mapping[str, str]) -> str:
+        """`read` in writing."""
+        return self.formula(weights, query)
+
+    def gradient_formula(self, weights: str, key: str, error: str) -> str:
+        """The error pulled back to the weights."""
+        return f"∂M({weights}, {key})ᵀ {error}"
+
+    def sensitivity_formula(self, key: str) -> str:
+        """`sensitivity` in writing."""
+        return f"|{key}|²"
+
+    def scale_formula(self, weights: str, multipliers: Mapping[str, str]) -> str:
+        """`scale` in writing, with the factors by axis."""
+        left = [multipliers[""]] if "" in multipliers else []
+        left += [f"Diag({multipliers['value']})"] if "value" in multipliers else []
+        right = [f"Diag({multipliers['key']})"] if "key" in multipliers else []
+        return " ".join((*left, weights, *right))
+
+    def prediction_products(self, key_dim: int, value_dim: int) -> int:
+        """Multiply-adds of one prediction of one head; of a memory of pairs, per pair."""
+        return sum(prod(leaf.shape) for leaf in self.leaves(key_dim, value_dim).values())
+
+    def gradient_products(self, key_dim: int, value_dim: int) -> int:
+        """Multiply-adds from the error of one head to the changed weights."""
+        return sum(prod(leaf.shape) for leaf in self.leaves(key_dim, value_dim).values())
 
 
 def _scale(leaf: Tensor, axes: tuple[str, ...], multipliers: Mapping[str, Tensor]) -> Tensor:

@@ -1,5 +1,6 @@
 """The pairs themselves: attention."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -25,6 +26,7 @@ class KeyValue(Architecture):
     )
     stores_pairs: ClassVar[bool] = True
     axes: ClassVar[frozenset[Axis]] = frozenset({"scalar"})
+    symbol: ClassVar[str] = "P"
 
     def leaves(self, key_dim: int, value_dim: int) -> dict[str, Leaf]:
         return {
@@ -58,3 +60,11 @@ class KeyValue(Architecture):
             )
             for name, leaf in grown.items()
         }
+
+    def read_formula(self, weights: str, query: str, gates: Mapping[str, str]) -> str:
+        scale = "/ √key_dim" if self.sharpness == "key_dim" else f"· {self.sharpness:g}"
+        kept = f" + Σ_(i<j≤t) log {gates['decay'].replace('_t', '_j')}" if "decay" in gates else ""
+        return f"Σ_i softmax_i(k_i · {query} {scale}{kept}) v_i over the pairs in {weights}"
+
+    def prediction_products(self, key_dim: int, value_dim: int) -> int:
+        return key_dim + value_dim

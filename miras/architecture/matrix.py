@@ -38,3 +38,9 @@ class Matrix(Architecture):
 
     def predict(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
         return apply(weights["matrix"], key)
+
+    def formula(self, weights: str, key: str) -> str:
+        return f"{weights} {key}"
+
+    def gradient_formula(self, weights: str, key: str, error: str) -> str:
+        return f"{error} {key}ᵀ"

@@ -1,5 +1,7 @@
 """A deep memory: a small network whose weights are the state."""
 
+from collections.abc import Mapping
+from math import prod
 from typing import ClassVar, Literal
 
 import torch
@@ -113,3 +115,32 @@ class Mlp(Architecture):
         # The part of the Jacobian that belongs to the last layer: the largest in practice, and the
         # only one that grows with the activations.
         return self._last_hidden(weights, key).square().sum(-1) + (1.0 if self.offset else 0.0)
+
+    def meaning(self) -> str:
+        hidden = "k"
+        for index in range(1, self.depth):
+            inner = f"{self.activation}(W_{index} {hidden})"
+            hidden = f"({inner} ⊙ V {hidden})" if self.gated and index == 1 else inner
+        out = f"W_{self.depth} {hidden}" + (" + b" if self.offset else "")
+        names = {"none": "", "layer": "LN", "rms": "RMS"}
+        out = f"{names[self.norm]}({out})" if self.norm != "none" else out
+        parts = [f"W_{index}" for index in range(1, self.depth + 1)]
+        parts += ["V"] * self.gated + ["b"] * self.offset
+        inside = f"W = ({', '.join(parts)})" if len(parts) > 1 else "W = W_1"
+        return f"M(W, k) = {'k + ' if self.residual else ''}{out}, {inside}"
+
+    def sensitivity_formula(self, key: str) -> str:
+        hidden = f"|{key}|²" if self.depth == 1 else "|h_t|²"
+        return f"({hidden} + 1)" if self.offset else hidden
+
+    def scale_formula(self, weights: str, multipliers: Mapping[str, str]) -> str:
+        scaled = f"{multipliers['']} {weights}" if "" in multipliers else weights
+        if "key" not in multipliers or "value" not in multipliers:
+            return scaled
+        return f"[Diag({multipliers['value']}) {scaled} Diag({multipliers['key']})]"
+
+    def gradient_products(self, key_dim: int, value_dim: int) -> int:
+        sizes = {name: prod(leaf.shape) for name, leaf in self.leaves(key_dim, value_dim).items()}
+        # The error passes back through every matrix but those that meet the key.
+        first = sizes["layer_0"] + sizes.get("gate", 0)
+        return 2 * sum(sizes.values()) - first - sizes.get("offset", 0)

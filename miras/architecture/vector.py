@@ -1,5 +1,6 @@
 """One number per channel, without keys."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -30,6 +31,7 @@ class Vector(Architecture):
     keyed: ClassVar[bool] = False
     factored: ClassVar[bool] = True
     axes: ClassVar[frozenset[Axis]] = frozenset({"scalar", "value"})
+    symbol: ClassVar[str] = "w"
 
     @property
     def recurrent(self) -> bool:
@@ -78,3 +80,29 @@ class Vector(Architecture):
 
     def sensitivity(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
         return torch.ones_like(weights["vector"][..., 0])
+
+    def formula(self, weights: str, key: str) -> str:
+        return weights
+
+    def candidate_formula(self, value: str, output: str, gates: Mapping[str, str]) -> str:
+        if not self.recurrence:
+            return value
+        seen = f"R {output}" if self.reset is None else f"{gates['reset']} ⊙ (R {output} + b)"
+        return f"tanh({value} + {seen})"
+
+    def read_formula(self, weights: str, query: str, gates: Mapping[str, str]) -> str:
+        out = f"tanh({weights})" if self.squash else weights
+        return out if self.output is None else f"{gates['output']} ⊙ {out}"
+
+    def gradient_formula(self, weights: str, key: str, error: str) -> str:
+        return error
+
+    def sensitivity_formula(self, key: str) -> str:
+        return "1"
+
+    def scale_formula(self, weights: str, multipliers: Mapping[str, str]) -> str:
+        signs = {"": " ", "value": " ⊙ "}
+        return "".join(f"{multipliers[axis]}{signs[axis]}" for axis in multipliers) + weights
+
+    def prediction_products(self, key_dim: int, value_dim: int) -> int:
+        return 0

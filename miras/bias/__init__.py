@@ -58,6 +58,12 @@ class Bias(Part, ABC):
         residual may be multiplied before an explicit step overshoots.
         """
 
+    def formula(
+        self, prediction: str, target: str, gates: Mapping[str, str], limit: str | None = None
+    ) -> str:
+        """`error` in writing; `gates` are the names of the gates in formulas."""
+        return f"{getattr(self, 'kind', type(self).__name__)}({prediction}, {target})"
+
 
 if TYPE_CHECKING:
     AnyBias = Bias

@@ -1,5 +1,6 @@
 """Dot-product bias: Hebbian writing."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from torch import Tensor
@@ -25,3 +26,8 @@ class Dot(Bias):
         self, prediction: Tensor, target: Tensor, gates: Gates, limit: Tensor | None = None
     ) -> Tensor:
         return -target
+
+    def formula(
+        self, prediction: str, target: str, gates: Mapping[str, str], limit: str | None = None
+    ) -> str:
+        return f"−{target}"

@@ -1,5 +1,6 @@
 """Squared near the target, absolute beyond a threshold."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -65,6 +66,17 @@ class Huber(Bias):
             return residual * (threshold / norm).clamp_max(1.0)
         sign = residual / (residual.square() + self.smoothing).sqrt()
         return torch.where(norm <= threshold, residual, threshold * sign)
+
+    def formula(
+        self, prediction: str, target: str, gates: Mapping[str, str], limit: str | None = None
+    ) -> str:
+        threshold, residual = gates["threshold"], f"r = {prediction} − {target}"
+        if self.form == "coordinate":
+            return f"clip(r, −{threshold}, {threshold}), {residual}"
+        if self.form == "norm":
+            return f"r min(1, {threshold} / |r|), {residual}"
+        sign = f"{threshold} r / √(r² + {self.smoothing:g})"
+        return f"r where |r| ≤ {threshold}, else {sign}, {residual}"
 
 
 def _huber(size: Tensor, threshold: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Absolute error."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -35,3 +36,8 @@ class L1(Bias):
     ) -> Tensor:
         residual = prediction - target
         return residual / (residual.square() + self.smoothing).sqrt()
+
+    def formula(
+        self, prediction: str, target: str, gates: Mapping[str, str], limit: str | None = None
+    ) -> str:
+        return f"r / √(r² + {self.smoothing:g}), r = {prediction} − {target}"

@@ -1,5 +1,6 @@
 """Squared error: the delta rule."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from torch import Tensor
@@ -24,3 +25,8 @@ class L2(Bias):
         self, prediction: Tensor, target: Tensor, gates: Gates, limit: Tensor | None = None
     ) -> Tensor:
         return prediction - target
+
+    def formula(
+        self, prediction: str, target: str, gates: Mapping[str, str], limit: str | None = None
+    ) -> str:
+        return f"{prediction} − {target}"

@@ -1,6 +1,7 @@
 """Power of the absolute error."""
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -13,9 +14,9 @@ from miras.bias import Bias, Gates
 class Lp(Bias):
     """loss = sum_j (r_j^2 + s)^(p/2) / p, error_j = r_j (r_j^2 + s)^(p/2 - 1).
 
-    r is prediction - target. With s = 0 this is |r|_p^p / p and error sign(r) |r|^(p-1). For p > 2 an explicit step diverges
-    on large residuals; `guard` keeps |error| <= |r| / (step * |key|^2), which is where one step
-    lands on the target (catalogue rule T15).
+    r is prediction - target. With s = 0 this is |r|_p^p / p and error sign(r) |r|^(p-1). For p > 2
+    an explicit step diverges on large residuals; `guard` keeps |error| <= |r| / (step * |key|^2),
+    which is where one step lands on the target (catalogue rule T15).
 
     Source: MIRAS (arXiv 2504.13173), equations 10-11 (Moneta). Differs: divided by p, so that p = 2
     is `l2`; one smoothing s in loss and error where the paper smooths sign and power apart.
@@ -50,3 +51,11 @@ class Lp(Bias):
         square = (residual.square() + self.smoothing).clamp_min(torch.finfo(residual.dtype).tiny)
         factor = square.pow(self.p / 2 - 1)
         return residual * (factor if limit is None else torch.minimum(factor, limit))
+
+    def formula(
+        self, prediction: str, target: str, gates: Mapping[str, str], limit: str | None = None
+    ) -> str:
+        base, power = f"r² + {self.smoothing:g}" if self.smoothing else "r²", self.p / 2 - 1
+        factor = f"({base})^{power:g}".replace("-", "−")
+        limited = factor if limit is None else f"min({factor}, {limit})"
+        return f"r · {limited}, r = {prediction} − {target}"

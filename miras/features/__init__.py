@@ -25,6 +25,11 @@ class Features(Part, ABC):
     ) -> tuple[Tensor, Tensor]:
         """Mapped query and key; `position [time]` counts tokens from the start of the sequence."""
 
+    def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
+        """`map` in writing; `gates` are the names of the gates in formulas."""
+        kind = getattr(self, "kind", type(self).__name__)
+        return f"{kind}({query})", f"{kind}({key})"
+
     def width(self, key_dim: int) -> int:
         """Size of a mapped key."""
         return key_dim

@@ -24,3 +24,6 @@ class Complement(Features):
         self, query: Tensor, key: Tensor, gates: Mapping[str, Tensor], position: Tensor
     ) -> tuple[Tensor, Tensor]:
         return F.silu(query), 1 - gates["decay_key"]
+
+    def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
+        return f"silu({query})", f"1 − {gates['decay_key']}"

@@ -22,3 +22,6 @@ class EluPlusOne(Features):
         self, query: Tensor, key: Tensor, gates: Mapping[str, Tensor], position: Tensor
     ) -> tuple[Tensor, Tensor]:
         return F.elu(query) + 1, F.elu(key) + 1
+
+    def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
+        return f"elu({query}) + 1", f"elu({key}) + 1"

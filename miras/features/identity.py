@@ -17,3 +17,6 @@ class Identity(Features):
         self, query: Tensor, key: Tensor, gates: Mapping[str, Tensor], position: Tensor
     ) -> tuple[Tensor, Tensor]:
         return query, key
+
+    def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
+        return query, key

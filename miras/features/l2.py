@@ -23,3 +23,6 @@ class UnitNorm(Features):
         self, query: Tensor, key: Tensor, gates: Mapping[str, Tensor], position: Tensor
     ) -> tuple[Tensor, Tensor]:
         return F.normalize(query, dim=-1, eps=1e-6), F.normalize(key, dim=-1, eps=1e-6)
+
+    def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
+        return f"{query} / |{query}|", f"{key} / |{key}|"

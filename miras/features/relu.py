@@ -22,3 +22,6 @@ class Relu(Features):
         self, query: Tensor, key: Tensor, gates: Mapping[str, Tensor], position: Tensor
     ) -> tuple[Tensor, Tensor]:
         return F.relu(query), F.relu(key)
+
+    def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
+        return f"max({query}, 0)", f"max({key}, 0)"

@@ -13,7 +13,8 @@ from miras.features import Features
 class Rope(Features):
     """phi(x_t) = R_t x_t: rotate pairs of entries by an angle that grows with the position.
 
-    With a `period` positions are counted modulo it, as TTT does inside its chunks. Entry pairs are (i, i + d/2), angles t * base^(-2i/d); an odd last entry stays as it is.
+    With a `period` positions are counted modulo it, as TTT does inside its chunks. Entry pairs are
+    (i, i + d/2), angles t * base^(-2i/d); an odd last entry stays as it is.
 
     Source: RoFormer (arXiv 2104.09864), equation 34, in the split-half layout of GPT-NeoX.
     """
@@ -39,3 +40,7 @@ class Rope(Features):
             return torch.cat(turned, dim=-1)
 
         return rotate(query), rotate(key)
+
+    def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
+        turn = "R_t" if self.period is None else f"R_(t mod {self.period})"
+        return f"{turn} {query}", f"{turn} {key}"

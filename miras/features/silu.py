@@ -21,3 +21,6 @@ class Silu(Features):
         self, query: Tensor, key: Tensor, gates: Mapping[str, Tensor], position: Tensor
     ) -> tuple[Tensor, Tensor]:
         return F.silu(query), F.silu(key)
+
+    def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
+        return f"silu({query})", f"silu({key})"

@@ -24,3 +24,6 @@ class SiluUnitNorm(Features):
         return F.normalize(F.silu(query), dim=-1, eps=1e-6), F.normalize(
             F.silu(key), dim=-1, eps=1e-6
         )
+
+    def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
+        return f"silu({query}) / |silu({query})|", f"silu({key}) / |silu({key})|"

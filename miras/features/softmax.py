@@ -21,3 +21,6 @@ class SoftmaxFeatures(Features):
         self, query: Tensor, key: Tensor, gates: Mapping[str, Tensor], position: Tensor
     ) -> tuple[Tensor, Tensor]:
         return query.softmax(-1), key.softmax(-1)
+
+    def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
+        return f"softmax({query})", f"softmax({key})"

@@ -29,5 +29,11 @@ class Taylor(Features):
 
         return expand(query), expand(key)
 
+    def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
+        def expand(x: str) -> str:
+            return f"[1, {x} / d^¼, vec({x} {x}ᵀ) / √(2d)]"
+
+        return expand(query), expand(key)
+
     def width(self, key_dim: int) -> int:
         return 1 + key_dim + key_dim**2

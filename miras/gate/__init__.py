@@ -73,6 +73,14 @@ class Gate(Part, ABC):
         """The gate from the retention gate of the same place; for derived gates only."""
         raise NotImplementedError(f"{type(self).__name__} is not derived from another gate")
 
+    def formula(self) -> str:
+        """How the number is made, from the layer's input x."""
+        return f"{getattr(self, 'kind', type(self).__name__)} of x"
+
+    def derive_formula(self, decay: str, own: str) -> str:
+        """`derive` in writing, for derived gates only."""
+        return f"{getattr(self, 'kind', type(self).__name__)}({decay}, {own})"
+
     @abstractmethod
     def build(self, site: Site) -> nn.Module:
         """A module from `(x [batch, time, dim], shared)` to `[batch, time, heads(, width)]`.

@@ -24,6 +24,12 @@ class Complement(Gate):
     def derive(self, decay: Tensor, own: Tensor | None) -> Tensor:
         return 1 - decay
 
+    def derive_formula(self, decay: str, own: str) -> str:
+        return f"(1 − {decay})"
+
+    def formula(self) -> str:
+        return "1 − decay"
+
     def build(self, site: Site) -> nn.Module:
         raise SpecError(
             "step complement is made from the retention gate; there is nothing to build"

@@ -30,6 +30,9 @@ class Constant(Gate):
     def ceiling(self, high: float) -> float:
         return high if self.learned else self.value
 
+    def formula(self) -> str:
+        return f"learned, {self.value:g} at the start" if self.learned else f"{self.value:g}"
+
     def build(self, site: Site) -> nn.Module:
         return _Constant(self, site)
 

@@ -22,6 +22,10 @@ class LowRank(Gate):
     rank: int = Field(default=16, ge=1)
     temperature: float = Field(default=16.0, ge=1.0, description="16 in GLA, 8 in GSA")
 
+    def formula(self) -> str:
+        power = "" if self.temperature == 1 else f"^(1/{self.temperature:g})"
+        return f"sigmoid(x W₁ W₂ + b){power}, rank {self.rank}"
+
     def build(self, site: Site) -> nn.Module:
         return _LowRank(self, site)
 

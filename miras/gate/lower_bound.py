@@ -19,6 +19,9 @@ class LowerBound(Gate):
 
     kind: Literal["lower_bound"] = "lower_bound"
 
+    def formula(self) -> str:
+        return "l + (1 − l) sigmoid(x W), l learned"
+
     def build(self, site: Site) -> nn.Module:
         return _LowerBound(site)
 

@@ -30,6 +30,14 @@ class Mamba(Gate):
     per_channel: bool = False
     rank: int = Field(default=16, ge=1, description="bottleneck of a per-channel dt")
 
+    def formula(self) -> str:
+        if self.per_channel:
+            return (
+                f"exp(−dt A), dt = softplus(x W₁ W₂ + b) per channel, rank {self.rank}, A learned"
+            )
+        start = ", A = 1, 2, … along the channels at the start" if self.spread == "channels" else ""
+        return f"exp(−dt A), dt = softplus(x W + b) per head, A learned{start}"
+
     def build(self, site: Site) -> nn.Module:
         return _Mamba(self, site)
 

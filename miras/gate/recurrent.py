@@ -22,6 +22,9 @@ class Recurrent(Gate):
     bias: float = Field(default=0.0, ge=-12.0, le=12.0, description="b at the start")
     recurrent: ClassVar[bool] = True
 
+    def formula(self) -> str:
+        return f"sigmoid(x W + b + R y_{{t−1}}), b = {self.bias:g} at the start"
+
     def build(self, site: Site) -> nn.Module:
         return _Recurrent(self, site)
 

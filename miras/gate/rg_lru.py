@@ -23,6 +23,9 @@ class RealGated(Gate):
     kind: Literal["rg_lru"] = "rg_lru"
     sharpness: float = Field(default=8.0, gt=0.0, le=32.0)
 
+    def formula(self) -> str:
+        return f"a^({self.sharpness:g} r), r = sigmoid(x W + b), a learned"
+
     def build(self, site: Site) -> nn.Module:
         return _RealGated(self, site)
 

@@ -20,6 +20,9 @@ class Schedule(Gate):
     first: float = Field(default=5.0, gt=0.0, le=12.0)
     sees_input: ClassVar[bool] = False
 
+    def formula(self) -> str:
+        return f"1 − 2^(−{self.first:g} − h), h = 0, 1, … counts heads"
+
     def build(self, site: Site) -> nn.Module:
         return _Schedule(self, site)
 

@@ -26,6 +26,11 @@ class Sigmoid(Gate):
     def ceiling(self, high: float) -> float:
         return self.scale
 
+    def formula(self) -> str:
+        factor = "" if self.scale == 1 else f"{self.scale:g} "
+        start = "" if self.bias == 0 else f", b = {self.bias:g} at the start"
+        return f"{factor}sigmoid(x W + b){start}"
+
     def build(self, site: Site) -> nn.Module:
         return _Sigmoid(self, site)
 

@@ -23,6 +23,9 @@ class Softplus(Gate):
     def ceiling(self, high: float) -> float:
         return math.inf
 
+    def formula(self) -> str:
+        return f"softplus(x W + b), {self.start:g} at x = 0"
+
     def build(self, site: Site) -> nn.Module:
         return _Softplus(self, site)
 

@@ -23,5 +23,11 @@ class SqrtComplement(Gate):
         share = (1 - decay.square()).clamp_min(1e-6).sqrt()
         return share if own is None else share * own
 
+    def derive_formula(self, decay: str, own: str) -> str:
+        return f"√(1 − {decay}²) {own}"
+
+    def formula(self) -> str:
+        return "sigmoid(x W + b)"
+
     def build(self, site: Site) -> nn.Module:
         return Sigmoid().build(site)

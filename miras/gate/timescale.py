@@ -22,6 +22,9 @@ class Timescale(Gate):
     def ceiling(self, high: float) -> float:
         return math.inf
 
+    def formula(self) -> str:
+        return "dt of the retention gate"
+
     def build(self, site: Site) -> nn.Module:
         return _Timescale()
 

@@ -29,6 +29,11 @@ class TestTimeTraining(Gate):
     def ceiling(self, high: float) -> float:
         return math.inf
 
+    def formula(self) -> str:
+        return (
+            f"{self.base:g} sigmoid(x W + b) max(0, 1/i + c_i), i = place in the chunk, c learned"
+        )
+
     def build(self, site: Site) -> nn.Module:
         return _TestTimeTraining(self, site)
 

@@ -71,11 +71,23 @@ class Stepping(Optimizer, ABC):
         """The step that is taken, where `sensitivity` is the squared length of the key."""
         return step
 
+    def step_formula(self, step: str, sensitivity: str) -> str:
+        """`effective` in writing."""
+        return step
+
     @abstractmethod
     def update(
         self, step_gradient: Weights, buffers: Mapping[str, Weights], gates: Mapping[str, Tensor]
     ) -> tuple[Weights, dict[str, Weights]]:
         """Change of the accumulator and new buffers from the gradient times the step."""
+
+    def formula(self, new: str, retained: str, change: str, gates: Mapping[str, str]) -> list[str]:
+        """`update` in writing: equations that end in `new = ...`.
+
+        `change` is minus step times gradient and begins with its sign; `gates` are the names of the
+        gates in formulas.
+        """
+        return [f"{new} = {retained} {change}"]
 
 
 if TYPE_CHECKING:

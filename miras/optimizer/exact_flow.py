@@ -25,6 +25,11 @@ class ExactFlow(Stepping):
         size = sensitivity.clamp_min(torch.finfo(step.dtype).tiny)
         return -torch.expm1(-step * size) / size
 
+    def step_formula(self, step: str, sensitivity: str) -> str:
+        if sensitivity == "1":
+            return f"1 − exp(−{step})"
+        return f"(1 − exp(−{step} {sensitivity})) / {sensitivity}"
+
     def update(
         self, step_gradient: Weights, buffers: Mapping[str, Weights], gates: Mapping[str, Tensor]
     ) -> tuple[Weights, dict[str, Weights]]:

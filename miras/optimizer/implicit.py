@@ -23,6 +23,9 @@ class Implicit(Stepping):
     def effective(self, step: Tensor, sensitivity: Tensor) -> Tensor:
         return step / (1 + step * sensitivity)
 
+    def step_formula(self, step: str, sensitivity: str) -> str:
+        return f"{step} / (1 + {step} {sensitivity})".replace(" 1)", ")")
+
     def update(
         self, step_gradient: Weights, buffers: Mapping[str, Weights], gates: Mapping[str, Tensor]
     ) -> tuple[Weights, dict[str, Weights]]:

@@ -37,3 +37,7 @@ class Momentum(Stepping):
             for name, leaf in step_gradient.items()
         }
         return surprise, {"momentum": surprise}
+
+    def formula(self, new: str, retained: str, change: str, gates: Mapping[str, str]) -> list[str]:
+        past = "" if gates["momentum"] == "1" else f"{gates['momentum']} "
+        return [f"S_t = {past}S_{{t−1}} {change}", f"{new} = {retained} + S_t"]

@@ -51,6 +51,10 @@ class Retention(Part, ABC):
         """The accumulator from which `link` gives these starting weights."""
         return weights
 
+    def formula(self, accumulator: str) -> str:
+        """`link` in writing."""
+        return accumulator if self.identity_link else f"link({accumulator})"
+
 
 class Decaying(Retention, ABC):
     """Retention with a decay along an axis of the weights."""

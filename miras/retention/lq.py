@@ -55,6 +55,13 @@ class Lq(Decaying):
             return weights * _norm(weights, self.q, self.epsilon) ** ((self.q - 2) / (3 - self.q))
         return self._power(weights, self.q) / (self.q - 1)
 
+    def formula(self, accumulator: str) -> str:
+        if self.form == "paper":
+            return f"{accumulator} / ‖{accumulator}‖_{self.q:g}^{self.q - 2:g}"
+        p = self.q / (self.q - 1)
+        powers = f"sign({accumulator}) |{accumulator}|^{p - 1:.3g}"
+        return f"{self.q - 1:g} {powers} / ‖{accumulator}‖_{p:.3g}^{p - 2:.3g}"
+
     def _power(self, x: Tensor, p: float) -> Tensor:
         floor = torch.finfo(x.dtype).tiny
         raised = x.sign() * x.abs().clamp_min(floor) ** (p - 1)

@@ -35,3 +35,7 @@ class Simplex(Decaying):
 
     def link(self, accumulator: Tensor) -> Tensor:
         return self.total * accumulator.softmax(-1 if self.over == "columns" else -2)
+
+    def formula(self, accumulator: str) -> str:
+        total = "" if self.total == 1 else f"{self.total:g} "
+        return f"{total}softmax({accumulator}) over {self.over}"
