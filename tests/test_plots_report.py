@@ -34,7 +34,8 @@ def test_front_over_all_objectives_and_state() -> None:
 
     records = [trial(0, 0.5, 0.5, 512), trial(1, 0.6, 0.4, 512), trial(2, 0.5, 0.4, 512)]
     records += [trial(3, 0.6, 0.5, 1024), trial(4, 0.6, 0.4, 1024)]
-    names = [row[0] for row in tables.on_front(records).rows]
+    again = trial(5, 0.9, 0.9, 256).model_copy(update={"origin": "null"})
+    names = [row[0] for row in tables.on_front([*records, again]).rows]
     assert names == ["#0 candidate", "#1 candidate", "#3 candidate"]
 
 
