@@ -72,3 +72,18 @@ def draw(time: int = 24, key_dim: int = 6, value_dim: int = 5, seed: int = 0) ->
         step=dice.uniform(0.1, 0.9, time),
         momentum=dice.uniform(0.3, 0.9, time),
     )
+
+
+def same(found: Array, wanted: Array, tolerance: float = 1e-9) -> None:
+    """Fail unless all entries agree."""
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance)
+
+
+def ratios(decay: Array) -> Array:
+    """product of decay[s+1..t] at [t, s], 0 above the diagonal; `[time]` or `[time, channels]`."""
+    time = len(decay)
+    found = np.zeros((time, time, *decay.shape[1:]))
+    for t in range(time):
+        for s in range(t + 1):
+            found[t, s] = np.prod(decay[s + 1 : t + 1], axis=0)
+    return found
