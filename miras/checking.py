@@ -1,6 +1,7 @@
 """What kind of file is this, and is it right? Behind `miras check`, `explain` and `schema`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -61,9 +62,11 @@ def memory(file: str) -> Memory:
 
 
 def _memory(document: Document) -> Memory:
-    data = document.value(())
-    if isinstance(data, Mapping) and "use" in data:
-        return Memory.model_validate(expand(data))
+    if "use" in document.data:
+        try:
+            document = replace(document, data=expand(document.data))
+        except SpecError as error:
+            raise document.error(("use",), str(error)) from None
     return validate(document, Memory)
 
 
