@@ -118,8 +118,7 @@ def surprise(memory: Memory, weights: Weights, key: Tensor, value: Tensor, gates
     )
     sensitivity = memory.architecture.sensitivity(weights, key, gates)
     steps = step_sizes(optimizer, gates, sensitivity, key.shape[-1])
-    # All errors at the same weights together may carry a prediction to its target, not each.
-    limit = limits(steps, sensitivity) / optimizer.span if memory.bias.guarded else None
+    limit = guard(memory, steps, sensitivity)
     (gradient,) = pull(memory.bias.error(prediction, value, gates, limit))
     return memory.architecture.scale(gradient, steps)
 
@@ -135,13 +134,18 @@ def step_sizes(
     return steps
 
 
-def limits(steps: Mapping[str, Tensor], sensitivity: Tensor) -> Tensor:
-    """Largest factor on a residual before an explicit step overshoots: 1 / (step * |key|^2)."""
+def guard(memory: Memory, steps: Mapping[str, Tensor], sensitivity: Tensor) -> Tensor | None:
+    """Largest factor on a residual before an explicit step overshoots: 1 / (step * |key|^2).
+
+    All errors at the same weights together may carry a prediction to its target, not each.
+    """
+    if not memory.bias.guarded or memory.stepping is None:
+        return None
     size = sensitivity[..., None]
     for axis, factor in steps.items():
         # A step along the key shortens the key itself; its largest entry bounds that from above.
         size = size * (factor if axis == "value" else _widest(axis, factor))
-    return 1 / size.clamp_min(torch.finfo(size.dtype).eps)
+    return 1 / (memory.stepping.span * size.clamp_min(torch.finfo(size.dtype).eps))
 
 
 def _widest(axis: str, factor: Tensor) -> Tensor:

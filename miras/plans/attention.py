@@ -40,22 +40,19 @@ class Attention(Plan):
         query = query * memory.architecture.factor(key.shape[-1])
         keys = torch.cat((state.weights["keys"], key), dim=-2)
         values = torch.cat((state.weights["values"], value), dim=-2)
-        log_kept, bias = state.weights["log_kept"], None
-        if "decay" in inputs.gates:
-            bias = _logits(log_kept, heads_first(inputs.gates["decay"]))
-            log_kept = bias[..., -1, :]
+        log_kept = torch.cat((state.weights["log_kept"], torch.zeros_like(key[..., 0])), dim=-1)
+        count, present = keys.shape[-2], key.shape[-2]
+        size: int = getattr(memory.retention, "size", count)
+        if "decay" not in inputs.gates and count == present <= size:
+            # Nothing but the future is hidden: torch needs no mask.
+            output = F.scaled_dot_product_attention(query, keys, values, is_causal=True, scale=1.0)
         else:
-            log_kept = torch.cat((log_kept, torch.zeros_like(key[..., 0])), dim=-1)
-
-        size: int = getattr(memory.retention, "size", keys.shape[-2])
-        mask = _mask(key.shape[-2], keys.shape[-2], size, key.device)
-        if bias is not None:
-            mask = bias if mask is None else bias.masked_fill(~mask, -torch.inf)
-        # Torch's own path needs no mask where nothing but the future is hidden.
-        causal = bias is None and keys.shape[-2] == key.shape[-2] <= size
-        output = F.scaled_dot_product_attention(
-            query, keys, values, None if causal else mask, is_causal=causal, scale=1.0
-        )
+            logits = log_kept[..., None, :]
+            if "decay" in inputs.gates:
+                logits = logits + _faded(count - present, heads_first(inputs.gates["decay"]))
+            log_kept = logits[..., -1, :]
+            logits = logits.masked_fill(_hidden(present, count, size, key.device), -torch.inf)
+            output = F.scaled_dot_product_attention(query, keys, values, logits, scale=1.0)
         pairs = {
             "keys": keys[..., -size:, :],
             "values": values[..., -size:, :],
@@ -65,16 +62,14 @@ class Attention(Plan):
         return output.transpose(1, 2), state._replace(position=position, weights=pairs)
 
 
-def _logits(log_kept: Tensor, decay: Tensor) -> Tensor:
-    """What the gates `[..., time]` add to the logit of each pair, `[..., time, pairs]`."""
+def _faded(past: int, decay: Tensor) -> Tensor:
+    """What the gates `[..., time]` add to the logit of each pair, `[..., time, past + time]`."""
     sums = sums_between(decay)[..., 1:, :]
-    return torch.cat((log_kept[..., None, :] + sums[..., :1], sums[..., 1:]), dim=-1)
+    return torch.cat((sums[..., :1].expand(*sums.shape[:-1], past), sums[..., 1:]), dim=-1)
 
 
-def _mask(tokens: int, pairs: int, size: int, device: torch.device) -> Tensor | None:
-    """Which of the pairs each of the last `tokens` sees: those up to its own, at most `size`."""
-    if tokens == 1 and pairs <= size:
-        return None
+def _hidden(tokens: int, pairs: int, size: int, device: torch.device) -> Tensor:
+    """Pairs that each of the last `tokens` does not see: later ones, and all but `size` others."""
     own = torch.arange(pairs - tokens, pairs, device=device)[:, None]
     pair = torch.arange(pairs, device=device)
-    return (pair <= own) & (pair > own - size)
+    return (pair > own) | (pair <= own - size)

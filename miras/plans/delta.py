@@ -1,6 +1,6 @@
 """The delta rule in chunks."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
@@ -66,15 +66,21 @@ class Delta(Plan):
                 gram = decay.pairs(key.roll(-1, dims=-2), write).roll(1, dims=-2)
                 known = decay.before(key)
             wanted = piece["value"] - known @ weights.mT
-            update = torch.linalg.solve_triangular(
-                gram, wanted, upper=False, unitriangular=True
-            )
+            update = _solve(gram, wanted)
             read = decay.from_start(query) @ weights.mT
             outputs.append(read + decay.pairs(query, write) @ update)
             weights = decay.through(weights) + update.mT @ decay.to_end(write)
         position = state.position + inputs.key.shape[1]
         output = torch.cat(outputs, dim=-2).transpose(1, 2)
         return output, state._replace(position=position, weights={name: weights})
+
+
+def _solve(gram: Tensor, wanted: Tensor) -> Tensor:
+    """U of (I + gram) U = wanted; of gram only what lies below the diagonal is read."""
+    found: Any = cast(Any, torch.linalg.solve_triangular)(
+        gram, wanted, upper=False, unitriangular=True
+    )
+    return found
 
 
 def _tokens(memory: "Memory", inputs: Prepared) -> dict[str, Tensor]:

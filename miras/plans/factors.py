@@ -6,12 +6,12 @@ the weights of every token need be written out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from miras.definition import limits, step_sizes
+from miras.definition import guard, step_sizes
 from miras.plans.span import Span
 
 if TYPE_CHECKING:
@@ -73,10 +73,10 @@ def gradients(
 
     # The derivative by something added to W z is the error that meets the input z of W.
     nothing = {name: key.new_zeros(*key.shape[:-1], leaf.shape[2]) for name, leaf in at.items()}
-    prediction, pull, inputs = torch.func.vjp(predict, nothing, has_aux=True)
+    prediction, pull, inputs = cast(Any, torch.func.vjp(predict, nothing, has_aux=True))
     sensitivity = architecture.sensitivity(still(at, key.shape[-2]), key, gates)
     steps = step_sizes(step, gates, sensitivity, key.shape[-1])
-    limit = limits(steps, sensitivity) if memory.bias.guarded else None
+    limit = guard(memory, steps, sensitivity)
     (errors,) = pull(memory.bias.error(prediction, value, gates, limit))
 
     found: dict[str, Factor] = {}

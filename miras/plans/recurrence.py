@@ -5,7 +5,7 @@ each number once; tree and chunk forms of the scan need three passes and were sl
 from 2 thousand to 16 million numbers on a CPU (benchmarks/plans.py).
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch.autograd import Function
 def recurrence(keep: Tensor, write: Tensor, start: Tensor) -> Tensor:
     """All x_t `[batch, time, ...]`; `keep` broadcasts to `write`, `start [batch, ...]` is x_0."""
     keep = keep.expand(keep.shape[0], write.shape[1], *keep.shape[2:])
-    return _Recurrence.apply(keep, write, start.expand_as(write[:, 0]), False)  # pyright: ignore
+    return _apply(keep, write, start.expand_as(write[:, 0]), backwards=False)
 
 
 class _Recurrence(Function):
@@ -48,7 +48,11 @@ class _Recurrence(Function):
             following = torch.cat((keep[:, 1:], torch.zeros_like(keep[:, :1])), dim=1)
             before = torch.cat((start[:, None], found[:, :-1]), dim=1)
             first = slice(0, 1)
-        none = torch.zeros_like(start)
-        write: Tensor = _Recurrence.apply(following, gradient, none, not ctx.backwards)  # pyright: ignore
-        kept = (write * before).sum_to_size(keep.shape) if ctx.needs_input_grad[0] else None
+        write = _apply(following, gradient, torch.zeros_like(start), not ctx.backwards)
+        kept: Any = write * before
+        kept = kept.sum_to_size(keep.shape) if ctx.needs_input_grad[0] else None
         return kept, write, (keep[:, first] * write[:, first])[:, 0], None
+
+
+def _apply(keep: Tensor, write: Tensor, start: Tensor, backwards: bool) -> Tensor:
+    return cast(Any, _Recurrence).apply(keep, write, start, backwards)

@@ -8,7 +8,7 @@ Tensors lead with any dimensions; `[..., C, w]` is a chunk of C tokens, w channe
 """
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -63,15 +63,15 @@ class Span(NamedTuple):
         left, right = _padded(left), _padded(right)
         found = (left * right).sum(-1)[..., None, None]  # blocks of one token
         for upper, lower in self.rungs:
-            later = _halves(left, upper.shape[-2])[..., 1, :, :] * upper
-            earlier = _halves(right, upper.shape[-2])[..., 0, :, :] * lower
-            first, second = found.unflatten(-3, (-1, 2)).unbind(-3)
+            later = _blocks(left, -2, -1, 2, upper.shape[-2])[..., 1, :, :] * upper
+            earlier = _blocks(right, -2, -1, 2, upper.shape[-2])[..., 0, :, :] * lower
+            first, second = _blocks(found, -3, -1, 2).unbind(-3)
             top = F.pad(first, (0, upper.shape[-2]))
             found = torch.cat((top, torch.cat((later @ earlier.mT, second), dim=-1)), dim=-2)
         return found[..., 0, :count, :count]
 
     def mix(self, weights: Tensor, values: Tensor) -> Tensor:
-        """sum_j weights_ij values_jr (product over j < m <= i), `weights` zero above the diagonal."""
+        """sum_j weights_ij values_jr (product over j < m <= i); no weights above the diagonal."""
         if not self.rungs:
             return (weights if self.between is None else weights * self.between) @ values
         count = values.shape[-2]
@@ -81,9 +81,9 @@ class Span(NamedTuple):
         found = weights.diagonal(dim1=-2, dim2=-1)[..., None] * values
         for upper, lower in self.rungs:
             size = upper.shape[-2]
-            rows = weights.unflatten(-2, (-1, 2, size))[..., 1, :, :]
-            blocks = rows.unflatten(-1, (-1, 2, size))[..., 0, :].diagonal(dim1=-4, dim2=-2)
-            earlier = _halves(values, size)[..., 0, :, :] * lower
+            rows = _blocks(weights, -2, -1, 2, size)[..., 1, :, :]
+            blocks = _blocks(rows, -1, -1, 2, size)[..., 0, :].diagonal(dim1=-4, dim2=-2)
+            earlier = _blocks(values, -2, -1, 2, size)[..., 0, :, :] * lower
             part = upper * (blocks.movedim(-1, -3) @ earlier)
             found = found + F.pad(part[..., None, :, :], (0, 0, 0, 0, 1, 0)).flatten(-4, -2)
         return found[..., :count, :]
@@ -96,8 +96,9 @@ def heads_first(x: Tensor) -> Tensor:
 
 def chunks(tokens: Mapping[str, Tensor], size: int) -> Iterator[dict[str, Tensor]]:
     """Pieces of at most `size` tokens of tensors `[batch, heads, time, ...]`."""
-    for piece in zip(*(tensor.split(size, dim=2) for tensor in tokens.values()), strict=True):
-        yield dict(zip(tokens, piece, strict=True))
+    count = next(iter(tokens.values())).shape[2]
+    for first in range(0, count, size):
+        yield {name: tensor[:, :, first : first + size] for name, tensor in tokens.items()}
 
 
 def spans(gates: Mapping[str, Tensor]) -> dict[str, Span]:
@@ -154,8 +155,8 @@ def of_channels(keep: Tensor) -> Span:
     until = torch.ones_like(since)
     rungs: list[Rung] = []
     while since.shape[-3] > 1:
-        first, second = since.unflatten(-3, (-1, 2)).unbind(-3)
-        rest, last = until.unflatten(-3, (-1, 2)).unbind(-3)
+        first, second = _blocks(since, -3, -1, 2).unbind(-3)
+        rest, last = _blocks(until, -3, -1, 2).unbind(-3)
         rungs.append(Rung(second, rest))
         since = torch.cat((first, first[..., -1:, :] * second), dim=-2)
         until = torch.cat((rest * second[..., -1:, :], last), dim=-2)
@@ -168,5 +169,5 @@ def _padded(x: Tensor, value: float = 0.0) -> Tensor:
     return F.pad(x, (0, 0, 0, missing), value=value) if missing else x
 
 
-def _halves(x: Tensor, size: int) -> Tensor:
-    return x.unflatten(-2, (-1, 2, size))
+def _blocks(x: Tensor, dim: int, *sizes: int) -> Tensor:
+    return cast(Any, x).unflatten(dim, sizes)
