@@ -14,7 +14,7 @@ from torch import Tensor
 
 from miras.features import AnyFeatures
 from miras.features.identity import Identity
-from miras.gate import Axis, Signal, Use
+from miras.gate import Axis, Signal, Use, grouped
 from miras.part import Part, one_of
 
 Weights = dict[str, Tensor]
@@ -131,11 +131,11 @@ class Architecture(Part, ABC):
 
     def sensitivity_formula(self, key: str) -> str:
         """`sensitivity` in writing."""
-        return f"|{key}|²"
+        return f"‖{key}‖²"
 
     def scale_formula(self, weights: str, multipliers: Mapping[str, str]) -> str:
         """`scale` in writing, with the factors by axis."""
-        left = [multipliers[""]] if "" in multipliers else []
+        left = [grouped(multipliers[""])] if "" in multipliers else []
         left += [f"Diag({multipliers['value']})"] if "value" in multipliers else []
         right = [f"Diag({multipliers['key']})"] if "key" in multipliers else []
         return " ".join((*left, weights, *right))

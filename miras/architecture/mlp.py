@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from miras.architecture import Architecture, Gates, Leaf, Weights, apply
-from miras.gate import Axis, Signal
+from miras.gate import Axis, Signal, grouped
 from miras.part import SpecError
 
 ACTIVATIONS = {"gelu": F.gelu, "silu": F.silu, "relu": F.relu, "tanh": torch.tanh}
@@ -130,11 +130,11 @@ class Mlp(Architecture):
         return f"M(W, k) = {'k + ' if self.residual else ''}{out}, {inside}"
 
     def sensitivity_formula(self, key: str) -> str:
-        hidden = f"|{key}|²" if self.depth == 1 else "|h_t|²"
+        hidden = f"‖{key}‖²" if self.depth == 1 else "‖h_t‖²"
         return f"({hidden} + 1)" if self.offset else hidden
 
     def scale_formula(self, weights: str, multipliers: Mapping[str, str]) -> str:
-        scaled = f"{multipliers['']} {weights}" if "" in multipliers else weights
+        scaled = f"{grouped(multipliers[''])} {weights}" if "" in multipliers else weights
         if "key" not in multipliers or "value" not in multipliers:
             return scaled
         return f"[Diag({multipliers['value']}) {scaled} Diag({multipliers['key']})]"

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from miras.architecture import Architecture, Gates, Leaf, Weights
-from miras.gate import AnyGate, Axis, Signal, Use
+from miras.gate import AnyGate, Axis, Signal, Use, grouped
 
 
 class Vector(Architecture):
@@ -102,7 +102,8 @@ class Vector(Architecture):
 
     def scale_formula(self, weights: str, multipliers: Mapping[str, str]) -> str:
         signs = {"": " ", "value": " ⊙ "}
-        return "".join(f"{multipliers[axis]}{signs[axis]}" for axis in multipliers) + weights
+        factors = (f"{grouped(factor)}{signs[axis]}" for axis, factor in multipliers.items())
+        return "".join(factors) + weights
 
     def prediction_products(self, key_dim: int, value_dim: int) -> int:
         return 0

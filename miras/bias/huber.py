@@ -52,7 +52,7 @@ class Huber(Bias):
         residual = prediction - target
         if self.form == "coordinate":
             return _huber(residual, threshold[..., None]).sum(-1)
-        return _huber(residual.square().sum(-1).sqrt(), threshold)
+        return _huber(_norm(residual)[..., 0], threshold)
 
     def error(
         self, prediction: Tensor, target: Tensor, gates: Gates, limit: Tensor | None = None
@@ -61,7 +61,7 @@ class Huber(Bias):
         residual = prediction - target
         if self.form == "coordinate":
             return torch.maximum(torch.minimum(residual, threshold), -threshold)
-        norm = (residual.square().sum(-1, keepdim=True) + 1e-30).sqrt()
+        norm = _norm(residual)
         if self.form == "norm":
             return residual * (threshold / norm).clamp_max(1.0)
         sign = residual / (residual.square() + self.smoothing).sqrt()
@@ -74,9 +74,14 @@ class Huber(Bias):
         if self.form == "coordinate":
             return f"clip(r, −{threshold}, {threshold}), {residual}"
         if self.form == "norm":
-            return f"r min(1, {threshold} / |r|), {residual}"
+            return f"r min(1, {threshold} / ‖r‖), {residual}"
         sign = f"{threshold} r / √(r² + {self.smoothing:g})"
-        return f"r where |r| ≤ {threshold}, else {sign}, {residual}"
+        return f"r if ‖r‖ ≤ {threshold}, else {sign}, {residual}"
+
+
+def _norm(residual: Tensor) -> Tensor:
+    """Length of a residual `[..., 1]`, with a finite slope where the residual is zero."""
+    return (residual.square().sum(-1, keepdim=True) + 1e-30).sqrt()
 
 
 def _huber(size: Tensor, threshold: Tensor) -> Tensor:

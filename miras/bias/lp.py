@@ -41,21 +41,23 @@ class Lp(Bias):
         return self.smoothing ** (self.p / 2 - 1)
 
     def loss(self, prediction: Tensor, target: Tensor, gates: Gates) -> Tensor:
-        return ((prediction - target).square() + self.smoothing).pow(self.p / 2).sum(-1) / self.p
+        return self._square(prediction - target).pow(self.p / 2).sum(-1) / self.p
 
     def error(
         self, prediction: Tensor, target: Tensor, gates: Gates, limit: Tensor | None = None
     ) -> Tensor:
         residual = prediction - target
-        # The floor keeps the derivative of the power finite at a zero residual when s = 0.
-        square = (residual.square() + self.smoothing).clamp_min(torch.finfo(residual.dtype).tiny)
-        factor = square.pow(self.p / 2 - 1)
+        factor = self._square(residual).pow(self.p / 2 - 1)
         return residual * (factor if limit is None else torch.minimum(factor, limit))
+
+    def _square(self, residual: Tensor) -> Tensor:
+        # The floor keeps the derivative of powers finite at a zero residual when s = 0.
+        return (residual.square() + self.smoothing).clamp_min(torch.finfo(residual.dtype).tiny)
 
     def formula(
         self, prediction: str, target: str, gates: Mapping[str, str], limit: str | None = None
     ) -> str:
         base, power = f"r² + {self.smoothing:g}" if self.smoothing else "r²", self.p / 2 - 1
-        factor = f"({base})^{power:g}".replace("-", "−")
+        factor = f"√({base})" if power == 0.5 else f"({base})^({power:g})".replace("(-", "(−")
         limited = factor if limit is None else f"min({factor}, {limit})"
         return f"r · {limited}, r = {prediction} − {target}"

@@ -114,6 +114,11 @@ def _seen(gate: Gate) -> Gate:
     return Recurrent() if gate.recurrent else Sigmoid()
 
 
+def written(part: Part) -> str:
+    """A part as it may stand in YAML, in one line, with the settings that are not defaults."""
+    return _text(_plain(part))
+
+
 def equals(memory: Memory, known: Mapping[str, Memory] | None = None) -> tuple[str, ...]:
     """Names of the known memories with the key of this one."""
     return tuple(name for name, other in _known(known).items() if key(other) == key(memory))

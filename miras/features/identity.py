@@ -9,7 +9,7 @@ from miras.features import Features
 
 
 class Identity(Features):
-    """Query and key as they are."""
+    """Query and key as they are: the neutral map."""
 
     kind: Literal["identity"] = "identity"
 

@@ -25,4 +25,4 @@ class UnitNorm(Features):
         return F.normalize(query, dim=-1, eps=1e-6), F.normalize(key, dim=-1, eps=1e-6)
 
     def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
-        return f"{query} / |{query}|", f"{key} / |{key}|"
+        return f"{query} / ‖{query}‖", f"{key} / ‖{key}‖"

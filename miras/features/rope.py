@@ -42,5 +42,5 @@ class Rope(Features):
         return rotate(query), rotate(key)
 
     def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
-        turn = "R_t" if self.period is None else f"R_(t mod {self.period})"
-        return f"{turn} {query}", f"{turn} {key}"
+        place = "t" if self.period is None else f"t mod {self.period}"
+        return f"rotate({query}, {place})", f"rotate({key}, {place})"

@@ -26,4 +26,4 @@ class SiluUnitNorm(Features):
         )
 
     def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
-        return f"silu({query}) / |silu({query})|", f"silu({key}) / |silu({key})|"
+        return f"silu({query}) / ‖silu({query})‖", f"silu({key}) / ‖silu({key})‖"

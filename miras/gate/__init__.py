@@ -8,6 +8,7 @@ place (GRU: write what was forgotten), a *recurrent* one also sees the memory's 
 """
 
 import math
+import re
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
@@ -115,6 +116,14 @@ def uses(
         Use(f"{role}_{width}" if width else role, width, gate, low, high, meaning)
         for width in widths[axis]
     ]
+
+
+def grouped(formula: str) -> str:
+    """A formula as a factor: in brackets if it is a sum, a difference or a quotient."""
+    outside, before = formula, ""
+    while outside != before:
+        outside, before = re.sub(r"\([^()]*\)", "", outside), outside
+    return f"({formula})" if re.search(r" [−+/] ", outside) else formula
 
 
 class Signal(NamedTuple):

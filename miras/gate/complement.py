@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from miras.gate import Gate, Site
+from miras.gate import Gate, Site, grouped
 from miras.part import SpecError
 
 
@@ -25,7 +25,7 @@ class Complement(Gate):
         return 1 - decay
 
     def derive_formula(self, decay: str, own: str) -> str:
-        return f"(1 − {decay})"
+        return f"1 − {grouped(decay)}"
 
     def formula(self) -> str:
         return "1 − decay"

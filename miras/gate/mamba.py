@@ -35,7 +35,7 @@ class Mamba(Gate):
             return (
                 f"exp(−dt A), dt = softplus(x W₁ W₂ + b) per channel, rank {self.rank}, A learned"
             )
-        start = ", A = 1, 2, … along the channels at the start" if self.spread == "channels" else ""
+        start = ", 1, 2, … along the channels at the start" if self.spread == "channels" else ""
         return f"exp(−dt A), dt = softplus(x W + b) per head, A learned{start}"
 
     def build(self, site: Site) -> nn.Module:

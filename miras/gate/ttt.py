@@ -30,9 +30,8 @@ class TestTimeTraining(Gate):
         return math.inf
 
     def formula(self) -> str:
-        return (
-            f"{self.base:g} sigmoid(x W + b) max(0, 1/i + c_i), i = place in the chunk, c learned"
-        )
+        base = "" if self.base == 1 else f"{self.base:g} "
+        return f"{base}sigmoid(x W + b) max(0, 1/i + c_i), i = place in the chunk, c learned"
 
     def build(self, site: Site) -> nn.Module:
         return _TestTimeTraining(self, site)

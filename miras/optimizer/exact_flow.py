@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from miras.gate import grouped
 from miras.optimizer import Stepping, Weights
 
 
@@ -27,8 +28,8 @@ class ExactFlow(Stepping):
 
     def step_formula(self, step: str, sensitivity: str) -> str:
         if sensitivity == "1":
-            return f"1 − exp(−{step})"
-        return f"(1 − exp(−{step} {sensitivity})) / {sensitivity}"
+            return f"1 − exp(−{grouped(step)})"
+        return f"(1 − exp(−{grouped(step)} {sensitivity})) / {sensitivity}"
 
     def update(
         self, step_gradient: Weights, buffers: Mapping[str, Weights], gates: Mapping[str, Tensor]

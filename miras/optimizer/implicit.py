@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
+from miras.gate import grouped
 from miras.optimizer import Stepping, Weights
 
 
@@ -24,7 +25,8 @@ class Implicit(Stepping):
         return step / (1 + step * sensitivity)
 
     def step_formula(self, step: str, sensitivity: str) -> str:
-        return f"{step} / (1 + {step} {sensitivity})".replace(" 1)", ")")
+        moved = step if sensitivity == "1" else f"{grouped(step)} {sensitivity}"
+        return f"{grouped(step)} / (1 + {moved})"
 
     def update(
         self, step_gradient: Weights, buffers: Mapping[str, Weights], gates: Mapping[str, Tensor]
