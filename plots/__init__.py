@@ -6,7 +6,7 @@ if __name__ != "miras.plots":
         " (two names would mean two copies of every class)"
     )
 
-from .registry import Kind, Panel, figures, panels, plot
+from .registry import Kind, Panel, draw, figures, panels, plot
 from .report import write
 from .study import Study, load, records
 from .style import save
@@ -15,6 +15,7 @@ __all__ = [
     "Kind",
     "Panel",
     "Study",
+    "draw",
     "figures",
     "load",
     "panels",

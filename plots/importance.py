@@ -51,7 +51,7 @@ def table(records: reading.Records) -> list[Row]:
 
     A slot that only some parts have (`retention.gate`) is judged among the memories that have it.
     """
-    drawn = {record.number: choices(record) for record in records}
+    drawn = with_defaults(records)
     slots = sorted({slot for chosen in drawn.values() for slot in chosen})
     rows: list[Row] = []
     for panel in reading.panels(records):
@@ -81,6 +81,25 @@ def choices(record: TrialRecord) -> dict[str, str | float]:
             _read(".".join(name.split(".")[::2]), value, found)
     if record.learning_rate > 0:
         found[LEARNING_RATE] = record.learning_rate
+    return found
+
+
+def with_defaults(records: reading.Records) -> dict[int, dict[str, str | float]]:
+    """The choices by trial number, with what a memory leaves out of its four axes.
+
+    A memory as written leaves out defaults. Which choice is the default shows where a derivation
+    names one that the memory then does not: it holds for the known memories of the study too.
+    """
+    defaults = {
+        axis: str(record.choices[axis])
+        for record in records
+        for axis in AXES
+        if axis in record.choices and axis not in record.memory
+    }
+    found = {record.number: choices(record) for record in records}
+    for chosen in found.values():
+        for axis in AXES:
+            chosen.setdefault(axis, defaults.get(axis, "default"))
     return found
 
 
@@ -146,7 +165,7 @@ def explained(scores: Numbers, member: Numbers) -> Numbers:
 
 def height(rows: list[Row]) -> float:
     """Inches: one line for each slot."""
-    return 1.5 + 0.27 * len(rows)
+    return 1.4 + 0.36 * len(rows)
 
 
 def draw(axes: Axes, rows: list[Row]) -> None:
@@ -160,7 +179,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
                 f"best: {row.best}", (row.explained, place), (7, 0), textcoords="offset points",
                 va="center", fontsize=8, color=readable(FOUND),
             )  # fmt: skip
-    names = [f"{row.slot} ({row.choices} choices)" for row in rows]
+    names = [f"{row.slot}\n({row.choices} choices)" for row in rows]
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
@@ -168,7 +187,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.use_sticky_edges = False
     axes.margins(x=0.08)
     axes.set_title(f"What decides: {rows[0].panel}")
-    axes.set_xlabel("share of the variance explained by the choice")
+    axes.set_xlabel("share of the variance explained")
     marks = [
         Line2D([], [], marker="o", ls="", color=FOUND, label="beyond chance"),
         Line2D([], [], marker="o", ls="", color=FOUND, mfc="white", label="as chance"),

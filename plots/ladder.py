@@ -1,12 +1,14 @@
 """Accuracy against difficulty: more pairs, longer sequences, further from the training lengths."""
 
-import math
+import re
 from statistics import fmean
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
+
+from miras.result import TrialRecord
 
 from . import reading
 from .style import QUIET, End, name_ends, strokes
@@ -23,7 +25,8 @@ MEANING = {
 class Row(NamedTuple):
     """One memory on one rung of a task; the `panel` is the task and what makes the rung hard.
 
-    From the metrics `accuracy/<difficulty>=<number>` and `floor/<difficulty>=<number>`.
+    From the metrics `accuracy/<difficulty>=<number>`, with a suffix `,...` on a rung that is
+    `beyond` what was trained, and `floor/...` of the same name or `floor` of all rungs.
     """
 
     panel: str
@@ -35,6 +38,10 @@ class Row(NamedTuple):
     accuracy: float
     seeds: tuple[float, ...]
     floor: float | None
+    beyond: bool
+
+
+RUNG = re.compile(r"accuracy/(?P<difficulty>[^=]+)=(?P<number>\d+(\.\d+)?)(?P<beyond>,.*)?")
 
 
 def table(records: reading.Records) -> list[Row]:
@@ -42,42 +49,38 @@ def table(records: reading.Records) -> list[Row]:
     rows: list[Row] = []
     for task in reading.tasks(records):
         for record in reading.shown(records, lambda r, task=task: reading.task_score(r, task)):
-            found = reading.results(record, task)
-            metrics = [result.metrics for result in found]
-            for key in sorted({key for metric in metrics for key in metric}, key=_order):
-                kind, _, rung = key.partition("/")
-                difficulty, _, number = rung.partition("=")
-                if kind != "accuracy" or not _is_number(number):
-                    continue
-                seeds = tuple(metric[key] for metric in metrics if key in metric)
-                floor = f"floor/{rung}"
-                floors = [metric[floor] for metric in metrics if floor in metric]
-                rows.append(
-                    Row(
-                        panel=f"{task}, {difficulty}",
-                        number=record.number,
-                        name=reading.label(record),
-                        candidate=reading.is_candidate(record),
-                        difficulty=difficulty,
-                        rung=float(number),
-                        accuracy=fmean(seeds),
-                        seeds=seeds,
-                        floor=fmean(floors) if floors else None,
-                    )
-                )
+            rows += _rungs(task, record)
     return rows
 
 
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def _order(key: str) -> tuple[str, float]:
-    name, _, number = key.partition("=")
-    return name, float(number) if _is_number(number) else 0.0
+def _rungs(task: str, record: TrialRecord) -> list[Row]:
+    """The rungs of one memory, in order; of two with one number the trained one."""
+    metrics = [result.metrics for result in reading.results(record, task)]
+    rows: dict[tuple[str, float], Row] = {}
+    for key in sorted({key for metric in metrics for key in metric}):
+        rung = RUNG.fullmatch(key)
+        if rung is None:
+            continue
+        seeds = tuple(metric[key] for metric in metrics if key in metric)
+        own = key.replace("accuracy/", "floor/", 1)
+        known = [metric.get(own, metric.get("floor")) for metric in metrics]
+        floors = [floor for floor in known if floor is not None]
+        row = Row(
+            panel=f"{task}, {rung['difficulty']}",
+            number=record.number,
+            name=reading.label(record),
+            candidate=reading.is_candidate(record),
+            difficulty=rung["difficulty"],
+            rung=float(rung["number"]),
+            accuracy=fmean(seeds),
+            seeds=seeds,
+            floor=fmean(floors) if floors else None,
+            beyond=rung["beyond"] is not None,
+        )
+        place = (row.difficulty, row.rung)
+        if place not in rows or not row.beyond:
+            rows[place] = row
+    return [rows[place] for place in sorted(rows)]
 
 
 def height(rows: list[Row]) -> float:
@@ -107,13 +110,15 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     marks = sorted({row.rung for row in rows})
     if marks[0] > 0 and marks[-1] / marks[0] >= 4:
         axes.set_xscale("log", base=2)
-    axes.set_xticks(marks, [f"{mark:g}" for mark in marks])
+    beyond = {row.rung for row in rows if row.beyond}
+    axes.set_xticks(marks, [f"{mark:g}" + "*" * (mark in beyond) for mark in marks])
     axes.xaxis.set_minor_locator(NullLocator())
     low = min(min(row.seeds) for row in rows)
     axes.set_ylim(min(0.0, low) - 0.02, 1.03)
     several = max(len(row.seeds) for row in rows)
     axes.set_title(f"Accuracy by difficulty: {rows[0].panel}")
     meaning = MEANING.get(rows[0].difficulty, rows[0].difficulty)
-    axes.set_xlabel(meaning + (" (log scale)" if axes.get_xscale() == "log" else ""))
+    scale = ", log scale" if axes.get_xscale() == "log" else ""
+    axes.set_xlabel(meaning + scale + ("; * never trained" if beyond else ""))
     axes.set_ylabel("accuracy" + (f" ({several} seeds, min to max)" if several > 1 else ""))
     name_ends(axes, ends)

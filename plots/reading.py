@@ -100,6 +100,8 @@ def results(record: TrialRecord, task: str) -> list[Result]:
 
 
 def _validation(result: Result) -> float:
+    if result.validation is not None:
+        return result.validation
     return result.curve[-1].score if result.curve else -math.inf
 
 
@@ -181,6 +183,15 @@ def shown(
     return known + [record for record, _ in found[:best]]
 
 
+def completed(record: TrialRecord) -> TrialRecord:
+    """The record; without objectives, as of a comparison, its test score on each task is one."""
+    if record.objectives or record.status != "ok":
+        return record
+    scores = {task: task_score(record, task) for task in tasks([record])}
+    known = {task: value for task, value in scores.items() if value is not None}
+    return record.model_copy(update={"objectives": known})
+
+
 def grouped(found: Iterable[Result], study: str = "") -> list[TrialRecord]:
     """Single results as records, one for each memory: for figures of runs without a study."""
     groups: dict[tuple[str, str], list[Result]] = {}
@@ -202,7 +213,5 @@ def grouped(found: Iterable[Result], study: str = "") -> list[TrialRecord]:
             results=tuple(members),
             seconds=sum(result.seconds for result in members),
         )
-        scores = {task: task_score(draft, task) for task in tasks([draft])}
-        known = {task: value for task, value in scores.items() if value is not None}
-        records.append(draft.model_copy(update={"objectives": known}))
+        records.append(completed(draft))
     return records

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .reading import Records
+from .study import records
 from .style import HEIGHT, canvas, save
 
 
@@ -79,6 +80,19 @@ def plot(name: str, records: Records, folder: Path) -> list[Path]:
     return [
         file for panel in panels(name, records) for file in save(panel.figure, folder, panel.name)
     ]
+
+
+def draw(name: str, run: Path) -> list[Path]:
+    """Draw a figure of a run into its folder `figures`; returns the files.
+
+    A run is the folder of a study or comparison, or one of its files of JSON lines. Raises
+    ValueError if there is no such run or figure, or if the run has nothing for the figure to show.
+    """
+    folder = run if run.is_dir() else run.parent
+    files = plot(name, records(run), folder / "figures")
+    if not files:
+        raise ValueError(f"{run} has nothing yet that the figure {name} could show")
+    return files
 
 
 def _slug(text: str) -> str:

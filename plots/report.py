@@ -1,5 +1,6 @@
 """The report of a study: what was searched, what won, how sure that is, and how to repeat it."""
 
+import json
 from pathlib import Path
 
 from . import certainty, reading, tables
@@ -13,6 +14,7 @@ FIGURES = {
     "frontier": "Pareto front",
     "curves": "Learning curves",
     "ladder": "Accuracy by difficulty",
+    "bits": "Text",
     "importance": "Which choices matter",
     "outcomes": "The search, and what failed",
 }
@@ -24,6 +26,8 @@ WORDS = {
     " not by its capacity.",
     "ladder": "Raw accuracy as a task gets harder. The dotted floor is what the best guess without"
     " memory reaches; a line on the floor has learnt nothing there.",
+    "bits": "Bits per byte on text that was not trained on; less is better. The diamonds only"
+    " count: how often each byte occurs (unigram), or follows those before it (bigram, 5-gram).",
     "importance": "For each slot of the grammar: the share of the variance of the score that the"
     " choice in it explains (epsilon squared, corrected for the number of choices). The grey bar"
     " holds 95 % of what shuffled scores give: a point inside it is no finding, and of forty"
@@ -71,7 +75,7 @@ def compose(study: Study, drawn: dict[str, Pictures]) -> list[Block]:
         _best(study, drawn),
         _sureness(study),
         _frontier(study, drawn),
-        *(_figure(drawn, name) for name in ("curves", "ladder", "importance", *others)),
+        *(_figure(drawn, name) for name in ("curves", "ladder", "bits", "importance", *others)),
         _course(study, drawn),
         _winner(study),
         _repeat(study),
@@ -84,6 +88,13 @@ def _standing(study: Study) -> list[Block]:
     if study.finished:
         ended = moment(study.manifest["finished"])
         return [Text(f"Finished {ended} after {tables.count(total, 'trial')}.")]
+    if not study.manifest:
+        return [
+            Text(
+                f"study.json is missing: these are {tables.count(total, 'trial')}, and whether more"
+                " were planned is not known."
+            )
+        ]
     planned = f"{total} of {study.planned}" if study.planned else f"{total}"
     return [
         Text(
@@ -124,8 +135,11 @@ def _in_short(study: Study) -> list[Block]:
 
 
 def _setting(study: Study) -> list[Block]:
+    description = study.manifest.get("description")
+    blocks: list[Block] = [Text(str(description))] if description else []
     return [
         Heading("What was searched, and how"),
+        *blocks,
         Text(
             "Every memory, known or proposed, was put into the same model around it (the shell),"
             " trained by the same rules on the same data, and judged by the same tests."
@@ -153,7 +167,7 @@ def _sureness(study: Study) -> list[Block]:
     sources = sorted({verdict.noise.source for verdict in found if verdict.noise})
     measured = (
         f"The noise is measured on {' and '.join(sources)}; few repeats leave it uncertain, so its"
-        " upper limit is what counts."
+        " upper limit (90 %) is what counts, and with it the luck of the best."
         if sources
         else "Nothing was run twice, so the noise of these scores is unknown."
     )
@@ -166,6 +180,7 @@ def _sureness(study: Study) -> list[Block]:
             f" its true value (the winner's curse). {measured} A claim needs fresh seeds, fresh"
             " data, tasks that the search never saw, and known memories tuned as hard as it was."
         ),
+        *([Text(str(study.manifest["selection"]))] if "selection" in study.manifest else []),
         tables.sureness(found),
     ]
 
@@ -214,7 +229,7 @@ def _winner(study: Study) -> list[Block]:
         return []
     return [
         Heading("The winner, to take away"),
-        Text("best.yaml, which can be checked, explained and trained as it stands:"),
+        Text("best.yaml, the best mean over all objectives, to be trained as it stands:"),
         Code(study.winner),
     ]
 
@@ -231,4 +246,15 @@ def _repeat(study: Study) -> list[Block]:
             " threads; other threads or processors round differently and shift scores a little."
         ),
         Code("\n".join(lines)),
+        *_details(study),
     ]
+
+
+def _details(study: Study) -> list[Block]:
+    """What a repetition needs to the letter: the space with its holes and the tasks."""
+    blocks: list[Block] = []
+    for key, title in (("space", "The space:"), ("tasks", "The tasks, with all settings:")):
+        value = study.manifest.get(key)
+        if isinstance(value, dict | list) and value:
+            blocks += [Text(title), Code(json.dumps(value, indent=1, ensure_ascii=False))]
+    return blocks

@@ -51,7 +51,8 @@ def load(folder: Path) -> Study:
     if not folder.is_dir():
         raise ValueError(f"there is no study in {folder}: run `miras search` first")
     manifest = _manifest(folder / "study.json")
-    by_number = {record.number: record for record in read(folder / "trials.jsonl", TrialRecord)}
+    found = read(folder / "trials.jsonl", TrialRecord)
+    by_number = {record.number: reading.completed(record) for record in found}
     winner = folder / "best.yaml"
     return Study(
         folder=folder,
@@ -73,7 +74,9 @@ def records(path: Path) -> list[TrialRecord]:
         raise ValueError(f"{path} holds neither trials.jsonl nor results.jsonl: run a study first")
     with file.open(encoding="utf-8") as lines:
         single = '"objectives"' not in next(lines, '"objectives"')
-    return reading.grouped(read(file, Result)) if single else read(file, TrialRecord)
+    if single:
+        return reading.grouped(read(file, Result))
+    return [reading.completed(record) for record in read(file, TrialRecord)]
 
 
 def _manifest(path: Path) -> dict[str, Any]:
@@ -104,7 +107,7 @@ def _names(value: Any) -> list[str]:
 def words(value: Any) -> str:
     """A value of the manifest as a person reads it."""
     if value is None or value == "":
-        return "not recorded"
+        return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):

@@ -15,8 +15,11 @@ from .study import Study, duration, moment, words
 SHOWN = 5
 """Candidates in the table of an objective."""
 
-TOLD = {"name", "objectives", "tasks", "started", "finished", "seconds", "command", "seeds"}
-"""Keys of the manifest that have their own line; the others are listed as they are."""
+TOLD = {
+    *("name", "description", "objectives", "measured_by", "selection", "tasks", "started"),
+    *("finished", "seconds", "command", "seeds", "trials", "space", "duplicates", "refused"),
+}
+"""Keys of the manifest that the report tells in its own way; the others are listed as they are."""
 
 
 def name(record: TrialRecord) -> str:
@@ -47,7 +50,7 @@ def setting(study: Study) -> Table:
     records, manifest = study.records, study.manifest
     rows = [("objectives", _objectives(study)), ("tasks", _tasks(study))]
     if records:
-        keys = {record.key for record in records}
+        keys = {record.key for record in records if record.key}
         new = {record.key for record in records if reading.is_new(record)}
         counts = Counter(record.status.replace("_", " ") for record in records)
         ended = ", ".join(f"{number} {status}" for status, number in counts.most_common())
@@ -62,7 +65,11 @@ def setting(study: Study) -> Table:
     rows += [(key, moment(manifest[key])) for key in ("started", "finished") if manifest.get(key)]
     if isinstance(manifest.get("seconds"), int | float):
         rows.append(("time from start to end", duration(manifest["seconds"])))
-    rows += [(key, words(value)) for key, value in manifest.items() if key not in TOLD]
+    if "duplicates" in manifest:
+        rows.append(("proposed again, not trained twice", words(manifest["duplicates"])))
+    if "refused" in manifest:
+        rows.append(("refused before training", words(manifest["refused"])))
+    rows += [(k.replace("_", " "), words(v)) for k, v in manifest.items() if k not in TOLD]
     return Table(("what", "value"), rows)
 
 
@@ -77,7 +84,7 @@ def _objectives(study: Study) -> str:
 
 def _tasks(study: Study) -> str:
     found = reading.tasks(study.records)
-    return ", ".join(found) if found else words(study.manifest.get("tasks"))
+    return ", ".join(found) if found else words(study.manifest.get("tasks") or "not recorded")
 
 
 def _span(sizes: Sequence[int]) -> str:
@@ -106,8 +113,8 @@ def memories(records: reading.Records, objective: str) -> Table:
             name(record),
             f"{reading.score(record, objective):.3f}",
             f"{reading.state_floats(record):,}",
-            f"{reading.parameters(record):,}",
-            f"{record.seconds:.0f}",
+            f"{reading.parameters(record):,}" if reading.parameters(record) else "–",
+            f"{record.seconds:.0f}" if record.seconds >= 10 else f"{record.seconds:.1f}",
             "known" if record.origin == "baseline" else equals,
         ]
         if several:
@@ -136,15 +143,15 @@ def sureness(verdicts: Sequence[Verdict]) -> Table:
             [
                 verdict.objective,
                 f"{verdict.difference:+.3f}" if both else "",
-                f"{chance.deviation:.3f}" if chance else "unknown",
-                f"{chance.at_most:.3f}" if chance else "unknown",
+                f"{chance.deviation:.3f}" if chance else "–",
+                f"{chance.at_most:.3f}" if chance else "–",
                 f"{chance.repeats}" if chance else "0",
-                f"{luck:.3f}" if luck is not None else "unknown",
+                f"{luck:.3f}" if luck is not None else "–",
                 verdict.sentence,
             ]
         )
     lead = ("objective", "best new − best known")
-    chances = ("noise (sd)", "at most (90 %)", "repeats", "luck of the best, at most")
+    chances = ("noise (sd)", "noise at most", "repeats", "luck at most")
     return Table((*lead, *chances, "so"), rows)
 
 

@@ -1,6 +1,5 @@
 """The numbers behind every figure, and the files."""
 
-import math
 import shutil
 import subprocess
 import sys
@@ -8,111 +7,12 @@ from pathlib import Path
 
 import pytest
 from plot_cases import LOST, record, result, scoring, seeded, synthetic
-from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 
 from miras import plots
-from miras.plots import curves, frontier, ladder, objectives, outcomes, reading
-from miras.plots.pareto import front
-from miras.plots.style import apart
-from miras.result import Point, Result, TrialRecord, append
+from miras.plots import bits, curves, frontier, ladder, objectives, outcomes, reading
+from miras.result import Result, append
 
 ROOT = Path(__file__).parent.parent
-
-# Quantities
-
-
-@pytest.mark.parametrize(
-    ("points", "expected"),
-    [
-        ([], []),
-        ([(1, 1)], [True]),
-        ([(1, 2), (2, 1), (1, 1)], [True, True, False]),
-        ([(1, 2), (1, 2)], [True, True]),
-        ([(1, 2), (1, 3)], [False, True]),
-        ([(3, -8), (3, -4), (5, -16), (2, -2)], [False, True, True, True]),
-    ],
-)
-def test_front(points: list[tuple[float, float]], expected: list[bool]) -> None:
-    assert front(points) == expected
-
-
-@pytest.mark.parametrize(
-    ("places", "expected"),
-    [
-        ([0.2, 0.8], [0.2, 0.8]),
-        ([0.5, 0.5], [0.45, 0.55]),
-        ([0.5, 0.5, 0.5], [0.4, 0.5, 0.6]),
-        ([0.8, 0.5, 0.52], [0.8, 0.46, 0.56]),
-        ([1.0, 1.0], [0.9, 1.0]),
-        ([0.0, 0.0], [0.0, 0.1]),
-        ([], []),
-    ],
-)
-def test_names_move_apart_as_little_as_needed(places: list[float], expected: list[float]) -> None:
-    assert apart(places, 0.1) == pytest.approx(expected)
-
-
-def test_wilson_against_scipy() -> None:
-    for successes, trials in [(0, 3), (3, 3), (2, 3), (8, 10), (50, 100)]:
-        expected = stats.binomtest(successes, trials).proportion_ci(0.95, "wilson")
-        found = reading.wilson(successes, trials)
-        assert found == pytest.approx((expected.low, expected.high), abs=1e-4)
-    assert reading.wilson(0, 0) == (0.0, 1.0)
-
-
-def test_interval_is_one_standard_error() -> None:
-    assert reading.interval(0.5, [0.5]) == (0.5, 0.5, 1)
-    low, high, seeds = reading.interval(0.5, [0.4, 0.5, 0.6])
-    assert (low, high, seeds) == pytest.approx((0.5 - 0.1 / 3**0.5, 0.5 + 0.1 / 3**0.5, 3))
-
-
-def test_learning_rate_is_chosen_by_validation_and_never_by_test() -> None:
-    def run(rate: float, validation: float, test: float) -> Result:
-        return result(
-            score=test,
-            learning_rate=rate,
-            curve=(Point(step=1, tokens=1, loss=1.0, score=validation),),
-        )
-
-    runs = (run(0.01, 0.3, 0.9), run(0.001, 0.6, 0.5), run(0.0001, 0.4, 0.8))
-    assert reading.task_score(record(results=runs), "mqar") == 0.5
-    assert reading.task_score(record(results=runs, learning_rate=0.01), "mqar") == 0.9
-
-
-def test_tasks_of_an_objective_are_found_in_the_numbers() -> None:
-    def trial(number: int, a: float, b: float, c: float) -> TrialRecord:
-        runs = (result("mqar", a), result("copy", b), result("parity", c))
-        mean = {"recall": (a + b) / 2, "tracking": c, "mqar": 0.1, "odd": 0.123}
-        return record(number, results=runs, objectives=mean)
-
-    records = [trial(0, 0.2, 0.6, 0.3), trial(1, 0.9, 0.5, 0.4)]
-    expected = {"recall": ("mqar", "copy"), "tracking": ("parity",), "mqar": ("mqar",), "odd": ()}
-    assert {name: reading.tasks_of(records, name) for name in expected} == expected
-    assert reading.tasks_of(records, reading.MEAN) == ()
-    assert reading.tasks_of([], "recall") == ()
-
-
-def test_labels() -> None:
-    assert reading.label(record(3)) == "m3"
-    assert reading.label(record(3, "search", name="huber")) == "#3 huber"
-    assert reading.label(record(3, "search", name="candidate-3")) == "candidate-3"
-    assert reading.label(record(3, "null", name="gla")) == "gla, again"
-    assert len(reading.label(record(3, "random", name="x" * 80))) == 26
-
-
-def test_failed_trials_and_infinite_scores_have_no_score() -> None:
-    records = [record(0), record(1, **LOST), record(2, objectives={"recall": math.inf})]
-    assert [value for _, value in reading.scored(records, "recall")] == [0.5]
-
-
-def test_single_results_become_records() -> None:
-    runs = [result("mqar", 0.2, seed=0), result("mqar", 0.4, seed=1), result("parity", 0.9)]
-    runs += [result("mqar", None, status="diverged", reason="NaN", key="b", name="b")]
-    first, second = reading.grouped(runs)
-    assert first.objectives == pytest.approx({"mqar": 0.3, "parity": 0.9})
-    assert (first.name, first.status, len(first.results)) == ("a", "ok", 3)
-    assert (second.name, second.status, second.reason) == ("b", "diverged", "NaN")
-
 
 # Tables of the figures
 
@@ -175,11 +75,37 @@ def test_ladder_table() -> None:
     other = {"accuracy/K=16": 0.7, "accuracy/K=4": 0.8, "floor/K=4": 0.25, "accuracy/all": 0.1}
     runs = (result(metrics=metrics), result(seed=1, metrics=other))
     rows = ladder.table([record(results=runs)])
+    assert not any(row.beyond for row in rows)
     assert [(row.panel, row.rung, row.seeds, row.floor) for row in rows] == [
         ("mqar, K", 4.0, (1.0, 0.8), 0.25),
         ("mqar, K", 16.0, (0.5, 0.7), None),
     ]
     assert [row.accuracy for row in rows] == pytest.approx([0.9, 0.6])
+
+
+def test_ladder_marks_rungs_beyond_training_and_prefers_the_trained_of_two() -> None:
+    metrics = {"accuracy/K=8,L=99": 0.1, "accuracy/K=8": 0.9, "accuracy/K=64,L=256": 0.3}
+    runs = (result(metrics=metrics | {"floor": 0.5, "floor/K=8": 0.125, "accuracy/trained": 1.0}),)
+    rows = ladder.table([record(results=runs)])
+    assert [(row.rung, row.accuracy, row.floor, row.beyond) for row in rows] == [
+        (8.0, 0.9, 0.125, False),
+        (64.0, 0.3, 0.5, True),
+    ]
+
+
+def test_bits_table(tmp_path: Path) -> None:
+    def run(value: float, seed: int) -> Result:
+        metrics = {"bits_per_byte": value, "floor/unigram": 4.5 + seed, "bits_per_byte/recall": 1.0}
+        return result("text", 0.5, seed=seed, metrics=metrics)
+
+    records = [record(results=(run(2.0, 0), run(3.0, 1)))]
+    records += [record(1, "search", results=(run(2.4, 0),)), record(2, results=(result(),))]
+    assert bits.table(records) == [
+        ("text", "#1 candidate", "candidate", 2.4, (2.4,)),
+        ("text", "m0", "known memory", 2.5, (2.0, 3.0)),
+        ("text", "unigram", "counting", pytest.approx(14.5 / 3), (pytest.approx(14.5 / 3),)),
+    ]
+    assert [file.name for file in plots.plot("bits", records, tmp_path)] == ["bits.svg", "bits.png"]
 
 
 def test_outcomes_table() -> None:
@@ -207,7 +133,8 @@ def test_every_figure_is_drawn_and_the_same_records_give_the_same_files(tmp_path
     for name, kind in plots.figures().items():
         assert kind.summary.endswith(".")
         first = plots.plot(name, records, tmp_path / "first")
-        assert {file.suffix for file in first} == {".svg", ".png"}
+        if name != "bits":  # the made-up study has no text
+            assert {file.suffix for file in first} == {".svg", ".png"}
         assert all(file.name.startswith(name) for file in first)
     again = plots.plot("ladder", records, tmp_path / "again")
     for file in again:
@@ -216,7 +143,7 @@ def test_every_figure_is_drawn_and_the_same_records_give_the_same_files(tmp_path
 
 
 def test_unknown_figure_says_which_there_are() -> None:
-    with pytest.raises(ValueError, match="no figure 'frontiers': choose one of curves, frontier"):
+    with pytest.raises(ValueError, match="no figure 'frontiers': choose one of bits, curves"):
         plots.panels("frontiers", [])
 
 
@@ -263,5 +190,12 @@ def test_records_to_plot_from_a_folder_or_a_file(tmp_path: Path) -> None:
     append(tmp_path / "trials.jsonl", record(7))
     assert [trial.number for trial in plots.records(tmp_path)] == [7]
     assert plots.records(tmp_path / "trials.jsonl") == plots.records(tmp_path)
+    files = plots.draw("outcomes", tmp_path)
+    assert [file.relative_to(tmp_path).as_posix() for file in files] == [
+        "figures/outcomes.svg",
+        "figures/outcomes.png",
+    ]
+    with pytest.raises(ValueError, match="nothing yet that the figure importance could show"):
+        plots.draw("importance", tmp_path)
     with pytest.raises(ValueError, match="run a study first"):
         plots.records(tmp_path / "nothing")

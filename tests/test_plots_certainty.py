@@ -81,6 +81,15 @@ def test_choices_come_from_the_memory_and_from_the_derivation() -> None:
     }
 
 
+def test_a_default_left_out_is_known_from_a_derivation() -> None:
+    written = record(0, memory={"bias": "dot", "architecture": "matrix"})
+    silent = record(1, memory={"architecture": "matrix"})
+    derived = record(2, "search", memory={"architecture": "matrix"}, choices={"bias": "l2"})
+    found = importance.with_defaults([written, silent, derived])
+    assert [found[number]["bias"] for number in range(3)] == ["dot", "l2", "l2"]
+    assert found[1]["retention"] == "default"
+
+
 def test_many_numbers_become_thirds() -> None:
     assert importance.levels([1.0, 2.0, 1.0]) == ["1", "2", "1"]
     names = importance.levels([float(n) for n in range(9)])

@@ -54,7 +54,7 @@ def test_manifest_in_words() -> None:
         "trials 4, rungs ((steps 2), (steps 9))"
     )
     assert [words(value) for value in (None, True, 0.5, [], "x")] == [
-        "not recorded", "yes", "0.5", "none", "x",
+        "none", "yes", "0.5", "none", "x",
     ]  # fmt: skip
     assert moment(0) == "1970-01-01 00:00 UTC" and moment("today") == "today"
     assert [duration(s) for s in (3.2, 59, 95, 7260)] == [
@@ -175,6 +175,11 @@ def test_report_of_an_unfinished_study_says_so(tmp_path: Path) -> None:
 def test_report_without_trials_is_a_sentence(tmp_path: Path, manifest: dict[str, Any]) -> None:
     found = Page(plots.write(study_folder(tmp_path / "s", [], **manifest)).read_text())
     assert "No trial has finished yet" in found.text and "img" not in found.tags
+
+
+def test_report_without_manifest_does_not_guess(tmp_path: Path) -> None:
+    text = Page(plots.write(study_folder(tmp_path / "s", [record(0)])).read_text()).text
+    assert "study.json is missing" in text and "not finished" not in text
 
 
 def test_report_of_diverged_trials_alone(tmp_path: Path) -> None:
