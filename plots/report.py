@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 from . import certainty, reading, tables
 from .page import Block, Code, Heading, Items, Picture, Pictures, Text, to_html, to_markdown
@@ -252,9 +253,17 @@ def _repeat(study: Study) -> list[Block]:
 
 def _details(study: Study) -> list[Block]:
     """What a repetition needs to the letter: the space with its holes and the tasks."""
+    space, tasks = study.manifest.get("space"), study.manifest.get("tasks")
     blocks: list[Block] = []
-    for key, title in (("space", "The space:"), ("tasks", "The tasks, with all settings:")):
-        value = study.manifest.get(key)
-        if isinstance(value, dict | list) and value:
-            blocks += [Text(title), Code(json.dumps(value, indent=1, ensure_ascii=False))]
+    if isinstance(space, dict):
+        parts = cast("dict[str, Any]", space).items()
+        blocks += [Text("The space:"), Code("\n".join(f"{key}: {_flow(v)}" for key, v in parts))]
+    if isinstance(tasks, list) and tasks:
+        lines = [f"- {_flow(task)}" for task in cast("list[Any]", tasks)]
+        blocks += [Text("The tasks, with all their settings:"), Code("\n".join(lines))]
     return blocks
+
+
+def _flow(value: Any) -> str:
+    """A value on one line: JSON, which is YAML too."""
+    return json.dumps(value, ensure_ascii=False)

@@ -114,7 +114,9 @@ def test_report_of_a_study(tmp_path: Path) -> None:
     records[10] = records[10].model_copy(update={"name": evil, "objectives": {}, **LOST})
     manifest = {
         "name": "made-up", "objectives": ["recall", "tracking"], "budget": {"trials": 20},
-        "shell": {"dim": 64, "layers": 2}, "finished": 1763716000.0, "started": 1763715000.0,
+        "shell": {"dim": 64, "layers": 2},
+        "space": {"bias": {"any": ["l2", "dot"]}, "optimizer": "gd"}, "tasks": [{"kind": "mqar"}],
+        "finished": 1763716000.0, "started": 1763715000.0,
         "versions": {"torch": "2.13.0"}, "seconds": 1000.0,
     }  # fmt: skip
     folder = study_folder(tmp_path / "made-up", records, **manifest)
@@ -151,6 +153,8 @@ def test_report_of_a_study(tmp_path: Path) -> None:
         "miras search studies/made-up.yaml",
         "miras train runs/made-up/best.yaml --task mqar",
         "dim 64, layers 2",
+        'bias: {"any": ["l2", "dot"]}\noptimizer: "gd"',
+        '- {"kind": "mqar"}',
         "19, of them 12 new",
     ):
         assert words_expected in found.text
