@@ -9,9 +9,10 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from optuna import Trial
 from pydantic import ValidationError
 
 from miras.canonical import key
@@ -20,9 +21,6 @@ from miras.part import IncompatibleParts, SpecError
 
 from .nodes import Choice, Fields, Fixed, Node, Number
 from .space import Space
-
-if TYPE_CHECKING:
-    from optuna import Trial
 
 SLOTS = ("architecture", "bias", "retention", "optimizer")
 LEARNING_RATE = "learning_rate"
@@ -33,6 +31,7 @@ MOST_COUNTED = 20_000
 Value = str | int | float
 
 
+@runtime_checkable
 class Chooser(Protocol):
     """Somebody who decides. Names and options never depend on who it is."""
 
@@ -73,7 +72,7 @@ class Count(NamedTuple):
 class FromTrial:
     """Optuna decides."""
 
-    def __init__(self, trial: "Trial") -> None:
+    def __init__(self, trial: Trial) -> None:
         self.trial = trial
 
     def pick(self, name: str, options: tuple[str, ...]) -> str:

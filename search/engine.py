@@ -85,7 +85,7 @@ def enter(study: Study, ledger: Ledger, folder: Path) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Generator[None]:
+def _alone(folder: Path) -> Generator[None, None, None]:
     with (folder / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

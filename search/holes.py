@@ -118,7 +118,8 @@ class Reader:
                 node = self.node((*path, "any", index), wanted, base)
                 found += _named(_label(item), node)
         else:
-            return self.complain(path, "write `any: all`, or a list of choices: `any: [a, b]`")
+            message = "write `any: all`, or a list of choices: `any: [a, b]`"
+            return self.complain((*path, "any"), message)
         names = [name for name, _ in found]
         for index, name in enumerate(names):
             if name in names[:index]:
@@ -141,10 +142,9 @@ class Reader:
             return self.complain(path, f"the first number must be below the second{above}; {usage}")
         for index in (0, 1):
             self.fixed((*path, index), wanted)
-        # Between two whole ends lies a number that a whole field refuses.
-        if not whole and not self.problems:
-            self.builds(path, low + (high - low) * 0.4142, wanted)
-        return Number(low, high, log, whole)
+        if not whole and not self.problems and not _fits(low + (high - low) * 0.4142, wanted):
+            return self.complain(path, "only whole numbers fit here; write `{int: [low, high]}`")
+        return Number(float(low), float(high), log, whole)
 
 
 def _is_hole(data: Any) -> bool:
@@ -157,6 +157,14 @@ def _is_number(value: Any, whole: bool) -> bool:
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         return False
     return isfinite(value)
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    try:
+        TypeAdapter[Any](wanted).validate_python(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def _named(name: str, node: Node) -> list[tuple[str, Node]]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 LEASE = 60.0
 """Seconds after which the work of a silent worker is given to another."""
@@ -89,14 +89,14 @@ class Ledger:
         self.base.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
         self.base.executescript(_TABLES)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Ledger":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.base.close()
 
     @contextmanager
-    def _writing(self) -> Generator[sqlite3.Connection]:
+    def _writing(self) -> Generator[sqlite3.Connection, None, None]:
         """A transaction that holds the write lock from its start."""
         self.base.execute("BEGIN IMMEDIATE")
         try:
