@@ -159,15 +159,18 @@ def test_linear_titans_is_affine_in_memory_and_surprise(seen: Tokens) -> None:
     same(found.state.buffers["momentum"]["matrix"][0, 0].numpy(), both[:, KEY:])
 
 
-def test_frozen_delta_rule_is_gated_linear_attention_on_residuals(seen: Tokens) -> None:
+@pytest.mark.parametrize(("scale", "divisor"), [("chunk", 8), ("key_dim", KEY)])
+def test_frozen_delta_rule_is_gated_linear_attention_on_residuals(
+    seen: Tokens, scale: str, divisor: int
+) -> None:
     chunk = 8
-    spec = matrix("l2", "scalar", gradient_at="anchor", chunk=chunk, scale="chunk")
+    spec = matrix("l2", "scalar", gradient_at="anchor", chunk=chunk, scale=scale)
     found = play(spec, *seen[:3], {"step": seen.step, "decay": seen.decay}, {"matrix": START})
     weights, wanted = START, []
     for first in range(0, TIME, chunk):
         part = slice(first, first + chunk)
         residual = seen.value[part] - seen.key[part] @ weights.T
-        mask, steps = ratios(seen.decay[part]), seen.step[part] / chunk
+        mask, steps = ratios(seen.decay[part]), seen.step[part] / divisor
         carried = np.cumprod(seen.decay[part])[:, None] * (seen.query[part] @ weights.T)
         scores = mask * (seen.query[part] @ seen.key[part].T) * steps
         wanted.append(carried + scores @ residual)
