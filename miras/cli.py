@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +19,9 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            sys.stderr.close()  # whoever read our output has seen enough
+            raise typer.Exit(0) from None
         except (SpecError, OSError) as error:
             if ctx.params.get("debug"):
                 raise
@@ -163,9 +168,10 @@ def status(run: Annotated[Path, typer.Argument(help="folder of a study")]) -> No
 @app.command()
 def report(run: Annotated[Path, typer.Argument(help="folder of a study")]) -> None:
     """Write report.html, report.md and figures of a study."""
-    from miras.plots import report as writing
+    from miras.plots import write
 
-    print(writing.write(run))
+    with _sentences():
+        print(write(run))
 
 
 @app.command()
@@ -177,10 +183,12 @@ def plot(
     from miras.plots import draw, figures
 
     if figure == "list":
-        print("\n".join(figures()))
+        for name, kind in figures().items():
+            print(f"{name:<12} {kind.summary}")
         return
-    for path in draw(figure, run):
-        print(path)
+    with _sentences():
+        for path in draw(figure, run):
+            print(path)
 
 
 @app.command()
@@ -191,6 +199,15 @@ def schema(
     from miras.checking import schema_of
 
     print(json.dumps(schema_of(kind), indent=2))
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """The figures know nothing of miras but its results: what is wrong there is a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise SpecError(str(error)) from None
 
 
 def _table(rows: list[dict[str, str]], as_json: bool) -> None:
