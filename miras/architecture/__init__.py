@@ -136,8 +136,12 @@ class Architecture(Part, ABC):
     def scale_formula(self, weights: str, multipliers: Mapping[str, str]) -> str:
         """`scale` in writing, with the factors by axis."""
         left = [grouped(multipliers[""])] if "" in multipliers else []
-        left += [f"Diag({multipliers['value']})"] if "value" in multipliers else []
-        right = [f"Diag({multipliers['key']})"] if "key" in multipliers else []
+        right: list[str] = []
+        for axis, side in (("value", left), ("key", right)):
+            if axis in multipliers:
+                factor = multipliers[axis]
+                # The same number for all channels commutes with everything.
+                (side if varies(factor) else left).append(diagonal(factor))
         return " ".join((*left, weights, *right))
 
     def prediction_products(self, key_dim: int, value_dim: int) -> int:
@@ -168,6 +172,16 @@ def apply(matrix: Tensor | Callable[[Tensor], Tensor], vector: Tensor) -> Tensor
     if not isinstance(matrix, Tensor):
         return matrix(vector)
     return torch.einsum("...rc,...c->...r", matrix, vector)
+
+
+def varies(formula: str) -> bool:
+    """Whether a gate in a formula differs from token to token, and so from channel to channel."""
+    return "_t" in formula
+
+
+def diagonal(factor: str) -> str:
+    """A factor for each channel as a matrix, or the number that it is for all of them."""
+    return f"Diag({factor})" if varies(factor) else grouped(factor)
 
 
 if TYPE_CHECKING:

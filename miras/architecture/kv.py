@@ -1,7 +1,7 @@
 """The pairs themselves: attention."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -21,7 +21,7 @@ class KeyValue(Architecture):
     """
 
     kind: Literal["kv"] = "kv"
-    sharpness: Literal["key_dim"] | float = Field(
+    sharpness: Literal["key_dim"] | Annotated[float, Field(gt=0.0)] = Field(
         default="key_dim", description="s: 1 / sqrt(key_dim), or a number"
     )
     stores_pairs: ClassVar[bool] = True

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from miras.architecture import Architecture, Gates, Leaf, Weights, apply
+from miras.architecture import Architecture, Gates, Leaf, Weights, apply, diagonal
 from miras.gate import Axis, Signal, grouped
 from miras.part import SpecError
 
@@ -137,7 +137,8 @@ class Mlp(Architecture):
         scaled = f"{grouped(multipliers[''])} {weights}" if "" in multipliers else weights
         if "key" not in multipliers or "value" not in multipliers:
             return scaled
-        return f"[Diag({multipliers['value']}) {scaled} Diag({multipliers['key']})]"
+        value, key = diagonal(multipliers["value"]), diagonal(multipliers["key"])
+        return f"[{value} {scaled} {key}]"
 
     def gradient_products(self, key_dim: int, value_dim: int) -> int:
         sizes = {name: prod(leaf.shape) for name, leaf in self.leaves(key_dim, value_dim).items()}

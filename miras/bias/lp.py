@@ -60,4 +60,4 @@ class Lp(Bias):
         base, power = f"r² + {self.smoothing:g}" if self.smoothing else "r²", self.p / 2 - 1
         factor = f"√({base})" if power == 0.5 else f"({base})^({power:g})".replace("(-", "(−")
         limited = factor if limit is None else f"min({factor}, {limit})"
-        return f"r · {limited}, r = {prediction} − {target}"
+        return f"r ⊙ {limited}, r = {prediction} − {target}"

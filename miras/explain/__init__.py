@@ -23,6 +23,7 @@ def explain(memory: Memory, heads: int = 2, key_dim: int = 32, value_dim: int = 
     """All that can be said of a memory; sizes are those of one layer."""
     sizes = heads, key_dim, value_dim
     lines, state, work = equations(memory), state_floats(memory, *sizes), products(memory, *sizes)
+    equal = _equals(memory)
     grows = memory.architecture.stores_pairs and getattr(memory.retention, "size", None) is None
     return Explanation(
         name=memory.name,
@@ -46,8 +47,8 @@ def explain(memory: Memory, heads: int = 2, key_dim: int = 32, value_dim: int = 
         products=work,
         multiply_adds=sum(work.values()),
         plans=_plans(memory, key_dim, value_dim),
-        equals=_equals(memory),
-        nearest=_nearest(memory),
+        equals=equal,
+        nearest=_nearest(memory, equal),
         warnings=memory.warnings,
         departures=memory.departures,
     )
@@ -161,27 +162,24 @@ def _plans(memory: Memory, key_dim: int, value_dim: int) -> tuple[Plan, ...]:
 
 def _equals(memory: Memory) -> tuple[Relative, ...]:
     found: list[Relative] = []
-    bare = key(operator(memory))
+    bare, maps = key(operator(memory)), normal(memory).gates
     for name, other in known().items():
+        there = normal(other).gates
         if key(other) == key(memory):
-            maps = normal(memory).gates
-            same = maps == normal(other).gates
-            how = "the same model" if same else f"the same once {_and(maps)}"
+            up_to = "; ".join(maps or there)
+            how = "the same model" + ("" if maps == there else f" up to a gate: {up_to}")
             found.append(Relative(name=name, how=how))
         elif key(operator(other)) == bare:
             how = "the same operator in another layer, differs in"
-            found.append(
-                Relative(name=name, how=how, differences=_told(differences(memory, other)))
-            )
+            told = _told(differences(memory, other))
+            found.append(Relative(name=name, how=how, differences=told))
     return tuple(found)
 
 
-def _and(maps: tuple[str, ...]) -> str:
-    return " and ".join(maps) or "its gates are mapped"
-
-
-def _nearest(memory: Memory) -> Relative:
-    name, found = nearest(memory)
+def _nearest(memory: Memory, equal: tuple[Relative, ...]) -> Relative:
+    names = {relative.name for relative in equal}
+    others = {name: other for name, other in known().items() if name not in names}
+    name, found = nearest(memory, others)
     return Relative(name=name, how="the nearest other one, differs in", differences=_told(found))
 
 

@@ -25,7 +25,7 @@ def symbols(memory: Memory) -> dict[str, str]:
     for use in memory.uses:
         own = letter(memory, use.name)
         if use.gate.fixed is not None:
-            found[use.name] = f"{use.gate.fixed:g}"
+            found[use.name] = f"{use.gate.fixed:g}".replace("inf", "∞")
         elif use.gate.derived:
             decay = found[use.name.replace("step", "decay")]
             found[use.name] = use.gate.derive_formula(decay, own)
@@ -160,7 +160,9 @@ def _steps(
 
 def _limit(memory: Memory, step: Stepping, steps: Mapping[str, str]) -> str:
     """The largest factor on a residual: all errors at the same weights together land on target."""
-    factors = [("max " if axis == "key" else "") + grouped(steps[axis]) for axis in steps]
+    factors = [
+        f"max({taken})" if axis == "key" else grouped(taken) for axis, taken in steps.items()
+    ]
     factors.append(memory.architecture.sensitivity_formula("k_t"))
     factors = [str(step.span)] * (step.span > 1) + [each for each in factors if each != "1"]
     return f"1 / ({' '.join(factors)})" if factors else "1"
@@ -183,8 +185,8 @@ def _where(memory: Memory, step: Stepping, lines: tuple[str, ...]) -> tuple[str,
         found.append("∂M(W, k)ᵀ e: the error e pulled back to the weights W")
     if "‖h_t‖" in text:
         found.append("h_t: the last hidden layer")
-    if "[Diag" in text:
-        found.append("[Diag(a) W Diag(b)]: a scales the value side of W, b its key side")
+    if "[" in text:
+        found.append("[a W b]: a scales the value side of W, b its key side")
     if "_ξ" in text:
         size = step.chunk
         found.append(f"ξ = {size} ⌊(t − 1) / {size}⌋, the last token of the chunk before")

@@ -107,7 +107,7 @@ def _work(found: Explanation) -> list[str]:
 def _plan(found: Explanation) -> list[str]:
     width = max(len(plan.name) for plan in found.plans)
     lines = [f"{plan.name:<{width}}  {plan.complexity}" for plan in found.plans]
-    return [f"{lines[0]}, chosen as the cheapest", *lines[1:]] if lines[1:] else lines
+    return [f"{lines[0]} (chosen as the cheapest)", *lines[1:]] if lines[1:] else lines
 
 
 def _relative(found: Relative) -> list[str]:

@@ -24,7 +24,7 @@ class SqrtComplement(Gate):
         return share if own is None else share * own
 
     def derive_formula(self, decay: str, own: str) -> str:
-        return f"√(1 − {grouped(decay)}²) {own}"
+        return f"√(1 − {grouped(decay)}²) ⊙ {own}"
 
     def formula(self) -> str:
         return "sigmoid(x W + b)"
