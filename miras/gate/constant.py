@@ -12,7 +12,7 @@ from miras.gate import Gate, Site
 
 
 class Constant(Gate):
-    """g = value: a number of the memory itself, or, if `learned`, one per head (and channel).
+    """g = value: the neutral gate, a number of the memory; if `learned`, one per head and channel.
 
     A learned constant is trained through a sigmoid where the gate must stay below 1, through an
     exponential where it is only non-negative.
