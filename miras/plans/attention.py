@@ -9,7 +9,7 @@ from torch import Tensor
 from miras.architecture.kv import KeyValue
 from miras.definition import Prepared
 from miras.plans import Plan
-from miras.plans.span import heads_first, sums_between
+from miras.plans.span import heads_first, logarithms, sums_between
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -64,8 +64,9 @@ class Attention(Plan):
 
 def _faded(past: int, decay: Tensor) -> Tensor:
     """What the gates `[..., time]` add to the logit of each pair, `[..., time, past + time]`."""
-    sums = sums_between(decay)[..., 1:, :]
-    return torch.cat((sums[..., :1].expand(*sums.shape[:-1], past), sums[..., 1:]), dim=-1)
+    logs = logarithms(decay)
+    all_past = logs.cumsum(-1)[..., None].expand(*logs.shape, past)
+    return torch.cat((all_past, sums_between(logs)), dim=-1)
 
 
 def _hidden(tokens: int, pairs: int, size: int, device: torch.device) -> Tensor:

@@ -11,7 +11,7 @@ from miras.definition import Prepared, link, multipliers
 from miras.plans import Plan
 from miras.plans.factors import Factor, Sides, Start, ending, gradients, moving, still
 from miras.plans.recurrence import recurrence
-from miras.plans.span import Span, between, heads_first, of_products, sides, spans
+from miras.plans.span import Span, heads_first, of_tokens, sides, spans
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -121,17 +121,19 @@ def _dual(
         return moving(starts, factors, decays), state._replace(weights=end)
 
     # A decaying sum of decaying sums: the shares of both multiply.
-    carried = between(gates["momentum"])
-    kept = between(gates["decay"]) if "decay" in gates else torch.ones_like(carried).tril()
-    shares = torch.cat((kept[..., 1:, :1], kept[..., 1:, 1:] @ carried[..., 1:, :]), dim=-1)
-    alone = fading({"": of_products(carried)})
-    written = Span(None, shares[..., -1, 2:, None], shares[..., 2:])
-    fades = [fading({"": Span(shares[..., place, None])}) for place in (0, 1)]
-    starts = [Start(state.weights, fades[0]), Start(momentum, fades[1])]
+    carried = of_tokens(gates["momentum"])
+    kept = of_tokens(gates.get("decay", torch.ones_like(gates["momentum"])))
+    assert carried.between is not None and carried.since is not None and kept.between is not None
+    shares = kept.between @ carried.between
+    written = fading({"": Span(None, shares[..., -1, :, None], shares)})
+    starts = [
+        Start(state.weights, fading({"": kept})),
+        Start(momentum, fading({"": Span(kept.between @ carried.since)})),
+    ]
+    alone = fading({"": carried})
     buffers = {"momentum": ending([Start(momentum, alone)], factors, alone)}
-    end = ending(starts, factors, fading({"": written}))
-    state = state._replace(weights=end, buffers=buffers)
-    return moving(starts, factors, fading({"": written})), state
+    state = state._replace(weights=ending(starts, factors, written), buffers=buffers)
+    return moving(starts, factors, written), state
 
 
 def _column(by: Tensor, leaf: Tensor) -> Tensor:

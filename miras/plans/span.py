@@ -96,9 +96,9 @@ def heads_first(x: Tensor) -> Tensor:
 
 def chunks(tokens: Mapping[str, Tensor], size: int) -> Iterator[dict[str, Tensor]]:
     """Pieces of at most `size` tokens of tensors `[batch, heads, time, ...]`."""
-    count = next(iter(tokens.values())).shape[2]
-    for first in range(0, count, size):
-        yield {name: tensor[:, :, first : first + size] for name, tensor in tokens.items()}
+    pieces: Any = (cast(Any, tensor).split(size, dim=2) for tensor in tokens.values())
+    for piece in zip(*pieces, strict=True):
+        yield dict(zip(tokens, piece, strict=True))
 
 
 def spans(gates: Mapping[str, Tensor]) -> dict[str, Span]:
@@ -122,30 +122,26 @@ def sides(found: Mapping[str, Span], axes: tuple[str, ...]) -> tuple[Span, Span]
 
 def of_tokens(keep: Tensor) -> Span:
     """Of multipliers `[..., C]`, one per token."""
-    return of_products(between(keep))
+    logs = logarithms(keep)
+    rest = F.pad(logs[..., 1:], (0, 1)).flip(-1).cumsum(-1).flip(-1)
+    hidden = torch.full((keep.shape[-1],) * 2, -torch.inf, dtype=keep.dtype, device=keep.device)
+    between = (sums_between(logs) + hidden.triu(1)).exp()
+    return Span(logs.cumsum(-1).exp()[..., None], rest.exp()[..., None], between)
 
 
-def of_products(products: Tensor) -> Span:
-    """Of shares `[..., C + 1, C + 1]` that are left of each token (column) at each (row)."""
-    return Span(products[..., 1:, :1], products[..., -1, 1:, None], products[..., 1:, 1:])
+def logarithms(keep: Tensor) -> Tensor:
+    """Of multipliers; that of zero is far below zero and finite."""
+    return keep.clamp_min(torch.finfo(keep.dtype).tiny).log()
 
 
-def between(keep: Tensor) -> Tensor:
-    """Product over j < m <= i of multipliers `[..., C]`: `[..., C + 1, C + 1]`, lower triangular.
-
-    Index 0 is the state before the chunk.
-    """
-    return sums_between(keep).exp().tril()
-
-
-def sums_between(keep: Tensor) -> Tensor:
-    """Sum over j < m <= i of log keep_m, `[..., C + 1, C + 1]`; zero above the diagonal.
+def sums_between(logs: Tensor) -> Tensor:
+    """Sum over j < m <= i of logarithms `[..., C]`: `[..., C, C]`, zero above the diagonal.
 
     Each is summed on its own: the difference of two longer sums would lose what they have in
     common, in the values and more so in the gradient, which is divided by the multiplier.
     """
-    logs = F.pad(keep.clamp_min(torch.finfo(keep.dtype).tiny).log(), (1, 0))
-    return logs[..., :, None].expand(*logs.shape, logs.shape[-1]).tril(-1).cumsum(dim=-2)
+    later = torch.ones((logs.shape[-1],) * 2, dtype=logs.dtype, device=logs.device).tril(-1)
+    return (logs[..., :, None] * later).cumsum(dim=-2)
 
 
 def of_channels(keep: Tensor) -> Span:
