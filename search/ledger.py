@@ -159,8 +159,13 @@ class Ledger:
             until = time.time() + lease
             base.execute("UPDATE slots SET lease = ? WHERE slot = ?", (until, slot))
 
-    def plan(self, slot: int, token: int, key: str, plan: str) -> int | None:
-        """Decide what a trial trains; the trial that already has this key if there is one."""
+    def plan(
+        self, slot: int, token: int, key: str, plan: str, refused: Sequence[Refused] = ()
+    ) -> int | None:
+        """Decide what a trial trains; the trial that already has this key if there is one.
+
+        `refused` is what was thought of before and is kept with the decision.
+        """
         with self._writing() as base:
             self._hold(base, slot, token)
             base.execute("INSERT OR IGNORE INTO keys VALUES (?, ?)", (key, slot))
@@ -168,13 +173,8 @@ class Ledger:
             if owner != slot:
                 return int(owner)
             base.execute("UPDATE slots SET plan = ? WHERE slot = ?", (plan, slot))
+            base.executemany("INSERT INTO refusals VALUES (?, ?, ?, ?, ?)", refused)
         return None
-
-    def refuse(self, slot: int, token: int, refused: Refused) -> None:
-        """Keep a derivation that did not become a trial, with the reason."""
-        with self._writing() as base:
-            self._hold(base, slot, token)
-            base.execute("INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?, ?)", refused)
 
     def add_run(
         self, slot: int, token: int, number: int, result: str, lease: float = LEASE

@@ -38,7 +38,7 @@ from .study import Study
 TRIES = 20
 """Proposals of its own arm that a trial may discard, before chance proposes instead."""
 
-CHANCES = 200
+CHANCES = 100
 """Proposals of chance that it may discard after that."""
 
 
@@ -81,10 +81,11 @@ class Planner:
             return plan
         candidate = claim.slot - len(self.study.baselines)
         arm = self.study.sampler.arm(candidate)
-        study, refused = self.history(claim.slot, arm)
+        study, misfits = self.history(arm)
+        refused: list[Refused] = []
         for attempt in range(TRIES + CHANCES):
             maker = arm if attempt < TRIES else Random().arm(candidate)
-            study.sampler = maker.make(seed_of(self.study.seed, claim.slot, attempt), refused)
+            study.sampler = maker.make(seed_of(self.study.seed, claim.slot, attempt), misfits)
             trial = study.ask()
             found = derive(self.space, FromTrial(trial), self.study.searched_rates)
             memory = build(found.spec)
@@ -92,28 +93,28 @@ class Planner:
                 refusal = memory
                 trial.set_constraint("invalid", 1.0)
                 study.tell(trial, state=TrialState.PRUNED)
-                refused += 1
+                misfits += 1
             else:
                 rates = self.study.rates if found.learning_rate is None else (found.learning_rate,)
                 memory = memory.model_copy(update={"name": describe(memory)})
                 plan = Plan(maker.origin, memory, found.choices, rates)
-                taken = self.ledger.plan(claim.slot, claim.token, key(memory), plan.write())
+                taken = self.ledger.plan(
+                    claim.slot, claim.token, key(memory), plan.write(), refused
+                )
                 if taken is None:
                     return plan
                 refusal = Refusal("duplicate", f"the same as trial {taken}")
-            entry = Refused(claim.slot, attempt, *refusal, json.dumps(found.choices))
-            self.ledger.refuse(claim.slot, claim.token, entry)
+            refused.append(Refused(claim.slot, attempt, *refusal, json.dumps(found.choices)))
         return None
 
-    def history(self, slot: int, arm: Arm) -> tuple[optuna.Study, int]:
+    def history(self, arm: Arm) -> tuple[optuna.Study, int]:
         """What happened, as Optuna trials in our order, and how many of them were refused."""
         study = optuna.create_study(directions=["maximize" for _ in self.study.measures])
         if not arm.looks_back:
             return study, 0
         refused: dict[int, list[FrozenTrial]] = {}
         for each in self.ledger.refusals():
-            # What an interrupted worker tried for this very trial is about to be tried again.
-            if each.rule != "duplicate" and each.slot != slot:
+            if each.rule != "duplicate":
                 frozen = _frozen(self.study, self.space, json.loads(each.choices), "invalid")
                 refused.setdefault(each.slot, []).append(frozen)
         for each in self.ledger.slots():

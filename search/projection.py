@@ -132,7 +132,7 @@ def winner(
 ) -> TrialRecord | None:
     """The trial with the best mean validation score; of equal ones that with the smaller state."""
 
-    def merit(record: TrialRecord) -> tuple[float, float, int]:
+    def merit(record: TrialRecord) -> tuple[float, int, int]:
         scores = judge(study, record.results, None).validation
         floats = max((result.state_floats for result in record.results), default=0)
         return round(fmean(scores[name] for name in names), 6), -floats, -record.number

@@ -1,6 +1,7 @@
 """A worker: claims a trial, plans it, has it trained in a child process, and finishes it."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
@@ -81,23 +82,8 @@ class Worker:
                 if self.ledger.crashed(slot, token) >= MOST_CRASHES:
                     ending = ("error", f"{crash}, {MOST_CRASHES} times; see {self.log}")
                     break
-        verdict = judge(self.study, done, ending)
-        return TrialRecord(
-            study=self.study.name,
-            number=slot,
-            origin=plan.origin,
-            name=plan.memory.name,
-            key=key(plan.memory),
-            memory=plain(plan.memory),
-            choices=dict(plan.choices),
-            status=verdict.status,
-            reason=verdict.reason,
-            objectives=verdict.test,
-            results=tuple(done),
-            equals=equals(plan.memory),
-            learning_rate=verdict.learning_rate,
-            seconds=earlier + time.monotonic() - began,
-        )
+        seconds = earlier + time.monotonic() - began
+        return recorded(self.study, slot, plan, done, ending, seconds)
 
     def exhausted(self, claim: Claim) -> TrialRecord:
         """The record of a trial for which no new memory could be found."""
@@ -112,3 +98,31 @@ class Worker:
             status="invalid",
             reason="no new memory found: the space has no more of them, or hardly any",
         )
+
+
+def recorded(
+    study: Study,
+    slot: int,
+    plan: Plan,
+    results: Sequence[Result],
+    ending: Ending | None,
+    seconds: float,
+) -> TrialRecord:
+    """The record of a trial from what its runs gave."""
+    verdict = judge(study, results, ending)
+    return TrialRecord(
+        study=study.name,
+        number=slot,
+        origin=plan.origin,
+        name=plan.memory.name,
+        key=key(plan.memory),
+        memory=plain(plan.memory),
+        choices=dict(plan.choices),
+        status=verdict.status,
+        reason=verdict.reason,
+        objectives=verdict.test,
+        results=tuple(results),
+        equals=equals(plan.memory),
+        learning_rate=verdict.learning_rate,
+        seconds=seconds,
+    )

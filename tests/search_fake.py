@@ -1,13 +1,18 @@
-"""Trainings that take no time, for tests of the search: workers import them by name."""
+"""Trainings that take no time, for tests of the search: workers import them by name.
+
+`python tests/search_fake.py STUDY FOLDER TRAIN` runs a study as a process that can be killed.
+"""
 
 import hashlib
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
 from miras.canonical import key
 from miras.memory import Memory
+from miras.part import SpecError
 from miras.result import Result
 from miras.search.evaluation import Run
 from miras.search.study import Study
@@ -20,7 +25,7 @@ def score(memory: Memory, salt: str) -> float:
 
 
 def trivial(study: Study, memory: Memory, run: Run) -> Result:
-    """A good result at once."""
+    """A good result at once; the rate 0.01 is best on validation."""
     return Result(
         name=memory.name,
         key=key(memory),
@@ -34,3 +39,48 @@ def trivial(study: Study, memory: Memory, run: Run) -> Result:
         seconds=0.01,
         state_floats=64,
     )
+
+
+def moody(study: Study, memory: Memory, run: Run) -> Result:
+    """An outcome of each kind, by the bias of the memory."""
+    found = trivial(study, memory, run)
+    match type(memory.bias).__name__:
+        case "Dot":
+            return found.model_copy(
+                update={"status": "diverged", "reason": "loss 1e9", "score": None}
+            )
+        case "L1":
+            raise SpecError("no such layer")
+        case "Huber":
+            raise MemoryError
+        case "Lp":
+            raise ZeroDivisionError("a bug in a part")
+        case _:
+            return found
+
+
+def violent(study: Study, memory: Memory, run: Run) -> Result:
+    """Ends its process where the bias is dot, never returns where it is l1."""
+    match type(memory.bias).__name__:
+        case "Dot":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "L1":
+            time.sleep(600)
+        case _:
+            pass
+    return trivial(study, memory, run)
+
+
+def slow(study: Study, memory: Memory, run: Run) -> Result:
+    """Takes a moment, and leaves a line in the file that the description of the study names."""
+    time.sleep(0.2)
+    found = trivial(study, memory, run)
+    with Path(study.description).open("a") as file:
+        file.write(f"{found.key} {found.task} {os.getpid()}\n")
+    return found
+
+
+if __name__ == "__main__":
+    from miras.search import load_study, run
+
+    run(load_study(sys.argv[1]), sys.argv[2], sys.argv[3])
