@@ -113,7 +113,8 @@ def tensors(memory: Memory, seed: int = 0, size: float = 1.0) -> tuple[list[Tens
 def output(memory: Memory, inputs: list[Tensor], gates: Gates) -> Tensor:
     """What the definition gives; gates that the memory does not take are left out."""
     taken = {name: gates[name] for name in memory.gates(2, KEY_DIM, VALUE_DIM)}
-    return miras.run(memory, *inputs, taken, plan="definition")[0]
+    query, key_, value = inputs
+    return miras.run(memory, query, key_, value, taken, plan="definition")[0]
 
 
 def close(a: Tensor, b: Tensor) -> bool:

@@ -121,12 +121,16 @@ def written(part: Part) -> str:
 
 def equals(memory: Memory, known: Mapping[str, Memory] | None = None) -> tuple[str, ...]:
     """Names of the known memories with the key of this one."""
-    return tuple(name for name, other in _known(known).items() if key(other) == key(memory))
+    own = key(memory)
+    return tuple(name for name, other in _known(known).items() if key(other) == own)
 
 
 def differences(a: Memory, b: Memory) -> tuple[Difference, ...]:
     """Where the normal forms differ; a part of another kind is named once, with its settings."""
-    here, there = normal(a), normal(b)
+    return _differences(normal(a), normal(b))
+
+
+def _differences(here: Normal, there: Normal) -> tuple[Difference, ...]:
     found = [
         difference
         for slot in SLOTS
@@ -140,19 +144,25 @@ def differences(a: Memory, b: Memory) -> tuple[Difference, ...]:
 
 def distance(a: Memory, b: Memory) -> int:
     """Number of values in which the normal forms differ."""
-    return sum(difference.size for difference in differences(a, b))
+    return _size(differences(a, b))
+
+
+def _size(found: tuple[Difference, ...]) -> int:
+    return sum(difference.size for difference in found)
 
 
 def nearest(memory: Memory, known: Mapping[str, Memory] | None = None) -> Nearest:
     """The nearest known memory with another key; differences of the operator count first."""
+    own, bare, same = normal(memory), normal(operator(memory)), key(memory)
 
-    among = {name: other for name, other in _known(known).items() if key(other) != key(memory)}
-    bare = operator(memory)
-    name = min(
-        among,
-        key=lambda name: (distance(bare, operator(among[name])), distance(memory, among[name])),
+    def far(found: Nearest) -> tuple[int, int]:
+        operators = _differences(bare, normal(operator(among[found.name])))
+        return _size(operators), _size(found.differences)
+
+    among = {name: other for name, other in _known(known).items() if key(other) != same}
+    return min(
+        (Nearest(name, _differences(own, normal(other))) for name, other in among.items()), key=far
     )
-    return Nearest(name, differences(memory, among[name]))
 
 
 def _known(known: Mapping[str, Memory] | None) -> Mapping[str, Memory]:

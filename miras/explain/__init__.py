@@ -162,10 +162,10 @@ def _plans(memory: Memory, key_dim: int, value_dim: int) -> tuple[Plan, ...]:
 
 def _equals(memory: Memory) -> tuple[Relative, ...]:
     found: list[Relative] = []
-    bare, maps = key(operator(memory)), normal(memory).gates
+    own, bare, maps = key(memory), key(operator(memory)), normal(memory).gates
     for name, other in known().items():
-        there = normal(other).gates
-        if key(other) == key(memory):
+        if key(other) == own:
+            there = normal(other).gates
             up_to = "; ".join(maps or there)
             how = "the same model" + ("" if maps == there else f" up to a gate: {up_to}")
             found.append(Relative(name=name, how=how))
