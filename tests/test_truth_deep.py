@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from plain import Array, draw, play, same
 from torch import Tensor
 
+from miras.part import SpecError
+
 Spec = dict[str, Any]
 TIME, SIZE = 10, 4
 ACTIVATIONS = {"gelu": F.gelu, "silu": F.silu, "relu": F.relu, "tanh": torch.tanh}
@@ -219,6 +221,12 @@ def test_a_frozen_chunk_has_a_dual_form_without_weights_per_token() -> None:
     inside = kept[:, None] * (SEEN.query @ inner.T) - (weight * (SEEN.query @ SEEN.key.T)) @ pushed
     seen = np.tanh(inside)
     same(found, kept[:, None] * (seen @ outer.T) - (weight * (seen @ hidden.T)) @ error)
+
+
+def test_a_residual_needs_key_and_value_of_one_size() -> None:
+    gates = {"step": 0.1, "norm_gain": 1.0, "norm_shift": 0.0}
+    with pytest.raises(SpecError, match=r"size 4, .* size 3: give key and value one size"):
+        play({"architecture": "mlp"}, SEEN.query, SEEN.key, SEEN.value[:, :3], gates)
 
 
 def test_one_layer_without_norm_and_residual_is_a_matrix() -> None:

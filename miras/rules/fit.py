@@ -147,6 +147,17 @@ def _link_matrices(memory: "Memory") -> str:
     )
 
 
+@rule("residual-size")
+def _residual_size(memory: "Memory") -> str:
+    features = memory.architecture.features
+    if not getattr(memory.architecture, "residual", False) or features.width(2) == 2:
+        return ""
+    return (
+        f"architecture {kind(memory.architecture)} adds the mapped key to its answer, features"
+        f" {kind(features)} change the size of a key: use residual: false, or features that keep it"
+    )
+
+
 @rule("T2")
 def _simplex_axis(memory: "Memory") -> str:
     # A decay that varies along the softmax axis does not cancel in the normaliser, so the logits
