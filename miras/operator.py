@@ -73,6 +73,12 @@ def _check(
     key_dim: int,
     value_dim: int,
 ) -> None:
+    mapped = memory.architecture.features.width(key_dim)
+    if getattr(memory.architecture, "residual", False) and mapped != value_dim:
+        raise SpecError(
+            f"residual: true adds the key, of size {mapped}, to the answer, of size {value_dim}:"
+            " give key and value one size, or write residual: false"
+        )
     signals = memory.gates(heads, key_dim, value_dim)
     for name, signal in signals.items():
         wanted = (batch, time, *signal.shape) if signal.per_token else signal.shape

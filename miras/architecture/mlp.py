@@ -76,11 +76,6 @@ class Mlp(Architecture):
         return [gain, gain._replace(name="norm_shift", meaning="shift of the norm", mean=0.0)]
 
     def leaves(self, key_dim: int, value_dim: int) -> dict[str, Leaf]:
-        if self.residual and key_dim != value_dim:
-            raise SpecError(
-                f"residual: true adds the key, of size {key_dim}, to the answer, of size"
-                f" {value_dim}: give key and value one size, or write residual: false"
-            )
         hidden = max(1, round(self.expansion * key_dim))
         sizes = [key_dim, *[hidden] * (self.depth - 1), value_dim]
         names = ["key", *["hidden"] * (self.depth - 1), "value"]
