@@ -10,7 +10,7 @@ from twin_prone import Spec, legal, twin_prone
 
 import miras
 from miras import explain
-from miras.explain.equations import letter
+from miras.explain.formulas import letter
 from miras.known import known
 from miras.memory import Memory
 

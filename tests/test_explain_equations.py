@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 import pytest
 import torch
 from formula_reader import calculate
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from torch import Tensor
 from twin_prone import Spec, legal, twin_prone
 
@@ -13,7 +13,7 @@ import miras
 from miras.bias import Bias
 from miras.bias.l2 import L2
 from miras.canonical.editing import edit
-from miras.explain.equations import equations, letter
+from miras.explain.formulas import equations, letter
 from miras.known import known
 from miras.memory import Memory
 from miras.state import initial_weights
@@ -103,6 +103,11 @@ def test_symbols_are_explained() -> None:
 KEY_DIM, VALUE_DIM, TIME = 3, 4, 7
 
 
+GUARDED = {"architecture": "matrix", "bias": {"kind": "lp", "p": 3.0}}
+
+
+@example(GUARDED | {"optimizer": {"kind": "gd", "gradient_at": "anchor", "chunk": 3}})
+@example(GUARDED | {"optimizer": {"kind": "gd", "every": 2, "step_axis": "both"}})
 @given(twin_prone())
 def test_equations_compute_the_definition(data: Spec) -> None:
     memory = legal(data)

@@ -57,6 +57,8 @@ class Lp(Bias):
     def formula(
         self, prediction: str, target: str, gates: Mapping[str, str], limit: str | None = None
     ) -> str:
+        if self.p == 2:
+            return f"{prediction} − {target}"
         base, power = f"r² + {self.smoothing:g}" if self.smoothing else "r²", self.p / 2 - 1
         factor = f"√({base})" if power == 0.5 else f"({base})^({power:g})".replace("(-", "(−")
         limited = factor if limit is None else f"min({factor}, {limit})"

@@ -6,8 +6,8 @@ from typing import Any
 
 from miras.canonical import Difference, differences, key, nearest, normal, operator, written
 from miras.explain.counting import kept, products, state_floats
-from miras.explain.equations import equations, letter, symbols
 from miras.explain.explanation import Choice, Constant, Explanation, Gate, Plan, Relative
+from miras.explain.formulas import equations, letter, symbols
 from miras.explain.printing import text as text
 from miras.gate import Use
 from miras.known import known
