@@ -11,12 +11,15 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from miras.canonical import key
+from miras.load import dump, reads
 from miras.memory import Memory
 from miras.model import ModelSpec
 from miras.part import SpecError
 from miras.result import Result, Status
 from miras.tasks import Task
 
+from .derive import SLOTS
+from .holes import TITLES
 from .study import Study, measured_by
 
 
@@ -158,7 +161,8 @@ def _objectives(
 
 
 def plain(memory: Memory) -> dict[str, Any]:
-    """A memory as a person would write it."""
-    from miras.load import dump, reads
-
-    return reads(dump(memory)).data
+    """A memory as a person would write it, with all four choices even where they are defaults."""
+    found = reads(dump(memory)).data
+    slots = {slot: {"kind": getattr(memory, slot).kind} for slot in SLOTS}
+    titles = {name: value for name, value in found.items() if name in TITLES}
+    return titles | slots | {name: value for name, value in found.items() if name not in TITLES}

@@ -210,6 +210,7 @@ def alive(process: int) -> bool:
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["worker", "parent"])
 def test_nothing_is_lost_or_done_twice_after_a_kill(tmp_path: Path, victim: str) -> None:
     folder, log = tmp_path / "run", tmp_path / "runs.txt"
@@ -234,6 +235,7 @@ def test_nothing_is_lost_or_done_twice_after_a_kill(tmp_path: Path, victim: str)
     assert len(counted) == 10 * 2 and sum(counted.values()) <= 10 * 2 + 2
 
 
+@pytest.mark.slow
 def test_interrupt_ends_in_order(tmp_path: Path) -> None:
     folder, log = tmp_path / "run", tmp_path / "runs.txt"
     study = written(tmp_path, description=str(log), budget={"trials": 30})
