@@ -128,6 +128,24 @@ def test_a_frozen_chunk_is_stable_up_to_two(chunk: int) -> None:
     assert repeated(spec, 20 * chunk, step=3.0 / chunk)[-1].max() > HUGE
 
 
+def test_a_frozen_chunk_is_stable_up_to_two_over_the_largest_eigenvalue() -> None:
+    """The same keys in every chunk: the error shrinks by I - step K^T K, no more and no less."""
+    chunk, seen = 8, draw(8, key_dim=6)
+    largest = np.linalg.eigvalsh(seen.key.T @ seen.key)[-1]
+    assert 1 < largest < chunk
+    spec = matrix(optimizer=stepping(gradient_at="anchor", chunk=chunk))
+    key, target = np.tile(seen.key, (40, 1)), np.random.default_rng(3).normal(size=(5, 6))
+
+    def missed(step: float) -> float:
+        found = play(spec, key, key, key @ target.T, {"step": step}).weights["matrix"]
+        return float(np.linalg.norm(found - target, 2))
+
+    kept = np.linalg.matrix_power(np.eye(6) - 1.5 / largest * seen.key.T @ seen.key, 40)
+    assert missed(1.5 / largest) == pytest.approx(np.linalg.norm(target @ kept, 2), abs=1e-9)
+    assert missed(1.5 / largest) < np.linalg.norm(target, 2)
+    assert missed(2.8 / largest) > HUGE
+
+
 @pytest.mark.parametrize("bias", ["l1", {"kind": "lp", "p": 1.5, "smoothing": 0.01}])
 def test_t16_steps_above_two_over_the_slope_oscillate(bias: Any) -> None:
     slope = miras.memory.Memory.model_validate(matrix(bias=bias)).bias.slope

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from miras import Memory, run
+from miras.known import known
 
 Spec = dict[str, Any]
 DOUBLE = torch.float64
@@ -114,24 +115,12 @@ def test_lstm() -> None:
     module = nn.LSTM(6, VALUE, batch_first=True).double()
     x = normal(BATCH, TIME, 6).requires_grad_()
     parts = recurrent_gates(module, x, ("in", "forget", "cell", "out"))
-    spec = {
-        "architecture": {
-            "kind": "vector",
-            "recurrence": True,
-            "squash": True,
-            "output": "recurrent",
-        },
-        "bias": "dot",
-        "retention": {"kind": "decay", "axis": "value", "gate": "recurrent"},
-        "optimizer": {"kind": "gd", "step": "recurrent", "step_axis": "value"},
-    }
     gates = {"recurrence": parts["cell_matrix"]}
     for ours, theirs in (("decay_value", "forget"), ("step_value", "in"), ("output", "out")):
         gates[ours] = parts[f"{theirs}_input"] + parts[f"{theirs}_shift"]
         gates[f"{ours}_recurrence"] = parts[f"{theirs}_matrix"]
     value = parts["cell_input"] + parts["cell_shift"]
-    memory = Memory.model_validate(spec)
-    found, state = run(memory, none(x), none(x), value, gates, plan="definition")
+    found, state = run(known()["lstm"], none(x), none(x), value, gates, plan="definition")
     wanted, (_, cell) = module(x)
     close(found[:, :, 0], wanted)
     close(state.weights["vector"][:, 0], cell[0])
@@ -142,17 +131,12 @@ def test_gru() -> None:
     module = nn.GRU(6, VALUE, batch_first=True).double()
     x = normal(BATCH, TIME, 6).requires_grad_()
     parts = recurrent_gates(module, x, ("reset", "update", "new"))
-    spec = {
-        "architecture": {"kind": "vector", "recurrence": True, "reset": "recurrent"},
-        "bias": "dot",
-        "retention": {"kind": "decay", "axis": "value", "gate": "recurrent"},
-        "optimizer": {"kind": "gd", "step": "complement", "step_axis": "value"},
-    }
     gates = {"recurrence": parts["new_matrix"], "recurrence_shift": parts["new_shift"]}
     for ours, theirs in (("decay_value", "update"), ("reset", "reset")):
         gates[ours] = parts[f"{theirs}_input"] + parts[f"{theirs}_shift"]
         gates[f"{ours}_recurrence"] = parts[f"{theirs}_matrix"]
-    found = define(spec, none(x), none(x), parts["new_input"], gates)
+    value = parts["new_input"]
+    found, _ = run(known()["gru"], none(x), none(x), value, gates, plan="definition")
     wanted, _ = module(x)
     close(found[:, :, 0], wanted)
     close(slope(found, x), slope(wanted, x))
