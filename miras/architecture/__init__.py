@@ -17,7 +17,13 @@ from miras.features.identity import Identity
 from miras.gate import Axis, Signal, Use, grouped
 from miras.part import Part, one_of
 
-Weights = dict[str, Tensor]
+Product = Callable[[Tensor], Tensor]
+"""A matrix as what it does to a vector: plans hand in matrices that they never write out."""
+
+if TYPE_CHECKING:
+    Weights = dict[str, Tensor]
+else:  # architectures that are `factored` give their matrices to `apply`, which takes both
+    Weights = dict[str, Tensor | Product]
 Gates = Mapping[str, Tensor]
 
 
@@ -164,11 +170,8 @@ def _scale(leaf: Tensor, axes: tuple[str, ...], multipliers: Mapping[str, Tensor
     return leaf
 
 
-def apply(matrix: Tensor | Callable[[Tensor], Tensor], vector: Tensor) -> Tensor:
-    """matrix @ vector with any leading dimensions: `[..., rows, columns]`, `[..., columns]`.
-
-    A plan may hand in a function in place of a matrix that it never writes out.
-    """
+def apply(matrix: Tensor | Product, vector: Tensor) -> Tensor:
+    """matrix @ vector with any leading dimensions: `[..., rows, columns]`, `[..., columns]`."""
     if not isinstance(matrix, Tensor):
         return matrix(vector)
     return torch.einsum("...rc,...c->...r", matrix, vector)

@@ -5,20 +5,18 @@ enters an architecture as a function (see `miras.architecture.apply`), so neithe
 the weights of every token need be written out.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
+from miras.architecture import Product, Weights
 from miras.definition import guard, step_sizes
 from miras.plans.span import Span
 
 if TYPE_CHECKING:
     from miras.memory import Memory
-
-Weights = dict[str, Tensor]
-Product = Callable[[Tensor], Tensor]
 
 
 class Factor(NamedTuple):

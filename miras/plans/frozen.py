@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from miras.architecture import Weights
 from miras.definition import Prepared, link, multipliers
 from miras.plans import Plan
 from miras.plans.factors import Factor, Sides, Start, ending, gradients, moving, still
@@ -16,8 +17,6 @@ from miras.plans.span import Span, heads_first, of_tokens, sides, spans
 if TYPE_CHECKING:
     from miras.memory import Memory
     from miras.state import State
-
-Weights = dict[str, Tensor]
 
 
 class Frozen(Plan):
@@ -85,7 +84,8 @@ def _piece(
     count = tokens["key"].shape[2]
     state = state._replace(position=state.position + count)
     if not state.exposed:
-        return _read(memory, link(memory, weights), tokens, constants), state
+        weights = weights if memory.retention.identity_link else link(memory, weights)
+        return _read(memory, weights, tokens, constants), state
 
     old, new = count, 0
     if state.position % step.every == 0:

@@ -13,7 +13,7 @@ from miras.testing.parts import (
     check_part,
     check_retention,
 )
-from miras.testing.sentences import memories, parts
+from miras.testing.sentences import memories, parts, random_memory, random_part
 from miras.testing.sequences import check_causality, check_plan, check_split
 from miras.testing.tensors import Tensors, bounded, random_tensors
 
@@ -32,5 +32,7 @@ __all__ = [
     "check_split",
     "memories",
     "parts",
+    "random_memory",
+    "random_part",
     "random_tensors",
 ]

@@ -23,7 +23,7 @@ DTYPES = (torch.float64, torch.float32)
 
 
 def check_part(part: Part) -> None:
-    """It survives YAML, JSON and pickle, can be hashed, and says what it does and whence."""
+    """It survives YAML, JSON and pickle, can be hashed, and, as a leaf, says where it is from."""
     kind, name = type(part), repr(part)
     _require(loads(dump(part), kind) == part, f"{name} changes when written to YAML and read")
     _require(
@@ -34,7 +34,7 @@ def check_part(part: Part) -> None:
     _require(hash(part) == hash(part.model_copy()), f"{name} and its copy have different hashes")
     text = inspect.getdoc(kind) or ""
     _require(
-        "Source:" in text or "neutral" in text,
+        "Source:" in text or "neutral" in text or "kind" not in kind.model_fields,
         f"the docstring of {kind.__name__} names no source: add `Source: paper, equation`, or say"
         " that it is the neutral member of its axis",
     )

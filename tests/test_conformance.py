@@ -1,0 +1,166 @@
+"""Every memory that can be written: plans compute the definition, in pieces and causally."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from miras.known import known
+from miras.memory import Memory
+from miras.operator import choose
+from miras.part import Part, leaves
+from miras.plans import Plan, plans
+from miras.testing import (
+    Tensors,
+    bounded,
+    check_architecture,
+    check_bias,
+    check_causality,
+    check_features,
+    check_gate,
+    check_optimizer,
+    check_part,
+    check_plan,
+    check_retention,
+    check_split,
+    memories,
+    parts,
+    random_tensors,
+)
+
+# The shape checker draws random numbers to pick which items of a dict it looks at.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
+
+PLANS = plans()
+FAST = [kind for kind in PLANS if kind != "sequential"]
+PER_PLAN, FREE = 60, 200
+"""Random sentences that fit each fast plan, and sentences of any kind."""
+
+AXES: dict[str, Callable[..., None]] = {
+    "architecture": check_architecture,
+    "bias": check_bias,
+    "features": check_features,
+    "gate": check_gate,
+    "optimizer": check_optimizer,
+    "retention": check_retention,
+}
+
+
+def sentences(count: int):
+    """The same random examples in every run, however long they take."""
+    slow = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+    return settings(
+        max_examples=count,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=slow,
+    )
+
+
+def fitting(memory: Memory) -> list[Plan]:
+    """Every fast plan that fits, with its own chunk and with many small ones per sequence."""
+    found = [PLANS[kind] for kind in FAST if PLANS[kind].fits(memory)]
+    small = [plan.model_copy(update={"chunk": 4}) for plan in found if hasattr(plan, "chunk")]
+    return found + small
+
+
+def tensors(memory: Memory, time: int, size: float = 1.0, strong: bool = False) -> Tensors:
+    value_dim = 4 if getattr(memory.architecture, "residual", False) else 3
+    return random_tensors(memory, time=time, value_dim=value_dim, size=size, strong=strong)
+
+
+def tame(memory: Memory, time: int, strong: bool, seen: Counter[str]) -> Tensors:
+    """Inputs, made smaller until the definition itself stays bounded; how often is counted."""
+    for size in (1.0, 1 / 4, 1 / 16, 1 / 64):
+        found = tensors(memory, time, size, strong)
+        if bounded(memory, found):
+            seen["smaller" if size < 1 else "full size"] += 1
+            return found
+    seen["explosive"] += 1
+    return found
+
+
+@pytest.mark.parametrize("name", known())
+@pytest.mark.parametrize("strong", [False, True], ids=["weak", "strong"])
+def test_plans_of_known_memories(name: str, strong: bool) -> None:
+    memory = known()[name]
+    inputs = tensors(memory, 13, strong=strong)
+    for plan in fitting(memory):
+        check_plan(memory, plan, inputs)
+        check_plan(memory, plan, inputs, before=7)
+        check_plan(memory, plan, inputs, before=12)
+        check_plan(memory, plan, inputs.to(torch.float32), before=3)
+
+
+@pytest.mark.parametrize("name", known())
+def test_known_memories_in_pieces_and_in_order(name: str) -> None:
+    memory = known()[name]
+    check_split(memory, "auto", tensors(memory, 9))
+    check_causality(memory, "auto", tensors(memory, 9))
+
+
+@pytest.mark.parametrize("kind", FAST)
+def test_plans_of_random_memories(kind: str) -> None:
+    seen: Counter[str] = Counter()
+
+    @sentences(PER_PLAN)
+    @given(
+        memory=memories(PLANS[kind].fits),
+        strong=st.booleans(),
+        before=st.sampled_from([0, 1, 6]),
+        count=st.sampled_from([1, 5, 13]),
+    )
+    def check(memory: Memory, strong: bool, before: int, count: int) -> None:
+        seen["all"] += 1
+        inputs = tame(memory, before + count, strong, seen)
+        for plan in fitting(memory):
+            check_plan(memory, plan, inputs, before=before)
+        check_plan(memory, fitting(memory)[-1], inputs.to(torch.float32), before=before)
+
+    check()
+    assert seen["all"] >= PER_PLAN
+    assert seen["smaller"] + seen["explosive"] <= seen["all"] / 5, seen
+    assert seen["explosive"] <= seen["all"] / 20, seen
+
+
+def test_any_random_memory() -> None:
+    seen: Counter[str] = Counter()
+
+    @sentences(FREE)
+    @given(memory=memories(), strong=st.booleans(), count=st.sampled_from([1, 4, 7]))
+    def check(memory: Memory, strong: bool, count: int) -> None:
+        seen["all"] += 1
+        seen.update(getattr(memory, axis).kind for axis in AXES if hasattr(memory, axis))
+        inputs = tame(memory, count, strong, seen)
+        check_plan(memory, choose(memory, 4, inputs.value.shape[3]), inputs)
+        check_split(memory, "auto", inputs)
+        check_causality(memory, "auto", inputs)
+        check_part(memory)
+
+    check()
+    assert seen["all"] >= FREE
+    assert seen["smaller"] + seen["explosive"] <= seen["all"] / 5, seen
+    assert seen["explosive"] <= seen["all"] / 20, seen
+    for axis in ("architecture", "bias", "retention", "optimizer"):
+        assert leaves(f"miras.{axis}").keys() <= seen.keys(), "some part was never drawn"
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_parts(axis: str) -> None:
+    for part in leaves(f"miras.{axis}").values():
+        check_part(part())
+        AXES[axis](part())
+
+    @sentences(40)
+    @given(part=parts(f"miras.{axis}"))
+    def check(part: Part) -> None:
+        check_part(part)
+        # Added to a norm against division by zero, a large epsilon is not undone by `unlink`.
+        assume(getattr(part, "epsilon", 0.0) < 1e-9)
+        AXES[axis](part)
+
+    check()
