@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_model, save_model  # pyright: ignore[reportUnknownVariableType]
 
 from miras.model import Model, ModelSpec
 from miras.part import SpecError
@@ -33,8 +33,8 @@ def load(path: Path) -> Model:
     if not path.is_file():
         raise SpecError(f"{path}: there is no such file: give a checkpoint that miras train wrote")
     try:
-        with safe_open(str(path), framework="pt") as file:
-            header = cast(dict[str, str], file.metadata() or {})
+        with cast(Any, safe_open)(str(path), framework="pt") as file:
+            header: dict[str, str] = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise SpecError(f"{path}: not a safetensors file, or cut short ({error})") from None
     if header.get("format") != FORMAT:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -202,7 +202,7 @@ def schema(
 
 
 @contextmanager
-def _sentences() -> Iterator[None]:
+def _sentences() -> Generator[None]:
     """The figures know nothing of miras but its results: what is wrong there is a ValueError."""
     try:
         yield

@@ -5,8 +5,8 @@ outputs, gradients and final state. `prepare`, `finish` and `step` are its three
 the first two, which have no recurrence.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from miras.optimizer import Stepping
 from miras.state import State, Weights
 
 Gates = Mapping[str, Tensor]
+Pull = Callable[[Tensor], tuple[Weights]]
 
 
 class Prepared(NamedTuple):
@@ -113,9 +114,11 @@ def surprise(memory: Memory, weights: Weights, key: Tensor, value: Tensor, gates
     """Step size times the gradient of the loss of one token: a vector-Jacobian product."""
     optimizer = memory.stepping
     assert optimizer is not None
-    prediction, pull = torch.func.vjp(
-        lambda at: memory.architecture.predict(at, key, gates), weights
-    )
+
+    def predict(at: Weights) -> Tensor:
+        return memory.architecture.predict(at, key, gates)
+
+    prediction, pull = cast(tuple[Tensor, Pull], torch.func.vjp(predict, weights))
     sensitivity = memory.architecture.sensitivity(weights, key, gates)
     steps = step_sizes(optimizer, gates, sensitivity, key.shape[-1])
     limit = guard(memory, steps, sensitivity)

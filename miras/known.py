@@ -41,9 +41,9 @@ def expand(entry: Any) -> Any:
     """
     if isinstance(entry, str):
         return named(entry).model_dump()
-    if not isinstance(entry, Mapping) or "use" not in entry:
-        return entry
-    fields = cast(Mapping[str, Any], entry)
+    fields = cast(Mapping[str, Any], entry if isinstance(entry, Mapping) else {})
+    if "use" not in fields:
+        return cast(Any, entry)
     name = str(fields["use"])
     base = named(name).model_dump()
     changes = {field: change for field, change in fields.items() if field != "use"}
@@ -55,7 +55,7 @@ def expand(entry: Any) -> Any:
 def overlay(base: Any, change: Any) -> Any:
     """`change` laid over `base`, mapping by mapping."""
     if not isinstance(base, Mapping) or not isinstance(change, Mapping):
-        return cast(Any, change)
+        return change
     below, above = cast(Mapping[str, Any], base), cast(Mapping[str, Any], change)
     if "kind" in above and above["kind"] != below.get("kind"):
         return above

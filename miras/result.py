@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -109,7 +109,7 @@ def _parse(path: Path, lines: Iterable[bytes], kind: type[Record]) -> Iterator[R
             raw = json.loads(line)
         except ValueError:
             continue  # torn by a killed writer: its work is done again, nothing else is lost
-        version = raw.get("schema_version") if isinstance(raw, dict) else None
+        version = cast(dict[str, Any], raw).get("schema_version") if isinstance(raw, dict) else None
         if version != SCHEMA_VERSION:
             raise ValueError(
                 f"{path}:{number}: schema version {version}, this program reads {SCHEMA_VERSION}:"

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from miras.canonical import key
+from miras.load import dump, reads
 from miras.model import Model, ModelSpec
 from miras.result import Point, Result, Status
 from miras.tasks import IGNORE, Batch, Evaluation, Task
@@ -80,11 +81,10 @@ def train(
         if not math.isfinite(judged.loss):
             status, reason, judged = "diverged", "the test loss is not finite", None
     memory = spec.pattern[0]
-    plain = memory.model_dump(mode="json", exclude_defaults=True)
     return Result(
         name=memory.name,
         key=key(memory),
-        memory=plain,
+        memory=reads(dump(memory)).data,
         task=task.name,
         settings={"task": task.model_dump(mode="json"), "steps": steps, **_shell(spec)},
         seed=seed,

@@ -260,10 +260,15 @@ def python(*arguments: str | Path, **settings: str) -> str:
 
 
 def test_importing_miras_loads_neither_search_nor_figures() -> None:
-    code = "import miras, sys; print(*sys.modules)"
-    loaded = set(python("-c", code, PYTHONPATH=str(ROOT)).split())
-    assert "miras.part" in loaded
-    assert not loaded & {"optuna", "matplotlib", "typer", "miras.search", "miras.plots"}
+    later = {"optuna", "matplotlib", "typer", "miras.search", "miras.plots"}
+    for use, wanted, unwanted in (
+        ("miras", "miras", later | {"torch"}),
+        ("miras.Memory, miras.Layer, miras.run", "miras.operator", later),
+    ):
+        code = f"import miras, sys; {use}; print(*sys.modules)"
+        loaded = set(python("-c", code, PYTHONPATH=str(ROOT)).split())
+        assert wanted in loaded
+        assert not loaded & unwanted
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def test_a_pattern_of_layers_is_a_hybrid():
     spec = ModelSpec.model_validate(
         {"dim": DIM, "layers": 4, "heads": 2, "pattern": ["gated-deltanet", window]}
     )
-    assert [spec.memory(i).retention.kind for i in range(4)] == ["decay", "window"] * 2
+    assert [spec.memory(i).retention.of_pairs for i in range(4)] == [False, True] * 2
     model = Model(spec, vocabulary=11)
     _, state = model(torch.randint(11, (2, 9)))
     assert state[1].memory.weights["keys"].shape[2] == 3

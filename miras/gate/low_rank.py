@@ -38,5 +38,5 @@ class _LowRank(nn.Module):
         self.up = nn.Linear(gate.rank, site.size)
 
     def forward(self, x: Tensor, shared: MutableMapping[str, Tensor]) -> Tensor:
-        gate = torch.exp(F.logsigmoid(self.up(self.down(x))) / self.temperature)
-        return gate.unflatten(-1, self.shape)
+        gate = self.up(self.down(x)).unflatten(-1, self.shape)
+        return torch.exp(F.logsigmoid(gate) / self.temperature)

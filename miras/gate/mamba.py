@@ -62,7 +62,7 @@ class _Mamba(nn.Module):
         self.log_rate = nn.Parameter(rates.log().clone())
 
     def forward(self, x: Tensor, shared: MutableMapping[str, Tensor]) -> Tensor:
-        steps = F.softplus(self.timescale(x) + self.bias).unflatten(-1, self.steps)
+        steps = F.softplus((self.timescale(x) + self.bias).unflatten(-1, self.steps))
         if not self.per_channel:
             shared["timescale"] = steps
         rate = self.log_rate.exp()

@@ -38,4 +38,4 @@ class _Softplus(nn.Module):
         nn.init.constant_(self.linear.bias, math.log(math.expm1(gate.start)))
 
     def forward(self, x: Tensor, shared: MutableMapping[str, Tensor]) -> Tensor:
-        return F.softplus(self.linear(x)).unflatten(-1, self.shape)
+        return F.softplus(self.linear(x).unflatten(-1, self.shape))
