@@ -18,7 +18,6 @@ from miras import definition
 from miras.known import known
 from miras.memory import Memory
 from miras.plans import Plan, plans
-from miras.state import start
 from miras.testing import random_tensors
 
 
@@ -29,7 +28,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--time", type=int, default=256, help="tokens")
     parser.add_argument("--heads", type=int, default=4)
-    parser.add_argument("--size", type=int, default=32, help="key and value size of a head")
+    parser.add_argument("--size", type=int, default=32, help="key size of a head")
+    parser.add_argument("--value-size", type=int, help="value size of a head, if another")
     parser.add_argument("--repeats", type=int, default=3, help="runs of which the median counts")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", help="one plan, by name")
@@ -39,12 +39,13 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     for name in options.memories or known():
         memory = known()[name]
-        sizes = (options.batch, options.time, options.heads, options.size)
+        value_size = options.value_size or options.size
+        sizes = (options.batch, options.time, options.heads, options.size, value_size)
         literal = None if options.no_definition else measure(memory, None, sizes, options.repeats)
         for kind, plan in plans().items():
             if kind == "sequential" or not plan.fits(memory) or options.only not in (None, kind):
                 continue
-            figures = {"memory": name, "plan": kind, "time": options.time}
+            figures = {"memory": name, "plan": kind, "sizes": "x".join(map(str, sizes))}
             fast = measure(memory, plan, sizes, options.repeats)
             for what, place in (("forward", 0), ("forward_backward", 1)):
                 figures[f"{what}_ms"] = round(1e3 * fast[place], 3)
@@ -57,21 +58,22 @@ def main() -> None:
 
 
 def measure(
-    memory: Memory, plan: Plan | None, sizes: tuple[int, int, int, int], repeats: int
+    memory: Memory, plan: Plan | None, sizes: tuple[int, int, int, int, int], repeats: int
 ) -> tuple[float, float]:
     """Median processor seconds, forward and both ways, of a plan or (none) the definition."""
-    batch, tokens, heads, size = sizes
-    query, key, value, gates, weights = random_tensors(
+    batch, tokens, heads, key_dim, value_dim = sizes
+    tensors = random_tensors(
         memory,
         batch=batch,
         time=tokens,
         heads=heads,
-        key_dim=size,
-        value_dim=size,
+        key_dim=key_dim,
+        value_dim=value_dim,
         dtype=torch.float32,
     )
+    query, key, value, gates, _ = tensors
     inputs = [tensor.requires_grad_() for tensor in (query, key, value, *gates.values())]
-    state = start(memory, batch, heads, size, size, weights)
+    state = tensors.start(memory)
 
     def forward() -> torch.Tensor:
         if plan is None:
@@ -79,7 +81,7 @@ def measure(
         prepared = definition.prepare(memory, query, key, value, gates, 0)
         return definition.finish(memory, plan.run(memory, prepared, state)[0])
 
-    upstream = torch.randn(batch, tokens, heads, size)
+    upstream = torch.randn(batch, tokens, heads, value_dim)
 
     def both() -> None:
         torch.autograd.grad(forward(), inputs, upstream, allow_unused=True)
