@@ -12,7 +12,7 @@ from miras.definition import Prepared, link, multipliers
 from miras.plans import Plan
 from miras.plans.factors import Factor, Sides, Start, ending, gradients, moving, still
 from miras.plans.recurrence import recurrence
-from miras.plans.span import Span, heads_first, of_tokens, sides, spans
+from miras.plans.span import Span, heads_first, of_tokens, running, sides, spans
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -113,24 +113,18 @@ def _dual(
     def fading(found: Mapping[str, Span]) -> dict[str, Sides]:
         return {name: Sides(*sides(found, along)) for name, along in axes.items()}
 
-    momentum = state.buffers.get("momentum")
+    momentum, kept = state.buffers.get("momentum"), spans(gates)
     if not momentum:
-        decays = fading(spans(gates))
+        decays = fading(kept)
         starts = [Start(state.weights, decays)]
         end = ending(starts, factors, decays)
         return moving(starts, factors, decays), state._replace(weights=end)
 
     # A decaying sum of decaying sums: the shares of both multiply.
     carried = of_tokens(gates["momentum"])
-    kept = of_tokens(gates.get("decay", torch.ones_like(gates["momentum"])))
-    assert carried.between is not None and carried.since is not None and kept.between is not None
-    shares = kept.between @ carried.between
-    written = fading({"": Span(None, shares[..., -1, :, None], shares)})
-    starts = [
-        Start(state.weights, fading({"": kept})),
-        Start(momentum, fading({"": Span(kept.between @ carried.since)})),
-    ]
-    alone = fading({"": carried})
+    shares, first = running(kept.get("", Span()), carried)
+    written, alone = fading({"": shares}), fading({"": carried})
+    starts = [Start(state.weights, fading(kept)), Start(momentum, fading({"": first}))]
     buffers = {"momentum": ending([Start(momentum, alone)], factors, alone)}
     state = state._replace(weights=ending(starts, factors, written), buffers=buffers)
     return moving(starts, factors, written), state

@@ -44,11 +44,19 @@ class Span(NamedTuple):
         """What is left of x `[..., rows, w]` after the whole chunk."""
         return x if self.since is None else x * self.since[..., -1:, :]
 
-    def before(self, x: Tensor) -> Tensor:
-        """As `from_start`, the token's own multiplier left out."""
-        if self.since is None:
-            return x
-        return x * F.pad(self.since[..., :-1, :], (0, 0, 1, 0), value=1.0)
+    def delayed(self, first: float = 1.0) -> "Span":
+        """As each token finds it: the multipliers of the token before; `first` for the first."""
+        since = None if self.since is None else _shifted(self.since, first)
+        between = None if self.between is None else _shifted(self.between, 0.0)
+        rungs = tuple(rung._replace(upper=_shifted(rung.upper, 1.0)) for rung in self.rungs)
+        return Span(since, None, between, rungs)
+
+    def times(self, factor: Tensor | None) -> "Span":
+        """With a factor `[..., C, 1]` on what each token reads; of one number per token."""
+        if factor is None:
+            return self
+        since, between = (None if x is None else x * factor for x in (self.since, self.between))
+        return Span(since, None, between)
 
     def pairs(self, left: Tensor, right: Tensor) -> Tensor:
         """sum_n left_in right_jn (product over j < m <= i), `[..., C, C]`, zero above the diagonal.
@@ -129,6 +137,17 @@ def of_tokens(keep: Tensor) -> Span:
     return Span(logs.cumsum(-1).exp()[..., None], rest.exp()[..., None], between)
 
 
+def running(kept: Span, carried: Span) -> tuple[Span, Span]:
+    """A sum that fades as `kept` of a running sum that fades as `carried`, one number per token.
+
+    How what is written reaches the outer sum, and how the running sum's start does.
+    """
+    assert carried.between is not None and carried.since is not None
+    fading = torch.ones_like(carried.between).tril() if kept.between is None else kept.between
+    shares = fading @ carried.between
+    return Span(None, shares[..., -1, :, None], shares), Span(fading @ carried.since)
+
+
 def logarithms(keep: Tensor) -> Tensor:
     """Of multipliers; that of zero is far below zero and finite."""
     return keep.clamp_min(torch.finfo(keep.dtype).tiny).log()
@@ -157,6 +176,11 @@ def of_channels(keep: Tensor) -> Span:
         since = torch.cat((first, first[..., -1:, :] * second), dim=-2)
         until = torch.cat((rest * second[..., -1:, :], last), dim=-2)
     return Span(since[..., 0, :count, :], until[..., 0, :count, :], None, tuple(rungs))
+
+
+def _shifted(x: Tensor, first: float) -> Tensor:
+    """Every token has what the one before it had."""
+    return F.pad(x[..., :-1, :], (0, 0, 1, 0), value=first)
 
 
 def _padded(x: Tensor, value: float = 0.0) -> Tensor:
