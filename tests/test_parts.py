@@ -49,7 +49,8 @@ def test_one_file_one_part_one_name(axis: str, kind: str) -> None:
         if member.__module__ == part.__module__
     ]
     assert public == [part.__name__]
-    assert not part.__subclasses__(), "a part is abstract or final: wrap it instead"
+    own = [each for each in part.__subclasses__() if each.__module__.startswith("miras.")]
+    assert not own, "a part is abstract or final: wrap it instead"
 
 
 @pytest.mark.parametrize("axis", AXES)
