@@ -217,9 +217,13 @@ def _table(rows: list[dict[str, str]], as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*(rows[0] if rows else ()), box=None, pad_edge=False)
+    # Where a paper is named there is no room for it beside the rest; `--json` has it.
+    names = [name for name in (rows[0] if rows else ()) if name != "paper"]
+    table = Table(box=None, pad_edge=False)
+    for name in names:
+        table.add_column(name, no_wrap=name not in ("what it is", "names", "file"))
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(*(row[name] for name in names))
     Console(soft_wrap=False).print(table)
 
 

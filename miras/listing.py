@@ -46,5 +46,7 @@ def _known(name: str) -> Row:
         axis: str(getattr(getattr(memory, axis), "kind", ""))
         for axis in ("architecture", "bias", "retention", "optimizer")
     }
-    dims = memory.wiring.key_dim or 32, memory.wiring.value_dim or 32
-    return {"name": name, **four, "plan": choose(memory, *dims), "paper": memory.paper}
+    wiring = memory.wiring
+    value_dim = 1 if wiring.heads == "channels" else wiring.value_dim or 32
+    plan = choose(memory, wiring.key_dim or 32, value_dim)
+    return {"name": name, **four, "plan": plan, "paper": memory.paper}
