@@ -1,8 +1,8 @@
 """The meaning of every memory: the recurrence, token by token.
 
 Slow, literal, differentiable, in any floating type. Every fast plan must compute this function:
-outputs, gradients and final state. `prepare`, `finish` and `step` are its three pieces; plans reuse
-the first two, which have no recurrence.
+outputs, gradients and final state. `prepare`, `recur` and `finish` are its three pieces; plans
+reuse the first and the last, which have no recurrence.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,13 +34,19 @@ def run(
 ) -> tuple[Tensor, State]:
     """Outputs `[batch, time, heads, value_dim]` and the state after the last token."""
     inputs = prepare(memory, query, key, value, gates, state.position)
+    output, state = recur(memory, inputs, state)
+    return finish(memory, output), state
+
+
+def recur(memory: Memory, inputs: Prepared, state: State) -> tuple[Tensor, State]:
+    """The loop over tokens between `prepare` and `finish`."""
     outputs: list[Tensor] = []
-    for t in range(query.shape[1]):
+    for t in range(inputs.query.shape[1]):
         now = {name: gate[:, t] for name, gate in inputs.gates.items()} | inputs.constants
         token = (inputs.query[:, t], inputs.key[:, t], inputs.value[:, t])
         output, state = step(memory, *token, now, state)
         outputs.append(output)
-    return finish(memory, torch.stack(outputs, dim=1)), state
+    return torch.stack(outputs, dim=1), state
 
 
 def prepare(

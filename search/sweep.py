@@ -70,11 +70,7 @@ def needed(sweep: Sweep, results: Sequence[Result]) -> list[Job]:
     jobs: list[Job] = []
     for index, comparison in enumerate(sweep.compare):
         for number, memory in enumerate(comparison.memories):
-            mine = [each for each in results if _same(each, memory, comparison)]
-            first = [each for each in mine if each.seed == sweep.seeds[0]]
-            grid = comparison.learning_rates or sweep.learning_rates
-            rates = _rates(grid, sweep.notches, first)
-            missing = [rate for rate in rates if not _at(first, rate)]
+            mine, first, missing = _progress(sweep, results, comparison, memory)
             jobs += [Job(index, number, rate, sweep.seeds[0]) for rate in missing]
             if missing:
                 continue
@@ -85,6 +81,17 @@ def needed(sweep: Sweep, results: Sequence[Result]) -> list[Job]:
                 if not _at([each for each in mine if each.seed == seed], best.learning_rate)
             ]
     return jobs
+
+
+def _progress(
+    sweep: Sweep, results: Sequence[Result], comparison: Comparison, memory: Memory
+) -> tuple[list[Result], list[Result], list[float]]:
+    """The runs of a memory, those on the first seed, and the rates still to be tried on it."""
+    mine = [each for each in results if _same(each, memory, comparison)]
+    first = [each for each in mine if each.seed == sweep.seeds[0]]
+    grid = comparison.learning_rates or sweep.learning_rates
+    rates = _rates(grid, sweep.notches, first)
+    return mine, first, [rate for rate in rates if not _at(first, rate)]
 
 
 def chosen(results: Sequence[Result]) -> Result:
@@ -132,10 +139,8 @@ def final(
     sweep: Sweep, results: Sequence[Result], comparison: Comparison, memory: Memory
 ) -> list[Result]:
     """The runs of a memory at its chosen rate, by seed; empty while the rate is not chosen."""
-    mine = [each for each in results if _same(each, memory, comparison)]
-    first = [each for each in mine if each.seed == sweep.seeds[0]]
-    grid = comparison.learning_rates or sweep.learning_rates
-    if not first or any(not _at(first, rate) for rate in _rates(grid, sweep.notches, first)):
+    mine, first, missing = _progress(sweep, results, comparison, memory)
+    if missing:
         return []
     rate = chosen(first).learning_rate
     return sorted((each for each in mine if _at([each], rate)), key=lambda each: each.seed)

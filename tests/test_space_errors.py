@@ -1,27 +1,12 @@
 """Spaces that are wrong: each mistake has a place and a sentence."""
 
 import textwrap
-from pathlib import Path
 
 import pytest
 
 from miras.load import SpecFileError, reads
 from miras.part import SpecError
-from miras.search.nodes import Number
 from miras.search.space import Space, load_space, space_of
-
-SPACES = [path.stem for path in sorted((Path(__file__).parent.parent / "spaces").glob("*.yaml"))]
-RATES = Number(1e-4, 1e-2, log=True)
-
-HOLES = """
-    architecture:
-      kind: matrix
-      features: {any: [silu_l2, {kind: rope, base: {float: [1e1, 1e4, log]}}]}
-    bias: {any: [l2, dot, {kind: huber, form: {any: all}, threshold: {any: [constant, softplus]}}]}
-    retention: {any: [none, {kind: decay, axis: {any: [scalar, key]}}]}
-    optimizer: {kind: gd, gradient_at: anchor, chunk: {int: [2, 4]}, scale: {any: [chunk, key_dim]}}
-    wiring: {norm: {any: all}}
-"""
 
 
 def space(text: str) -> Space:

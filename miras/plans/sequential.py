@@ -2,10 +2,9 @@
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
 from torch import Tensor
 
-from miras.definition import Prepared, step
+from miras.definition import Prepared, recur
 from miras.plans import Plan
 
 if TYPE_CHECKING:
@@ -26,10 +25,4 @@ class Sequential(Plan):
         return 1e9
 
     def run(self, memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
-        outputs: list[Tensor] = []
-        for t in range(inputs.query.shape[1]):
-            now = {name: gate[:, t] for name, gate in inputs.gates.items()} | inputs.constants
-            token = (inputs.query[:, t], inputs.key[:, t], inputs.value[:, t])
-            output, state = step(memory, *token, now, state)
-            outputs.append(output)
-        return torch.stack(outputs, dim=1), state
+        return recur(memory, inputs, state)
