@@ -37,8 +37,11 @@ class Part(BaseModel):
 
 
 @cache
-def leaves(package: str) -> dict[str, type[Part]]:
-    """The parts of an axis, by kind: one per file of the folder, and those of entry points."""
+def leaves(package: str, tag: str = "kind") -> dict[str, type[Part]]:
+    """The parts of an axis, by kind: one per file of the folder, and those of entry points.
+
+    `tag` is the field that holds the kind.
+    """
     axis = package.rpartition(".")[2]
     modules = [
         f"{package}.{found.name}"
@@ -54,9 +57,9 @@ def leaves(package: str) -> dict[str, type[Part]]:
         for member in vars(importlib.import_module(name)).values():
             if not (inspect.isclass(member) and issubclass(member, Part)):
                 continue
-            if member.__module__ != name or "kind" not in member.model_fields:
+            if member.__module__ != name or tag not in member.model_fields:
                 continue
-            kind = member.model_fields["kind"].default
+            kind = member.model_fields[tag].default
             if found.setdefault(kind, member) is not member:
                 raise SpecError(f"two parts of {axis} are called {kind!r}: rename one of them")
     return dict(sorted(found.items()))
@@ -67,12 +70,17 @@ def _expand(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
-def one_of(package: str) -> Any:
-    """The type "any part of this axis", discriminated by `kind`; `huber` means `{kind: huber}`."""
-    members = tuple(leaves(package).values())
+def one_of(package: str, tag: str = "kind") -> Any:
+    """The type "any part of this axis", discriminated by its tag.
+
+    Where the tag is `kind`, `huber` means `{kind: huber}`.
+    """
+    members = tuple(leaves(package, tag).values())
     union = Union[members]  # noqa: UP007 - built from a tuple known only at run time
     if len(members) > 1:
-        union = Annotated[union, Field(discriminator="kind")]
+        union = Annotated[union, Field(discriminator=tag)]
+    if tag != "kind":
+        return union
     names = Annotated[str, Field(json_schema_extra={"enum": list(leaves(package))})]
     shorthand = BeforeValidator(_expand, json_schema_input_type=Union[union, names])  # noqa: UP007
     return Annotated[union, shorthand]
