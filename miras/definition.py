@@ -5,18 +5,19 @@ outputs, gradients and final state. `prepare`, `recur` and `finish` are its thre
 reuse the first and the last, which have no recurrence.
 """
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple, cast
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from miras.memory import Memory
 from miras.optimizer import Stepping
-from miras.state import State, Weights
+from miras.state import State
+from miras.surprise import link, multipliers, pairs, surprise, where
+from miras.token import Token
 
 Gates = Mapping[str, Tensor]
-Pull = Callable[[Tensor], tuple[Weights]]
 
 
 class Prepared(NamedTuple):
@@ -65,6 +66,10 @@ def prepare(
         tokens = memory.resolve(tokens, key, value)
     if features.needs_decay:
         query, key = features.map(query, key, tokens, places)
+    if memory.bias.target == "value_minus_key":
+        value = value - key
+    elif memory.bias.target == "reconstruction":
+        value = key
     if memory.architecture.normalised:
         value = torch.cat((value, torch.ones_like(value[..., :1])), dim=-1)
     return Prepared(query, key, value, tokens, constants)
@@ -85,102 +90,72 @@ def step(
     if memory.recurrent:
         gates = memory.resolve(gates, key, value, before)
     value = memory.architecture.candidate(value, gates, before)
-    optimizer = memory.stepping
-    if optimizer is None:
-        return store(memory, query, key, value, gates, state)
-
-    anchor = state.anchor
-    if anchor and state.position % optimizer.chunk == 0:
-        anchor = link(memory, state.weights)
-    retained = memory.architecture.scale(state.weights, multipliers("decay", gates))
-    gradient = surprise(memory, where(memory, retained, anchor, state), key, value, gates)
-    change, buffers = optimizer.update(gradient, state.buffers, gates)
-    weights = {name: retained[name] + change[name] for name in retained}
-
-    current, exposed = link(memory, weights), state.exposed
-    if exposed and (state.position + 1) % optimizer.every == 0:
-        exposed = current
-    output = memory.architecture.read(exposed or current, query, gates)
+    token = Token(query, key, value, gates, state.position)
+    if memory.stepping is None:
+        return store(memory, token, state)
+    output = None
+    if memory.stepping.read == "before":
+        output, state = answer(memory, token, state)
+    state = write(memory, memory.stepping, token, state)
+    if output is None:
+        output, state = answer(memory, token, state)
     after = {"output": output} if state.output else {}
-    return output, State(state.position + 1, weights, buffers, anchor, exposed, after)
+    return output, state._replace(position=state.position + 1, output=after)
 
 
-def where(memory: Memory, retained: Weights, anchor: Weights, state: State) -> Weights:
-    """The weights at which the gradient of this token is taken."""
-    if anchor:
-        return anchor
-    if state.exposed:
-        return state.exposed
-    stepping = memory.stepping
-    previous = stepping is not None and stepping.gradient_at != "retained"
-    return link(memory, state.weights if previous else retained)
+def write(memory: Memory, optimizer: Stepping, token: Token, state: State) -> State:
+    """What a token does to the memory."""
+    anchor, exposed, buffers = state.anchor, state.exposed, state.buffers
+    if anchor and token.position % optimizer.chunk == 0:
+        anchor = link(memory, state.weights)
+    learned, buffers = pairs(memory, token, buffers)
+    weights = state.weights
+    for place, (key, value, gates) in enumerate(optimizer.writes(*token[1:4])):
+        now = token._replace(key=key, value=value, gates=gates)
+        retained = weights
+        if place == 0:
+            retained = memory.architecture.scale(weights, multipliers("decay", gates))
+            retained, buffers = memory.retention.keep(retained, buffers, now)
+        at = where(memory, retained, state._replace(weights=weights, anchor=anchor))
+        shown = [(1.0, now)] if memory.bias.plain else learned
+        gradient, now = surprise(memory, at, shown, now._replace(weights=retained))
+        weights = retained
+        if gradient:
+            change, after = optimizer.move(gradient, buffers, now)
+            buffers = buffers | after
+            if change is not None:
+                weights = {name: retained[name] + change[name] for name in retained}
+                weights, buffers = memory.retention.settle(weights, buffers, now)
+    weights, buffers = optimizer.rest(weights, buffers, token)
+    if exposed and token.due(optimizer.every):
+        exposed = link(memory, weights)
+    return state._replace(weights=weights, buffers=buffers, anchor=anchor, exposed=exposed)
 
 
-def surprise(memory: Memory, weights: Weights, key: Tensor, value: Tensor, gates: Gates) -> Weights:
-    """Step size times the gradient of the loss of one token: a vector-Jacobian product."""
-    optimizer = memory.stepping
-    assert optimizer is not None
-
-    def predict(at: Weights) -> Tensor:
-        return memory.architecture.predict(at, key, gates)
-
-    prediction, pull = cast(tuple[Tensor, Pull], torch.func.vjp(predict, weights))
-    sensitivity = memory.architecture.sensitivity(weights, key, gates)
-    steps = step_sizes(optimizer, gates, sensitivity, key.shape[-1])
-    limit = guard(memory, steps, sensitivity)
-    (gradient,) = pull(memory.bias.error(prediction, value, gates, limit))
-    return memory.architecture.scale(gradient, steps)
-
-
-def step_sizes(
-    optimizer: Stepping, gates: Gates, sensitivity: Tensor, key_dim: int
-) -> dict[str, Tensor]:
-    """The steps that are taken, by axis (`""` is a scalar per head)."""
-    divisor = {"none": 1, "chunk": optimizer.chunk, "key_dim": key_dim}[optimizer.scale]
-    steps = {axis: size / divisor for axis, size in multipliers("step", gates).items()}
-    if "" in steps:
-        steps[""] = optimizer.effective(steps[""], sensitivity)
-    return steps
+def answer(memory: Memory, token: Token, state: State) -> tuple[Tensor, State]:
+    """What the memory answers to a token's query, and the memory after it was asked."""
+    architecture = memory.architecture
+    weights = state.exposed or link(memory, state.weights)
+    query = architecture.aim(token.query, token.key, token.gates)
+    query = memory.optimizer.seek(query, state.buffers, token.gates)
+    output = architecture.read(weights, query, token.gates)
+    local = architecture.local(token.query, token.key, token.value, token.gates)
+    output = output if local is None else output + local
+    token = token._replace(query=query)
+    address = architecture.address(weights, query, token.gates)
+    if address is not None:
+        state = state._replace(buffers=memory.retention.notice(state.buffers, address, token))
+    return output, state._replace(weights=architecture.trace(state.weights, token))
 
 
-def guard(memory: Memory, steps: Mapping[str, Tensor], sensitivity: Tensor) -> Tensor | None:
-    """Largest factor on a residual before an explicit step overshoots: 1 / (step * |key|^2).
-
-    All errors at the same weights together may carry a prediction to its target, not each.
-    """
-    if not memory.bias.guarded or memory.stepping is None:
-        return None
-    size = sensitivity[..., None]
-    for axis, factor in steps.items():
-        # A step along the key shortens the key itself; its largest entry bounds that from above.
-        size = size * (factor if axis == "value" else _widest(axis, factor))
-    return 1 / (memory.stepping.span * size.clamp_min(torch.finfo(size.dtype).eps))
-
-
-def _widest(axis: str, factor: Tensor) -> Tensor:
-    return factor[..., None] if axis == "" else factor.amax(-1, keepdim=True)
-
-
-def multipliers(role: str, gates: Gates) -> dict[str, Tensor]:
-    """The gates of a role by axis: `decay_key` under `key`, `decay` under the empty name."""
-    names = {"": role, "key": f"{role}_key", "value": f"{role}_value"}
-    return {axis: gates[name] for axis, name in names.items() if name in gates}
-
-
-def link(memory: Memory, accumulator: Weights) -> Weights:
-    """The weights that an accumulator stands for."""
-    return {name: memory.retention.link(leaf) for name, leaf in accumulator.items()}
-
-
-def store(
-    memory: Memory, query: Tensor, key: Tensor, value: Tensor, gates: Gates, state: State
-) -> tuple[Tensor, State]:
+def store(memory: Memory, token: Token, state: State) -> tuple[Tensor, State]:
     """One token of a memory of pairs: forget a little of all, add the pair, evict, read."""
-    kept = dict(state.weights)
-    if "decay" in gates:
-        log_decay = gates["decay"].clamp_min(torch.finfo(key.dtype).tiny).log()
-        kept["log_kept"] = kept["log_kept"] + log_decay[..., None]
-    size = getattr(memory.retention, "size", None)
-    pairs = memory.architecture.store(kept, key, value, size)
-    output = memory.architecture.read(pairs, query, gates)
-    return output, state._replace(position=state.position + 1, weights=pairs)
+    architecture, retention = memory.architecture, memory.retention
+    kept = architecture.scale(state.weights, multipliers("decay", token.gates))
+    kept, buffers = retention.keep(kept, state.buffers, token)
+    predicted = architecture.predict(kept, token.key, token.gates)
+    value = memory.optimizer.stored(token.value, predicted, token.gates)
+    stored, buffers = retention.settle(architecture.store(kept, token.key, value), buffers, token)
+    state = state._replace(weights=stored, buffers=buffers)
+    output, state = answer(memory, token, state)
+    return output, state._replace(position=state.position + 1)

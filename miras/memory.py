@@ -11,7 +11,7 @@ from torch import Tensor
 from miras.architecture import AnyArchitecture
 from miras.bias import AnyBias
 from miras.bias.l2 import L2
-from miras.gate import Signal, Use
+from miras.gate import Signal, Use, Width
 from miras.optimizer import AnyOptimizer, Stepping
 from miras.optimizer.gd import GradientDescent
 from miras.part import IncompatibleParts, Part
@@ -79,6 +79,26 @@ class Memory(Part):
         """Whether gates or values depend on the previous output: then tokens come one by one."""
         return self.architecture.recurrent or any(use.gate.recurrent for use in self.uses)
 
+    @property
+    def plain(self) -> bool:
+        """Whether decay, error along the key, step and read say all that happens at a token.
+
+        Fast plans know no more than that; they ask the parts for the rest.
+        """
+        parts = (self.architecture.plain, self.bias.plain, self.retention.plain)
+        return all(parts) and (self.stepping is None or self.stepping.literal)
+
+    def value_size(self, key_dim: int) -> int | None:
+        """The size that values must have with keys of this size, where only one will do."""
+        added = getattr(self.architecture, "residual", False)
+        compared = self.bias.target not in ("value", "next_value")
+        return self.architecture.features.width(key_dim) if added or compared else None
+
+    def widths(self, key_dim: int, value_dim: int) -> dict[Width, tuple[int, ...]]:
+        """Shape of one head's gate by its width; `key_dim` is the size of a mapped key."""
+        slots = self.architecture.slots
+        return {"": (), "key": (key_dim,), "value": (value_dim,), "slot": (slots,)}
+
     def gates(self, heads: int, key_dim: int, value_dim: int) -> dict[str, Signal]:
         """Every tensor that `miras.run` takes in `gates`, with shape and range.
 
@@ -87,12 +107,13 @@ class Memory(Part):
         with the matrix for the previous output beside it.
         """
         mapped = self.architecture.features.width(key_dim)
+        widths = self.widths(mapped, value_dim)
         infinite = float("inf")
         found: list[Signal] = []
         for use in self.uses:
             if not use.gate.own:
                 continue
-            width = {"": (), "key": (mapped,), "value": (value_dim,)}[use.width]
+            width = widths[use.width]
             shape = (heads, *width)
             if use.gate.recurrent:
                 rows = width or (1,)
@@ -104,7 +125,9 @@ class Memory(Part):
                 found.append(Signal(matrix, square, -infinite, infinite, False, meaning, std=std))
             else:
                 found.append(Signal(use.name, shape, use.low, use.high, True, use.meaning))
-        found += self.architecture.constants(heads, mapped, value_dim)
+        for part in (self.architecture, self.bias, self.retention, self.optimizer):
+            found += part.constants(heads, mapped, value_dim)
+        found += self.architecture.features.constants(heads, key_dim)
         return {signal.name: signal for signal in found}
 
     def resolve(
@@ -119,8 +142,8 @@ class Memory(Part):
         for use in self.uses:
             own = gates.get(use.name)
             if use.gate.fixed is not None:
-                like = {"": value[..., 0], "key": key, "value": value}[use.width]
-                gate = torch.full_like(like, use.gate.fixed)
+                width = self.widths(key.shape[-1], value.shape[-1])[use.width]
+                gate = value.new_full((*value.shape[:-1], *width), use.gate.fixed)
             elif use.gate.derived:
                 gate = use.gate.derive(known[use.name.replace("step", "decay")], own)
             elif use.gate.recurrent and output is not None and own is not None:

@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import Tensor
+
+from miras.gate import Use
+from miras.token import Buffers, Weights
 
 if TYPE_CHECKING:
     from miras.memory import Memory
-
-Weights = dict[str, Tensor]
 
 
 class State(NamedTuple):
@@ -19,7 +19,7 @@ class State(NamedTuple):
 
     position: int  # tokens read so far
     weights: Weights  # the accumulator A; for a memory of pairs, the pairs
-    buffers: dict[str, Weights]  # running sums of the optimizer
+    buffers: Buffers  # what the parts keep beside: running sums, past tokens, bookkeeping
     anchor: Weights  # weights at the start of the gradient chunk
     exposed: Weights  # weights that are read, where they are refreshed every few tokens
     output: Weights  # previous output, where gates depend on it
@@ -92,11 +92,38 @@ def start(
     return State(
         position=0,
         weights=accumulator,
-        buffers={
-            name: {leaf: torch.zeros_like(tensor) for leaf, tensor in accumulator.items()}
-            for name in (step.buffers if step else ())
-        },
+        buffers=_buffers(memory, accumulator, batch, heads, key_dim, value_dim),
         anchor=linked if step and step.gradient_at == "anchor" and step.chunk > 1 else {},
         exposed=linked if step and step.every > 1 else {},
         output=output,
     )
+
+
+def _buffers(
+    memory: "Memory", accumulator: Weights, batch: int, heads: int, key_dim: int, value_dim: int
+) -> Buffers:
+    """What optimizer, retention and bias keep beside the accumulator, before the first token."""
+    like = next(iter(accumulator.values()))
+    key = like.new_zeros(batch, heads, memory.architecture.features.width(key_dim))
+    value = like.new_zeros(batch, heads, value_dim + memory.architecture.normalised)
+    found = memory.optimizer.begin(accumulator, key, value)
+    found = found | memory.retention.begin(accumulator, key, value)
+    sizes = (key.shape[-1], value_dim)
+    waiting = {"key": key} | {
+        use.name: like.new_zeros(batch, heads, *memory.widths(*sizes)[use.width])
+        for use in carried(memory)
+    }
+    if memory.bias.window > 1:
+        window = waiting | {"value": value}
+        found["window"] = {name: leaf[:, :, None][:, :, :0] for name, leaf in window.items()}
+    if memory.bias.target == "next_value":
+        found["previous"] = waiting
+    return found
+
+
+def carried(memory: "Memory") -> list[Use]:
+    """The gates that stay with a key while it waits in a window or for its value."""
+    waits = memory.bias.target == "next_value"
+    own = memory.optimizer.uses()
+    own = own if waits else [use for use in own if use.name.startswith(("erase", "write"))]
+    return [*memory.architecture.uses(), *memory.bias.uses(), *own]

@@ -69,7 +69,7 @@ def fitting(memory: Memory) -> list[Plan]:
 
 
 def tensors(memory: Memory, time: int, size: float = 1.0, strong: bool = False) -> Tensors:
-    value_dim = 4 if getattr(memory.architecture, "residual", False) else 3
+    value_dim = memory.value_size(4) or 3
     return random_tensors(memory, time=time, value_dim=value_dim, size=size, strong=strong)
 
 

@@ -19,12 +19,12 @@ COMMANDS = {"cli", "checking", "listing", "running"}
 """Modules behind the command line: these alone may import search and plots, inside functions."""
 
 LEVELS = (
-    {"part", "document", "problems", "load", "result"},
+    {"part", "document", "problems", "load", "result", "token", "info"},
     {"gate", "features", "tasks"},
     {"architecture", "bias", "retention", "optimizer"},
     {"memory", "rules", "state"},
     {"composition"},
-    {"known", "definition", "canonical", "explain", "plans", "operator"},
+    {"surprise", "known", "definition", "canonical", "explain", "plans", "operator"},
     {"layer"},
     {"model", "checkpoint"},
     {"train"},
@@ -35,12 +35,12 @@ LEVELS = (
 
 AXES = {  # folder of parts: what its files may import from miras, beside their own contract
     "gate": {"part"},
-    "features": {"part"},
+    "features": {"part", "gate"},
     "tasks": {"part"},
-    "architecture": {"part", "gate", "features"},
-    "bias": {"part", "gate", "features"},
-    "retention": {"part", "gate", "features"},
-    "optimizer": {"part", "gate", "features"},
+    "architecture": {"part", "gate", "features", "token", "info"},
+    "bias": {"part", "gate", "features", "token", "info"},
+    "retention": {"part", "gate", "features", "token", "info"},
+    "optimizer": {"part", "gate", "features", "token", "info"},
 }
 
 WRAPPING = {("miras.gate.sqrt_complement", "miras.gate.sigmoid")}

@@ -7,7 +7,7 @@ Weights are a dict of leaves; every function takes them with any leading dimensi
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from math import prod
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from miras.features import AnyFeatures
 from miras.features.identity import Identity
 from miras.gate import Axis, Signal, Use, grouped
 from miras.part import Part, one_of
+from miras.token import Token
 
 Product = Callable[[Tensor], Tensor]
 """A matrix as what it does to a vector: plans hand in matrices that they never write out."""
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 else:  # architectures that are `factored` give their matrices to `apply`, which takes both
     Weights = dict[str, Tensor | Product]
 Gates = Mapping[str, Tensor]
+Pull = Callable[[Tensor], "Weights"]
+"""From an error `[..., value_dim]` to the gradient of the weights."""
 
 
 class Leaf(NamedTuple):
@@ -46,6 +49,11 @@ class Architecture(Part, ABC):
     factored: ClassVar[bool] = False  # leaves are vectors, or matrices used in one `apply` each
     axes: ClassVar[frozenset[Axis]] = frozenset({"scalar"})
     symbol: ClassVar[str] = "W"  # what the weights are called in formulas
+
+    @property
+    def plain(self) -> bool:
+        """Whether `aim`, `local`, `address` and `trace` do nothing and `target` is the value."""
+        return True
 
     @property
     def matrices(self) -> bool:
@@ -71,6 +79,11 @@ class Architecture(Part, ABC):
     def recurrent(self) -> bool:
         """Whether a write depends on the previous output in another way than through gates."""
         return False
+
+    @property
+    def slots(self) -> int:
+        """Places that a token may be written to, in memories that have such."""
+        return 0
 
     def allowed_axes(self) -> frozenset[Axis]:
         """Axes along which decay and step may act."""
@@ -100,8 +113,37 @@ class Architecture(Part, ABC):
         """Answer `[..., value_dim]` to a mapped query."""
         return self.predict(weights, query, gates)
 
-    def store(self, weights: Weights, key: Tensor, value: Tensor, keep: int | None) -> Weights:
-        """A memory of pairs with one more pair, of which the last `keep` stay."""
+    def respond(self, weights: Weights, key: Tensor, gates: Gates) -> tuple[Tensor, Pull]:
+        """The prediction, and the map from an error in it to the gradient of the weights."""
+
+        def predict(at: Weights) -> Tensor:
+            return self.predict(at, key, gates)
+
+        prediction, pull = cast(tuple[Tensor, Any], torch.func.vjp(predict, weights))
+        return prediction, lambda error: pull(error)[0]
+
+    def target(self, key: Tensor, value: Tensor) -> Tensor:
+        """What a prediction is compared with, of the size of a prediction."""
+        return value
+
+    def aim(self, query: Tensor, key: Tensor, gates: Gates) -> Tensor:
+        """The query `[..., key_dim]` that is read with."""
+        return query
+
+    def local(self, query: Tensor, key: Tensor, value: Tensor, gates: Gates) -> Tensor | None:
+        """What the token itself adds to its read `[..., value_dim]`, past the weights."""
+        return None
+
+    def address(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor | None:
+        """How strongly a key means each slot `[..., slots]`, in memories that have slots."""
+        return None
+
+    def trace(self, weights: Weights, token: Token) -> Weights:
+        """The weights after the token was read: reading may leave traces."""
+        return weights
+
+    def store(self, weights: Weights, key: Tensor, value: Tensor) -> Weights:
+        """A memory of pairs with one more pair."""
         raise NotImplementedError(f"{type(self).__name__} keeps no pairs")
 
     def sensitivity(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:

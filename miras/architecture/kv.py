@@ -44,22 +44,18 @@ class KeyValue(Architecture):
         weight = (logits * self.factor(key.shape[-1]) + weights["log_kept"]).softmax(-1)
         return torch.einsum("...n,...nr->...r", weight, weights["values"])
 
-    def store(self, weights: Weights, key: Tensor, value: Tensor, keep: int | None) -> Weights:
-        """Weights with one more pair, and at most `keep` of them."""
-        grown = {
+    def store(self, weights: Weights, key: Tensor, value: Tensor) -> Weights:
+        return {
             "keys": torch.cat((weights["keys"], key[..., None, :]), dim=-2),
             "values": torch.cat((weights["values"], value[..., None, :]), dim=-2),
             "log_kept": torch.cat((weights["log_kept"], torch.zeros_like(key[..., :1])), dim=-1),
         }
-        if keep is None:
-            return grown
-        dims = {"keys": -2, "values": -2, "log_kept": -1}
-        return {
-            name: leaf.narrow(
-                dims[name], max(0, leaf.shape[dims[name]] - keep), min(keep, leaf.shape[dims[name]])
-            )
-            for name, leaf in grown.items()
-        }
+
+    def scale(self, weights: Weights, multipliers: Mapping[str, Tensor]) -> Weights:
+        if "" not in multipliers:
+            return weights
+        kept = multipliers[""].clamp_min(torch.finfo(multipliers[""].dtype).tiny).log()
+        return weights | {"log_kept": weights["log_kept"] + kept[..., None]}
 
     def read_formula(self, weights: str, query: str, gates: Mapping[str, str]) -> str:
         scale = "/ √key_dim" if self.sharpness == "key_dim" else f"· {self.sharpness:g}"

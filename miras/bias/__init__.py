@@ -2,17 +2,19 @@
 
 Everything downstream needs only the *error map*, the derivative of the loss by the prediction; the
 gradient of the weights is its vector-Jacobian product through the memory (MIRAS, arXiv 2504.13173,
-definition 3.1 and section 5.1).
+definition 3.1 and section 5.1). What the prediction is compared with (`target`) and over how many
+tokens the loss is summed (`window`) is the same choice for every loss.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from miras.gate import Use
-from miras.part import Part, one_of
+from miras.gate import Signal, Use
+from miras.part import Part, SpecError, one_of
 
 Gates = Mapping[str, Tensor]
 
@@ -20,10 +22,38 @@ Gates = Mapping[str, Tensor]
 class Bias(Part, ABC):
     """A loss between prediction and target, both `[..., value_dim]`."""
 
+    target: Literal[
+        "value", "value_minus_key", "reconstruction", "next_value", "self_generated"
+    ] = Field(
+        default="value",
+        description="what the memory should answer to a key: its value, value - key, the key itself"
+        " (reconstruction), the next token's value, or its own answer to the value",
+    )
+    window: int = Field(default=1, ge=1, le=4096, description="last tokens that the loss sums over")
+    discount: float = Field(
+        default=1.0, gt=0.0, le=1.0, description="weight of a token of the window per step back"
+    )
+
     residual: ClassVar[bool] = True  # the error depends on prediction - target, not on target alone
     linear: ClassVar[bool] = False  # the error is linear in prediction and target
     bounded: ClassVar[bool] = False  # the error is bounded whatever the residual
     coordinate_wise: ClassVar[bool] = False  # entries of the error depend on their own entry only
+
+    @model_validator(mode="after")
+    def _one_history(self) -> "Bias":
+        if self.target == "next_value" and self.window > 1:
+            raise SpecError(
+                "target: next_value pairs each key with the token after it, window: sums over past"
+                " pairs: use one of the two"
+            )
+        if self.discount < 1 and self.window == 1:
+            raise SpecError("discount: weighs the tokens of a window: give window: 2 or more")
+        return self
+
+    @property
+    def plain(self) -> bool:
+        """Whether each token is compared with a target that its own inputs give."""
+        return self.window == 1 and self.target not in ("next_value", "self_generated")
 
     @property
     def has_loss(self) -> bool:
@@ -42,6 +72,10 @@ class Bias(Part, ABC):
 
     def uses(self) -> list[Use]:
         """Gates that the loss itself takes, such as a threshold."""
+        return []
+
+    def constants(self, heads: int, key_dim: int, value_dim: int) -> list[Signal]:
+        """Learned tensors that do not change along the sequence."""
         return []
 
     @abstractmethod

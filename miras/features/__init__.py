@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
+from miras.gate import Signal
 from miras.part import Part, one_of
 
 
@@ -24,6 +25,10 @@ class Features(Part, ABC):
         self, query: Tensor, key: Tensor, gates: Mapping[str, Tensor], position: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Mapped query and key; `position [time]` counts tokens from the start of the sequence."""
+
+    def constants(self, heads: int, key_dim: int) -> list[Signal]:
+        """Learned tensors of the map itself, for keys of size `key_dim` before the map."""
+        return []
 
     def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
         """`map` in writing; `gates` are the names of the gates in formulas."""

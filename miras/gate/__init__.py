@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from miras.part import Part, one_of
 
 Axis = Literal["scalar", "key", "value", "both"]
-Width = Literal["", "key", "value"]
+Width = Literal["", "key", "value", "slot"]
 
 
 class Site(NamedTuple):

@@ -1,22 +1,26 @@
 """Optimizers: how a memory gets from one state to the next while it reads the sequence.
 
-Four numbers that are often confused are four fields: `chunk` (gradients are taken at the weights of
-the chunk's start), `every` (how often the weights that are read are refreshed), a window of past
-tokens in the loss, and the segment after which a memory is reset (the last two are not here).
+Numbers that are often confused are separate fields: `chunk` (gradients are taken at the weights of
+the chunk's start), `every` (how often the weights that are read are refreshed), `batch` (tokens
+whose gradients make one step together), and a window of past tokens in the loss, which belongs to
+the bias. The segment after which a memory is reset belongs to the composition.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from miras.gate import AnyGate, Axis, Use, uses
+from miras.gate import AnyGate, Axis, Signal, Use, uses
 from miras.gate.sigmoid import Sigmoid
 from miras.part import Part, SpecError, one_of
+from miras.token import Buffers, Token, Weights
 
-Weights = dict[str, Tensor]
+Write = tuple[Tensor, Tensor, Mapping[str, Tensor]]
+"""Key, value and gates of one write."""
 
 
 class Optimizer(Part, ABC):
@@ -29,6 +33,29 @@ class Optimizer(Part, ABC):
     @abstractmethod
     def uses(self) -> list[Use]:
         """Gates of the optimizer: steps are non-negative, momentum lies in [0, 1]."""
+
+    def constants(self, heads: int, key_dim: int, value_dim: int) -> list[Signal]:
+        """Learned tensors that do not change along the sequence."""
+        return []
+
+    def begin(self, weights: Weights, key: Tensor, value: Tensor) -> Buffers:
+        """Own tensors before the first token, by names of its own.
+
+        `weights` is the accumulator at the start, `[batch, heads, ...]` each; `key [batch, heads,
+        key_dim]` (mapped) and `value [batch, heads, value_dim]` give sizes.
+        """
+        return {
+            name: {leaf: torch.zeros_like(tensor) for leaf, tensor in weights.items()}
+            for name in self.buffers
+        }
+
+    def seek(self, query: Tensor, buffers: Buffers, gates: Mapping[str, Tensor]) -> Tensor:
+        """The query `[..., key_dim]` that is read with, after the write."""
+        return query
+
+    def stored(self, value: Tensor, prediction: Tensor, gates: Mapping[str, Tensor]) -> Tensor:
+        """The value that is stored, in memories of pairs; `prediction` is that of its key."""
+        return value
 
 
 class Stepping(Optimizer, ABC):
@@ -49,6 +76,27 @@ class Stepping(Optimizer, ABC):
     scale: Literal["none", "chunk", "key_dim"] = Field(
         default="none", description="divide the step by the chunk or by the size of a mapped key"
     )
+    batch: int = Field(
+        default=1, ge=1, description="tokens whose gradients are summed before one step"
+    )
+    passes: int = Field(default=1, ge=1, le=16, description="times that each token is written")
+    read: Literal["after", "before"] = Field(
+        default="after", description="whether a token is read after it is written or before"
+    )
+    shared: bool = Field(
+        default=False, description="one memory for all sequences of a batch: gradients are summed"
+    )
+    erase: AnyGate | None = Field(
+        default=None,
+        description="gate on the key with which the prediction is asked: what to erase",
+    )
+    erase_axis: Literal["scalar", "key"] = Field(
+        default="key", description="one erase gate per head, or per key channel"
+    )
+    write: AnyGate | None = Field(default=None, description="gate on the value that is written")
+    write_axis: Literal["scalar", "value"] = Field(
+        default="value", description="one write gate per head, or per value channel"
+    )
 
     @model_validator(mode="after")
     def _chunk_has_anchor(self) -> "Stepping":
@@ -57,15 +105,67 @@ class Stepping(Optimizer, ABC):
                 f"chunk: {self.chunk} means gradients at the start of a chunk: write"
                 " gradient_at: anchor, or leave chunk out"
             )
+        if self.batch > 1 and self.passes > 1:
+            raise SpecError(
+                "passes: writes each token several times at new weights, batch: changes the weights"
+                " once for several tokens: use one of the two"
+            )
         return self
 
     @property
     def span(self) -> int:
         """Tokens in a row whose gradients are taken at the same weights."""
-        return self.chunk if self.chunk > 1 else self.every
+        return max(self.chunk if self.chunk > 1 else self.every, self.batch)
+
+    @property
+    def together(self) -> int:
+        """What `scale: chunk` divides by: the tokens of a chunk, or of a batch."""
+        return max(self.chunk, self.batch)
+
+    @property
+    def literal(self) -> bool:
+        """Whether each token is written once, along its key, to a memory of its own, then read."""
+        plain = (self.batch, self.passes, self.read, self.shared) == (1, 1, "after", False)
+        return plain and self.erase is None and self.write is None
 
     def uses(self) -> list[Use]:
-        return uses("step", self.step_axis, self.step, "how strongly this token is written")
+        found = uses("step", self.step_axis, self.step, "how strongly this token is written")
+        if self.erase is not None:
+            meaning = "how much of the key is asked for what to erase"
+            found += uses("erase", self.erase_axis, self.erase, meaning, high=1.0)
+        if self.write is not None:
+            meaning = "how much of the value is written"
+            found += uses("write", self.write_axis, self.write, meaning, high=1.0)
+        return found
+
+    def writes(self, key: Tensor, value: Tensor, gates: Mapping[str, Tensor]) -> list[Write]:
+        """The writes of one token, in their order."""
+        return [(key, value, gates)] * self.passes
+
+    def begin(self, weights: Weights, key: Tensor, value: Tensor) -> Buffers:
+        summed = {name: torch.zeros_like(leaf) for name, leaf in weights.items()}
+        return super().begin(weights, key, value) | ({"summed": summed} if self.batch > 1 else {})
+
+    def move(
+        self, gradient: Weights, buffers: Buffers, token: Token
+    ) -> tuple[Weights | None, Buffers]:
+        """Change of the accumulator, or None where the gradient only joins those of its batch."""
+        if self.shared:
+            gradient = {
+                n: leaf.sum(0, keepdim=True).expand_as(leaf) for n, leaf in gradient.items()
+            }
+        if self.batch == 1:
+            return self.update(gradient, buffers, token)
+        gradient = {name: leaf + buffers["summed"][name] for name, leaf in gradient.items()}
+        if not token.due(self.batch):
+            return None, buffers | {"summed": gradient}
+        nothing = {name: torch.zeros_like(leaf) for name, leaf in gradient.items()}
+        change, after = self.update(gradient, buffers, token)
+        return change, after | {"summed": nothing}
+
+    def rest(self, weights: Weights, buffers: Buffers, token: Token) -> tuple[Weights, Buffers]:
+        """The accumulator after a while without input: what happens between two tokens."""
+        return weights, buffers
 
     def effective(self, step: Tensor, sensitivity: Tensor) -> Tensor:
         """The step that is taken, where `sensitivity` is the squared length of the key."""
@@ -77,8 +177,8 @@ class Stepping(Optimizer, ABC):
 
     @abstractmethod
     def update(
-        self, step_gradient: Weights, buffers: Mapping[str, Weights], gates: Mapping[str, Tensor]
-    ) -> tuple[Weights, dict[str, Weights]]:
+        self, step_gradient: Weights, buffers: Buffers, token: Token
+    ) -> tuple[Weights, Buffers]:
         """Change of the accumulator and new buffers from the gradient times the step."""
 
     def formula(self, new: str, retained: str, change: str, gates: Mapping[str, str]) -> list[str]:

@@ -1,13 +1,13 @@
 """Gradient flow, integrated exactly."""
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from miras.gate import grouped
-from miras.optimizer import Stepping, Weights
+from miras.optimizer import Stepping
+from miras.token import Buffers, Token, Weights
 
 
 class ExactFlow(Stepping):
@@ -32,6 +32,6 @@ class ExactFlow(Stepping):
         return f"(1 − exp(−{grouped(step)} {sensitivity})) / {sensitivity}"
 
     def update(
-        self, step_gradient: Weights, buffers: Mapping[str, Weights], gates: Mapping[str, Tensor]
-    ) -> tuple[Weights, dict[str, Weights]]:
+        self, step_gradient: Weights, buffers: Buffers, token: Token
+    ) -> tuple[Weights, Buffers]:
         return {name: -leaf for name, leaf in step_gradient.items()}, {}

@@ -1,11 +1,9 @@
 """One explicit gradient step per token."""
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from torch import Tensor
-
-from miras.optimizer import Stepping, Weights
+from miras.optimizer import Stepping
+from miras.token import Buffers, Token, Weights
 
 
 class GradientDescent(Stepping):
@@ -19,6 +17,6 @@ class GradientDescent(Stepping):
     plain: ClassVar[bool] = True
 
     def update(
-        self, step_gradient: Weights, buffers: Mapping[str, Weights], gates: Mapping[str, Tensor]
-    ) -> tuple[Weights, dict[str, Weights]]:
+        self, step_gradient: Weights, buffers: Buffers, token: Token
+    ) -> tuple[Weights, Buffers]:
         return {name: -leaf for name, leaf in step_gradient.items()}, {}

@@ -1,12 +1,12 @@
 """The step to the exact minimiser of loss plus distance."""
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from torch import Tensor
 
 from miras.gate import grouped
-from miras.optimizer import Stepping, Weights
+from miras.optimizer import Stepping
+from miras.token import Buffers, Token, Weights
 
 
 class Implicit(Stepping):
@@ -29,6 +29,6 @@ class Implicit(Stepping):
         return f"{grouped(step)} / (1 + {moved})"
 
     def update(
-        self, step_gradient: Weights, buffers: Mapping[str, Weights], gates: Mapping[str, Tensor]
-    ) -> tuple[Weights, dict[str, Weights]]:
+        self, step_gradient: Weights, buffers: Buffers, token: Token
+    ) -> tuple[Weights, Buffers]:
         return {name: -leaf for name, leaf in step_gradient.items()}, {}

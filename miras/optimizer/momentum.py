@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
-from torch import Tensor
 
 from miras.gate import AnyGate, Use
 from miras.gate.sigmoid import Sigmoid
-from miras.optimizer import Stepping, Weights
+from miras.optimizer import Stepping
+from miras.token import Buffers, Token, Weights
 
 
 class Momentum(Stepping):
@@ -27,9 +27,9 @@ class Momentum(Stepping):
         return [*super().uses(), kept]
 
     def update(
-        self, step_gradient: Weights, buffers: Mapping[str, Weights], gates: Mapping[str, Tensor]
-    ) -> tuple[Weights, dict[str, Weights]]:
-        kept = gates["momentum"]
+        self, step_gradient: Weights, buffers: Buffers, token: Token
+    ) -> tuple[Weights, Buffers]:
+        kept = token.gates["momentum"]
         surprise = {
             name: kept.reshape(*kept.shape, *[1] * (leaf.ndim - kept.ndim))
             * buffers["momentum"][name]

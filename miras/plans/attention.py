@@ -8,6 +8,7 @@ from torch import Tensor
 
 from miras.architecture.kv import KeyValue
 from miras.definition import Prepared
+from miras.optimizer.closed_form import ClosedForm
 from miras.plans import Plan
 from miras.plans.span import heads_first, logarithms, sums_between
 
@@ -29,7 +30,11 @@ class Attention(Plan):
     complexity: ClassVar[str] = "O(pairs kept (key_dim + value_dim))"
 
     def fits(self, memory: "Memory") -> bool:
-        return isinstance(memory.architecture, KeyValue)
+        return (
+            memory.plain
+            and isinstance(memory.architecture, KeyValue)
+            and isinstance(memory.optimizer, ClosedForm)
+        )
 
     def cost(self, memory: "Memory", key_dim: int, value_dim: int) -> float:
         return 1.0

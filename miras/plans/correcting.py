@@ -7,9 +7,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from miras.definition import Prepared, guard, step_sizes
+from miras.definition import Prepared
 from miras.plans import Plan
 from miras.plans.span import Span, chunks, heads_first, of_tokens, running, sides, spans
+from miras.surprise import guard, step_sizes
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -40,7 +41,8 @@ class Correcting(Plan, ABC):
     def fits(self, memory: "Memory") -> bool:
         architecture, step, decays = memory.architecture, memory.stepping, memory.retention.decays
         return (
-            step is not None
+            memory.plain
+            and step is not None
             and (step.plain or (step.heavy_ball and decays != "key"))
             and (step.every, step.chunk) == (1, 1)
             and architecture.linear

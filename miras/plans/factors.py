@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from miras.architecture import Product, Weights
-from miras.definition import guard, step_sizes
 from miras.plans.span import Span
+from miras.surprise import guard, step_sizes
 
 if TYPE_CHECKING:
     from miras.memory import Memory

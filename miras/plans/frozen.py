@@ -8,11 +8,12 @@ from pydantic import Field
 from torch import Tensor
 
 from miras.architecture import Weights
-from miras.definition import Prepared, link, multipliers
+from miras.definition import Prepared
 from miras.plans import Plan
 from miras.plans.factors import Factor, Sides, Start, ending, gradients, moving, still
 from miras.plans.recurrence import recurrence
 from miras.plans.span import Span, heads_first, of_tokens, running, sides, spans
+from miras.surprise import link, multipliers
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -37,7 +38,8 @@ class Frozen(Plan):
     def fits(self, memory: "Memory") -> bool:
         step = memory.stepping
         return (
-            step is not None
+            memory.plain
+            and step is not None
             and (step.plain or step.heavy_ball)
             and (step.every > 1 or step.chunk > 1)
             and memory.architecture.factored

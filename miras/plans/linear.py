@@ -6,9 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from miras.definition import Prepared, step_sizes
+from miras.definition import Prepared
 from miras.plans import Plan
 from miras.plans.span import chunks, heads_first, sides, spans
+from miras.surprise import step_sizes
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -31,7 +32,8 @@ class Linear(Plan):
     def fits(self, memory: "Memory") -> bool:
         architecture, step = memory.architecture, memory.stepping
         return (
-            step is not None
+            memory.plain
+            and step is not None
             and step.plain
             and (step.every, step.chunk) == (1, 1)
             and architecture.linear

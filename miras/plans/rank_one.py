@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from miras.definition import Prepared, guard, multipliers, step_sizes
+from miras.definition import Prepared
 from miras.plans import Plan
+from miras.surprise import guard, multipliers, step_sizes
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -26,7 +27,8 @@ class RankOne(Plan):
     def fits(self, memory: "Memory") -> bool:
         step, architecture = memory.stepping, memory.architecture
         return (
-            step is not None
+            memory.plain
+            and step is not None
             and (step.plain or step.heavy_ball)
             and (step.chunk, step.every) == (1, 1)
             and architecture.linear

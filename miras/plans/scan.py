@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from miras.definition import Prepared, multipliers, step_sizes
+from miras.definition import Prepared
 from miras.plans import Plan
 from miras.plans.recurrence import recurrence
+from miras.surprise import multipliers, step_sizes
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -30,7 +31,8 @@ class Scan(Plan):
     def fits(self, memory: "Memory") -> bool:
         step, bias = memory.stepping, memory.bias
         return (
-            step is not None
+            memory.plain
+            and step is not None
             and step.plain
             and (step.every, step.chunk) == (1, 1)
             and memory.architecture.linear

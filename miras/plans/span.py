@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from miras.definition import multipliers
+from miras.surprise import multipliers
 
 
 class Rung(NamedTuple):

@@ -4,6 +4,9 @@ A retention gate is a linear decay of a dual accumulator A and a *link* from A t
 are read and differentiated: A_t = alpha_t A_{t-1} + change_t, W_t = link(A_t). With the identity
 link A is W. Every retention of MIRAS (arXiv 2504.13173, section 5.2) that is solved in closed form
 by mirror descent has this form.
+
+What has not that form keeps tensors of its own (`begin`) and acts before the write (`keep`), after
+it (`settle`) or when the memory is read (`notice`).
 """
 
 from abc import ABC, abstractmethod
@@ -12,9 +15,10 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from miras.gate import AnyGate, Axis, Use, uses
+from miras.gate import AnyGate, Axis, Signal, Use, uses
 from miras.gate.sigmoid import Sigmoid
 from miras.part import Part, one_of
+from miras.token import Buffers, Token, Weights
 
 
 class Retention(Part, ABC):
@@ -23,6 +27,11 @@ class Retention(Part, ABC):
     identity_link: ClassVar[bool] = True
     nonnegative: ClassVar[bool] = False  # the weights have no negative entry
     of_pairs: ClassVar[bool] = False  # it evicts stored pairs, so it needs a memory of pairs
+
+    @property
+    def plain(self) -> bool:
+        """Whether decay gates and link, or a window on pairs, say all: no `keep`, no `notice`."""
+        return True
 
     @property
     def decays(self) -> Axis | None:
@@ -42,6 +51,30 @@ class Retention(Part, ABC):
     def uses(self) -> list[Use]:
         """The decay gates: multipliers in (0, 1]."""
         return []
+
+    def constants(self, heads: int, key_dim: int, value_dim: int) -> list[Signal]:
+        """Learned tensors that do not change along the sequence."""
+        return []
+
+    def begin(self, weights: Weights, key: Tensor, value: Tensor) -> Buffers:
+        """Own tensors before the first token, by names of its own.
+
+        `weights` is the accumulator at the start, `[batch, heads, ...]` each; `key [batch, heads,
+        key_dim]` (mapped) and `value [batch, heads, value_dim]` give sizes.
+        """
+        return {}
+
+    def keep(self, weights: Weights, buffers: Buffers, token: Token) -> tuple[Weights, Buffers]:
+        """What is left of the accumulator before this token is written, decay gates applied."""
+        return weights, buffers
+
+    def settle(self, weights: Weights, buffers: Buffers, token: Token) -> tuple[Weights, Buffers]:
+        """The accumulator after the write: projections, eviction, bookkeeping."""
+        return weights, buffers
+
+    def notice(self, buffers: Buffers, address: Tensor, token: Token) -> Buffers:
+        """Bookkeeping after a read that looked at slots with weights `address [..., slots]`."""
+        return buffers
 
     def link(self, accumulator: Tensor) -> Tensor:
         """Weights `[..., rows, columns]` from the accumulator of one leaf."""

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from miras.retention import Retention
+from miras.token import Buffers, Token, Weights
 
 
 class Window(Retention):
@@ -16,3 +17,6 @@ class Window(Retention):
     kind: Literal["window"] = "window"
     size: int = Field(default=64, ge=1, description="tokens kept")
     of_pairs: ClassVar[bool] = True
+
+    def settle(self, weights: Weights, buffers: Buffers, token: Token) -> tuple[Weights, Buffers]:
+        return {name: leaf[:, :, -self.size :] for name, leaf in weights.items()}, buffers

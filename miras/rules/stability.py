@@ -25,7 +25,7 @@ def _explicit(memory: "Memory") -> "Stepping | None":
 
 def _reach(step: "Stepping") -> float:
     """Largest sum of steps that are taken at the same weights; infinite if nothing bounds it."""
-    return step.step.ceiling(inf) * step.span / (step.chunk if step.scale == "chunk" else 1)
+    return step.step.ceiling(inf) * step.span / (step.together if step.scale == "chunk" else 1)
 
 
 def _unit_keys(memory: "Memory") -> bool:
@@ -79,11 +79,11 @@ def _frozen(memory: "Memory") -> str:
     step = _explicit(memory)
     if step is None or step.span == 1 or step.scale == "key_dim" or _reach(step) <= 2:
         return ""
-    scaled = step.scale == "chunk" and step.span == step.chunk
+    scaled = step.scale == "chunk" and step.span == step.together
     if scaled and _reach(step) == inf:
         return ""
-    field = "chunk" if step.chunk > 1 else "every"
-    unscaled = step.chunk > 1 and not scaled
+    field = "chunk" if step.chunk > 1 else "batch" if step.batch > 1 else "every"
+    unscaled = field != "every" and not scaled
     cure = "scale: chunk (or key_dim)" if unscaled else "sigmoid with a smaller scale"
     return (
         f"optimizer {kind(step)} with {field} {step.span} adds up {step.span} gradients at the same"

@@ -18,6 +18,7 @@ from miras.load import dump, loads
 from miras.optimizer import Optimizer, Stepping
 from miras.part import Part
 from miras.retention import Retention
+from miras.token import Token
 
 DTYPES = (torch.float64, torch.float32)
 
@@ -201,9 +202,18 @@ def check_optimizer(optimizer: Optimizer) -> None:
     gradient = {"leaf": _normal(2, 3, 4, 5)}
     buffers = {name: {"leaf": _normal(2, 3, 4, 5, seed=1)} for name in optimizer.buffers}
     gates = _uses(optimizer.uses(), (2, 3), torch.float64, 5)
-    change, after = optimizer.update(gradient, buffers, gates)
+    key, value = _normal(2, 3, 5, seed=2), _normal(2, 3, 4, seed=3)
+    token = Token(
+        key, key, value, gates, 0, residual=value, weights={"leaf": _normal(2, 3, 4, 5, seed=4)}
+    )
+    buffers |= {
+        name: buffer
+        for name, buffer in optimizer.begin(gradient, key, value).items()
+        if name not in buffers
+    }
+    change, after = optimizer.update(gradient, buffers, token)
     _like(change["leaf"], gradient["leaf"], f"the change of {optimizer!r}")
-    _require(after.keys() == buffers.keys(), f"{optimizer!r} changes which buffers it has")
+    _require(after.keys() <= buffers.keys(), f"{optimizer!r} changes which buffers it has")
     if optimizer.plain:
         _same(change["leaf"], -gradient["leaf"], f"{optimizer!r} says plain and is not")
     if optimizer.heavy_ball:

@@ -59,7 +59,7 @@ def random_tensors(
     time: int = 13,
     heads: int = 2,
     key_dim: int = 4,
-    value_dim: int = 4,
+    value_dim: int | None = None,
     dtype: torch.dtype = torch.float64,
     seed: int = 0,
     size: float = 1.0,
@@ -72,6 +72,7 @@ def random_tensors(
     `strong`, in [exp(-5), 1].
     """
     generator = torch.Generator().manual_seed(seed)
+    value_dim = value_dim or memory.value_size(key_dim) or 4
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
@@ -86,7 +87,7 @@ def random_tensors(
     if step is not None:
         mapped = definition.prepare(memory, query, key, value, gates, 0).key
         longest = mapped.square().sum(-1).max().item() if memory.architecture.keyed else 1.0
-        together = step.span if step.scale == "none" else 1
+        together = (step.span if step.scale == "none" else 1) * memory.bias.window
         bound = size / max(1.0, longest * min(memory.bias.slope, 100.0) * together)
         gates = {n: gate * bound if n.startswith("step") else gate for n, gate in gates.items()}
     weights = {

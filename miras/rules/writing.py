@@ -1,0 +1,81 @@
+"""What is learned at a token, and when: targets, windows, batches, addresses."""
+
+from typing import TYPE_CHECKING
+
+from miras.rules import kind, rule
+
+if TYPE_CHECKING:
+    from miras.memory import Memory
+
+
+@rule("target")
+def _target(memory: "Memory") -> str:
+    bias, architecture = memory.bias, memory.architecture
+    if bias.target == "value" and bias.window == 1:
+        return ""
+    asked = f"target: {bias.target}" if bias.target != "value" else f"window: {bias.window}"
+    if architecture.stores_pairs:
+        return (
+            f"{asked} belongs to a memory that is optimised, architecture {kind(architecture)}"
+            " stores the pairs as they come: leave it out, or use an architecture such as matrix"
+        )
+    if bias.target != "value" and not architecture.keyed:
+        return (
+            f"{asked} is about keys, architecture {kind(architecture)} has none: use target: value,"
+            " or an architecture such as matrix"
+        )
+    return ""
+
+
+@rule("addresses")
+def _addresses(memory: "Memory") -> str:
+    step, architecture = memory.stepping, memory.architecture
+    if step is None or (step.erase is None and step.write is None):
+        return ""
+    if architecture.normalised:
+        return (
+            "erase and write gates change what is stored, normaliser: true divides by what was"
+            " written in all: use normaliser: false, or leave out the gates"
+        )
+    if step.erase is None:
+        return ""
+    if not architecture.linear or not architecture.keyed:
+        return (
+            f"erase asks with another key than it writes to, architecture {kind(architecture)} has"
+            " one key for both: use architecture matrix"
+        )
+    if step.quadratic_only:
+        return (
+            f"optimizer {kind(step)} is the closed form for one key, erase brings another: use"
+            " optimizer gd"
+        )
+    if not memory.bias.residual:
+        return (
+            f"erase gates what the prediction takes away, bias {kind(memory.bias)} takes nothing"
+            " away: use bias l2, or leave erase out"
+        )
+    return ""
+
+
+@rule("T9")
+def _three_sizes(memory: "Memory") -> str:
+    step = memory.stepping
+    if step is not None and step.batch > 1 and (step.chunk > 1 or step.every > 1):
+        return (
+            "batch: makes one step of many gradients, which are all taken before it: use"
+            " chunk: 1 and every: 1, or leave out batch:"
+        )
+    return ""
+
+
+@rule("T11-window")
+def _one_key(memory: "Memory") -> str:
+    step = memory.stepping
+    if step is None or not step.quadratic_only:
+        return ""
+    if memory.bias.window > 1 or step.batch > 1:
+        return (
+            f"optimizer {kind(step)} is the closed form for one key at a time: use optimizer gd for"
+            " a window or a batch of tokens"
+        )
+    return ""
