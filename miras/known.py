@@ -1,4 +1,4 @@
-"""The named memories of the field: one YAML file each in `spaces/known/`."""
+"""The named memories of the field, single ones and compositions: a file each in `spaces/known/`."""
 
 import difflib
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
+from miras.composition import AnyCell, Composition
 from miras.load import load
 from miras.memory import Memory
 from miras.part import SpecError
@@ -18,17 +19,37 @@ def folder() -> Path:
 
 
 @cache
-def known() -> dict[str, Memory]:
-    """All named memories by name, in alphabetical order."""
-    found = (load(path, Memory) for path in sorted(folder().glob("*.yaml")))
-    return {memory.name: memory for memory in found}
+def known() -> dict[str, AnyCell]:
+    """All named memories and compositions by name, in alphabetical order."""
+    return {name: _load(name) for name in _files()}
 
 
-def named(name: str) -> Memory:
+def cells() -> dict[str, Memory]:
+    """The named memories that are one cell: four choices each."""
+    return {name: memory for name, memory in known().items() if isinstance(memory, Memory)}
+
+
+def compositions() -> dict[str, Composition]:
+    """The named memories that are put together from several."""
+    return {name: found for name, found in known().items() if isinstance(found, Composition)}
+
+
+@cache
+def _files() -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder().glob("*.yaml"))}
+
+
+@cache
+def _load(name: str) -> AnyCell:
+    # One at a time: the file of a composition names others.
+    return load(_files()[name], AnyCell)
+
+
+def named(name: str) -> AnyCell:
     """The known memory of this name. Raises SpecError with the nearest names."""
-    if name in known():
-        return known()[name]
-    near = difflib.get_close_matches(name, known(), n=3, cutoff=0.4)
+    if name in _files():
+        return _load(name)
+    near = difflib.get_close_matches(name, _files(), n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else "`miras ls known` lists them"
     raise SpecError(f"there is no known memory {name!r}: {hint}")
 
@@ -36,8 +57,9 @@ def named(name: str) -> Memory:
 def expand(entry: Any) -> Any:
     """A name, or `{use: name, ...}` with changes laid over it, as the spec of a memory.
 
-    A change that names another `kind` replaces the part, one that does not changes its fields. What
-    is neither is returned as it is.
+    A change that names another `kind` replaces the part, one that does not changes its fields.
+    `every` beside `use` is the update period of the cell, `optimizer: {every: ...}`. What is
+    neither is returned as it is.
     """
     if isinstance(entry, str):
         return named(entry).model_dump()
@@ -49,6 +71,9 @@ def expand(entry: Any) -> Any:
     changes = {field: change for field, change in fields.items() if field != "use"}
     if not changes:
         return base
+    if "every" in changes and "compose" not in base:
+        optimizer = overlay(changes.get("optimizer", {}), {"every": changes.pop("every")})
+        changes["optimizer"] = optimizer
     return overlay(base, {"name": f"{name}*", "paper": "", "equation": ""} | changes)
 
 

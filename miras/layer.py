@@ -1,7 +1,8 @@
 """A trainable layer around a memory: projections, short convolution, heads, gates, norm."""
 
 from collections.abc import MutableMapping
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -9,16 +10,26 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from miras.composition import (
+    AnyCell,
+    AnyState,
+    Composition,
+    Shell,
+    initial_weights,
+    keyed,
+    learned,
+    places,
+    start,
+    wiring,
+)
 from miras.gate import Site
-from miras.memory import Memory
 from miras.operator import run
-from miras.state import State, initial_weights, start
 
 
 class LayerState(NamedTuple):
     """What a layer needs for the next token."""
 
-    memory: State
+    memory: AnyState
     conv: Tensor  # [batch, conv - 1, channels]: the last inputs of the short convolution
 
     def floats(self) -> int:
@@ -35,12 +46,13 @@ class Layer(nn.Module):
 
     Query, key and value are linear in x, then pass a causal depthwise convolution over `conv`
     tokens (0 or 1: none). The memory runs once per head. Its reads are normalised per head, gated
-    if the memory's wiring says so, and projected back.
+    if the memory's wiring says so, and projected back. A composition whose cells have projections
+    of their own builds the layer itself.
     """
 
     def __init__(
         self,
-        memory: Memory,
+        memory: AnyCell,
         dim: int,
         heads: int,
         conv: int = 4,
@@ -49,63 +61,72 @@ class Layer(nn.Module):
         plan: str = "auto",
     ) -> None:
         super().__init__()
-        wiring = memory.wiring
         self.memory, self.plan = memory, plan
-        self.heads = dim if wiring.heads == "channels" else wiring.heads or heads
-        keyed = memory.architecture.keyed
-        self.key_dim = wiring.key_dim or (max(1, dim // self.heads) if keyed else 1)
-        self.value_dim = wiring.value_dim or max(1, dim // self.heads)
-        self.key_heads = 0 if not keyed else 1 if wiring.shared_keys else self.heads
+        self.built: nn.Module | None = None
+        if isinstance(memory, Composition) and memory.layered:
+            build = partial(_inner, dim=dim, heads=heads, layer=layer, layers=layers, plan=plan)
+            self.built = memory.build(Shell(dim, heads, conv, layer, layers, plan, build))
+            return
+        self.wiring = wiring(memory)
+        self.heads = dim if self.wiring.heads == "channels" else self.wiring.heads or heads
+        self.key_dim = self.wiring.key_dim or (max(1, dim // self.heads) if keyed(memory) else 1)
+        self.value_dim = self.wiring.value_dim or max(1, dim // self.heads)
+        shared = self.wiring.shared_keys
+        self.key_heads = 0 if not keyed(memory) else 1 if shared else self.heads
         self.widths = (*[self.key_heads * self.key_dim] * 2, self.heads * self.value_dim)
         self.project = nn.Linear(dim, sum(self.widths), bias=False)
         self.conv = _ShortConv(sum(self.widths), conv) if conv > 1 else None
+        self.groups: dict[str, str] = {}
         self.gates = nn.ModuleDict(self._gates(dim, layer, layers))
         self.constants = nn.ParameterDict(
             {
-                signal.name: nn.Parameter(torch.randn(signal.shape) * signal.std + signal.mean)
+                _stored(signal.name): nn.Parameter(
+                    torch.randn(signal.shape) * signal.std + signal.mean
+                )
                 for signal in memory.gates(self.heads, self.key_dim, self.value_dim).values()
                 if not signal.per_token
             }
         )
         seed = int(torch.randint(2**31, ()).item())
         first = initial_weights(memory, self.heads, self.key_dim, self.value_dim, seed)
-        learned = not memory.architecture.linear and not memory.architecture.stores_pairs
         self.initial = nn.ParameterDict(
-            {name: nn.Parameter(leaf) for name, leaf in first.items()} if learned else {}
+            {
+                _stored(name): nn.Parameter(leaf)
+                for name, leaf in first.items()
+                if learned(memory, name)
+            }
         )
-        self.skip = nn.Parameter(torch.ones(self.heads, 1)) if wiring.skip else None
-        self.norm = nn.Parameter(torch.ones(self.heads, self.value_dim)) if wiring.norm else None
-        gated = wiring.output_gate != "none"
+        skip, norm = self.wiring.skip, self.wiring.norm
+        self.skip = nn.Parameter(torch.ones(self.heads, 1)) if skip else None
+        self.norm = nn.Parameter(torch.ones(self.heads, self.value_dim)) if norm else None
+        gated = self.wiring.output_gate != "none"
         self.output_gate = nn.Linear(dim, self.widths[2], bias=False) if gated else None
         self.out = nn.Linear(self.widths[2], dim, bias=False)
         nn.init.normal_(self.out.weight, std=(2 * layers * self.widths[2]) ** -0.5)
 
     def _gates(self, dim: int, layer: int, layers: int) -> dict[str, nn.Module]:
-        mapped = self.memory.architecture.features.width(self.key_dim)
-        widths = {"": 0, "key": mapped, "value": self.value_dim}
-        step = self.memory.stepping
-        chunk = step.chunk if step else 1
-        return {
-            use.name: use.gate.build(
-                Site(
-                    name=use.name,
-                    dim=dim,
-                    heads=self.heads,
-                    width=widths[use.width],
-                    low=use.low,
-                    high=use.high,
-                    layer=layer,
-                    layers=layers,
-                    chunk=chunk,
-                )
+        found: dict[str, nn.Module] = {}
+        for place in places(self.memory, self.key_dim, self.value_dim):
+            site = Site(
+                name=place.name.rpartition(".")[2],
+                dim=dim,
+                heads=self.heads,
+                width=place.width,
+                low=place.low,
+                high=place.high,
+                layer=layer,
+                layers=layers,
+                chunk=place.chunk,
             )
-            for use in self.memory.uses
-            if use.gate.own
-        }
+            found[_stored(place.name)] = place.gate.build(site)
+            self.groups[place.name] = place.group
+        return found
 
     def start(self, x: Tensor) -> LayerState:
         """The state before the first token of a batch like `x`."""
-        weights = dict(self.initial.items()) or None
+        if self.built is not None:
+            return LayerState(cast(Any, self.built).start(x), x.new_zeros(x.shape[0], 0))
+        weights = {_named(name): leaf for name, leaf in self.initial.items()} or None
         sizes = (x.shape[0], self.heads, self.key_dim, self.value_dim)
         state = start(self.memory, *sizes, weights, x.dtype, x.device)
         history = 0 if self.conv is None else self.conv.width - 1
@@ -116,15 +137,19 @@ class Layer(nn.Module):
     ) -> tuple[Float[Tensor, "batch time dim"], LayerState]:
         """Outputs for a piece of a sequence and the state for the next piece."""
         state = state or self.start(x)
+        if self.built is not None:
+            y, inner = self.built(x, state.memory)
+            return y, LayerState(inner, state.conv)
         mixed, conv = self.project(x), state.conv
         if self.conv is not None:
             mixed, conv = self.conv(mixed, conv)
         query, key, value = self._heads(mixed)
-        gates: dict[str, Tensor] = dict(self.constants.items())
-        places = torch.arange(x.shape[1], device=x.device) + state.memory.position
-        shared: MutableMapping[str, Tensor] = {"position": places}
-        for name, gate in self.gates.items():
-            gates[name] = gate(x, shared)
+        gates: dict[str, Tensor] = {_named(name): leaf for name, leaf in self.constants.items()}
+        index = torch.arange(x.shape[1], device=x.device) + state.memory.position
+        shared: dict[str, MutableMapping[str, Tensor]] = {}
+        for name, group in self.groups.items():
+            beside = shared.setdefault(group, {"position": index})
+            gates[name] = self.gates[_stored(name)](x, beside)
         read, memory = run(self.memory, query, key, value, gates, state.memory, self.plan)
         if self.skip is not None:
             read = read + self.skip * value
@@ -133,13 +158,13 @@ class Layer(nn.Module):
         read = rearrange(read, "b t h v -> b t (h v)")
         if self.output_gate is not None:
             gate = self.output_gate(x)
-            silu = self.memory.wiring.output_gate == "silu"
+            silu = self.wiring.output_gate == "silu"
             read = read * (F.silu(gate) if silu else gate.sigmoid())
         return self.out(read), LayerState(memory, conv)
 
     def _heads(self, mixed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         query, key, value = torch.split(mixed, list(self.widths), dim=-1)
-        if self.memory.wiring.value == "silu":
+        if self.wiring.value == "silu":
             value = F.silu(value)
         value = rearrange(value, "b t (h v) -> b t h v", h=self.heads)
         if not self.key_heads:
@@ -150,6 +175,20 @@ class Layer(nn.Module):
             for part in (query, key)
         )
         return query, key, value
+
+
+def _stored(name: str) -> str:
+    """The name of a tensor as modules and parameters may bear it, without dots."""
+    return name.replace(".", "/")
+
+
+def _named(stored: str) -> str:
+    return stored.replace("/", ".")
+
+
+def _inner(memory: Any, conv: int, **shell: Any) -> nn.Module:
+    """A layer around one cell of a composition."""
+    return Layer(memory, conv=conv, **shell)
 
 
 class _ShortConv(nn.Module):

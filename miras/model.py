@@ -1,17 +1,16 @@
 """A language model of memory layers: embedding, blocks in any pattern, head."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from torch import Tensor, nn
 
-from miras.known import expand
+from miras.composition import AnyCell, wiring
 from miras.layer import Layer, LayerState
-from miras.memory import Memory
 from miras.part import Part, SpecError
 
 ModelState = tuple[LayerState, ...]
@@ -31,16 +30,16 @@ class Shell(Part):
 class ModelSpec(Shell):
     """A shell with its memories: the pattern is repeated until every layer has one."""
 
-    pattern: tuple[Annotated[Memory, BeforeValidator(expand)], ...] = Field(min_length=1)
+    pattern: tuple[AnyCell, ...] = Field(min_length=1)
 
     @classmethod
-    def of(cls, shell: Shell, pattern: Sequence[Memory]) -> "ModelSpec":
+    def of(cls, shell: Shell, pattern: Sequence[AnyCell]) -> "ModelSpec":
         """A shell filled with memories."""
         return cls(
             **{name: getattr(shell, name) for name in Shell.model_fields}, pattern=tuple(pattern)
         )
 
-    def memory(self, layer: int) -> Memory:
+    def memory(self, layer: int) -> AnyCell:
         """The memory of a layer, counted from 0."""
         return self.pattern[layer % len(self.pattern)]
 
@@ -59,7 +58,7 @@ class Model(nn.Module):
 
     def __init__(self, spec: ModelSpec, vocabulary: int, plan: str = "auto") -> None:
         super().__init__()
-        smallest = spec.memory(0).wiring.heads or spec.heads
+        smallest = wiring(spec.memory(0)).heads or spec.heads
         if isinstance(smallest, int) and spec.dim % smallest:
             raise SpecError(f"dim {spec.dim} is not a multiple of heads {smallest}: change one")
         self.spec, self.vocabulary = spec, vocabulary

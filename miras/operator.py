@@ -1,16 +1,20 @@
 """The public operator: a memory over a sequence of queries, keys, values and gates."""
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
+from typing import Any, cast, overload
 
 from jaxtyping import Float
 from torch import Tensor
 
-from miras import definition
+from miras import composition, definition
+from miras.composition import AnyCell, AnyState, Composition, CompositionState, start
+from miras.composition.tree import tree
 from miras.memory import Memory
 from miras.part import SpecError
 from miras.plans import Plan, plans
-from miras.state import State, start
+from miras.state import State
+from miras.surprise import link
 
 
 @cache
@@ -25,16 +29,40 @@ def choose(memory: Memory, key_dim: int, value_dim: int) -> str:
     return min(fitting, key=lambda name: fitting[name].cost(memory, mapped, value_dim))
 
 
+@overload
 def run(
     memory: Memory,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    gates: Mapping[str, Tensor],
+    state: State | None = None,
+    plan: str = "auto",
+) -> tuple[Tensor, State]: ...
+
+
+@overload
+def run(
+    memory: AnyCell,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    gates: Mapping[str, Tensor],
+    state: AnyState | None = None,
+    plan: str = "auto",
+) -> tuple[Tensor, AnyState]: ...
+
+
+def run(
+    memory: AnyCell,
     query: Float[Tensor, "batch time heads key_dim"],
     key: Float[Tensor, "batch time heads key_dim"],
     value: Float[Tensor, "batch time heads value_dim"],
     gates: Mapping[str, Tensor],
-    state: State | None = None,
+    state: AnyState | None = None,
     plan: str = "auto",
-) -> tuple[Float[Tensor, "batch time heads value_dim"], State]:
-    """Run a memory over a piece of a sequence.
+) -> tuple[Float[Tensor, "batch time heads value_dim"], AnyState]:
+    """Run a memory, or a composition of several, over a piece of a sequence.
 
     `gates` holds every tensor that `memory.gates(heads, key_dim, value_dim)` names. `state` is what
     an earlier call returned, or left out at the start of a sequence. `plan` is `auto`, the name of
@@ -47,9 +75,16 @@ def run(
     value_dim = value.shape[-1]
     _check(memory, gates, batch, time, heads, key_dim, value_dim)
     if state is None:
-        state = start(memory, batch, heads, key_dim, value_dim, None, value.dtype, value.device)
+        state = cast(
+            AnyState,
+            start(memory, batch, heads, key_dim, value_dim, None, value.dtype, value.device),
+        )
     if time == 0:
         return value, state
+    if isinstance(memory, Composition):
+        inputs = (query, key, value, gates, cast(CompositionState, state))
+        return composition.run(memory, _engine(plan), *inputs)
+    state = cast(State, state)
     if plan == "definition":
         return definition.run(memory, query, key, value, gates, state)
     name = choose(memory, key_dim, value_dim) if plan == "auto" else plan
@@ -64,8 +99,42 @@ def run(
     return definition.finish(memory, output), state
 
 
+def ask(
+    memory: AnyCell,
+    query: Float[Tensor, "batch time heads key_dim"],
+    gates: Mapping[str, Tensor],
+    state: AnyState,
+    value_dim: int,
+) -> Float[Tensor, "batch time heads value_dim"]:
+    """What a memory answers as it stands; nothing is written, and nothing is kept.
+
+    `gates` are those of the queries, as `run` takes them. A composition answers as its state is
+    after the last token that it has read.
+    """
+    if isinstance(memory, Composition):
+        inputs = (query, gates, cast(CompositionState, state), value_dim)
+        return composition.ask(memory, _engine("auto"), *inputs)
+    found = cast(State, state)
+    value = query.new_zeros(*query.shape[:3], value_dim)
+    inputs = definition.prepare(memory, query, query, value, gates, found.position)
+    weights = found.exposed or link(memory, found.weights)
+    weights, buffers = tree(_over_time, (weights, found.buffers))
+    now = inputs.gates | inputs.constants
+    aimed = memory.architecture.aim(inputs.query, inputs.key, now)
+    aimed = memory.optimizer.seek(aimed, buffers, now)
+    return definition.finish(memory, memory.architecture.read(weights, aimed, now))
+
+
+def _over_time(leaf: Tensor) -> Tensor:
+    return leaf.unsqueeze(1)
+
+
+def _engine(plan: str) -> composition.Engine:
+    return composition.Engine(cast(Any, partial(run, plan=plan)), cast(Any, ask))
+
+
 def _check(
-    memory: Memory,
+    memory: AnyCell,
     gates: Mapping[str, Tensor],
     batch: int,
     time: int,
@@ -73,22 +142,25 @@ def _check(
     key_dim: int,
     value_dim: int,
 ) -> None:
-    mapped = memory.architecture.features.width(key_dim)
-    if getattr(memory.architecture, "residual", False) and mapped != value_dim:
+    wanted = memory.value_size(key_dim) if isinstance(memory, Memory) else None
+    if isinstance(memory, Memory) and wanted is not None and wanted != value_dim:
+        target = memory.bias.target
+        asks = "residual: true" if target in ("value", "next_value") else f"target: {target}"
+        cure = "residual: false" if asks == "residual: true" else "target: value"
         raise SpecError(
-            f"residual: true adds the key, of size {mapped}, to the answer, of size {value_dim}:"
-            " give key and value one size, or write residual: false"
+            f"{asks} puts a key, of size {wanted}, beside a value, of size {value_dim}: give key"
+            f" and value one size, or write {cure}"
         )
     signals = memory.gates(heads, key_dim, value_dim)
     for name, signal in signals.items():
-        wanted = (batch, time, *signal.shape) if signal.per_token else signal.shape
+        shape = (batch, time, *signal.shape) if signal.per_token else signal.shape
         if name not in gates:
             raise SpecError(
-                f"gate {name} is missing: give a tensor {list(wanted)}, {signal.meaning}"
+                f"gate {name} is missing: give a tensor {list(shape)}, {signal.meaning}"
             )
-        if tuple(gates[name].shape) != wanted:
+        if tuple(gates[name].shape) != shape:
             given = list(gates[name].shape)
-            raise SpecError(f"gate {name} has shape {given}: give {list(wanted)}")
+            raise SpecError(f"gate {name} has shape {given}: give {list(shape)}")
     if unknown := set(gates) - set(signals):
         raise SpecError(
             f"unknown gate {', '.join(sorted(unknown))}: this memory takes"
