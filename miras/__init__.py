@@ -7,19 +7,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from miras.composition import Composition as Composition
+    from miras.composition.either import start as start
     from miras.layer import Layer as Layer
     from miras.memory import Memory as Memory
     from miras.model import Model as Model
     from miras.model import ModelSpec as ModelSpec
+    from miras.operator import ask as ask
     from miras.operator import run as run
     from miras.part import IncompatibleParts as IncompatibleParts
     from miras.part import SpecError as SpecError
     from miras.state import State as State
-    from miras.state import start as start
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Composition": "composition",
     "IncompatibleParts": "part",
     "Layer": "layer",
     "Memory": "memory",
@@ -27,8 +30,9 @@ _HOMES = {
     "ModelSpec": "model",
     "SpecError": "part",
     "State": "state",
+    "ask": "operator",
     "run": "operator",
-    "start": "state",
+    "start": "composition.either",
 }
 
 

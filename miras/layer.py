@@ -10,18 +10,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from miras.composition import (
-    AnyCell,
-    AnyState,
-    Composition,
-    Shell,
-    initial_weights,
-    keyed,
-    learned,
-    places,
-    start,
-    wiring,
-)
+from miras.composition import AnyCell, AnyState, Composition, Shell
+from miras.composition.either import initial_weights, keyed, learned, places, start, wiring
 from miras.gate import Site
 from miras.operator import run
 

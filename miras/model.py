@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
 
-from miras.composition import AnyCell, wiring
+from miras.composition import AnyCell
+from miras.composition.either import wiring
 from miras.layer import Layer, LayerState
 from miras.part import Part, SpecError
 

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from miras import composition, definition
-from miras.composition import AnyCell, AnyState, Composition, CompositionState, start
+from miras.composition import AnyCell, AnyState, Composition, CompositionState
+from miras.composition.either import start
 from miras.composition.tree import tree
 from miras.memory import Memory
 from miras.part import SpecError

@@ -11,154 +11,37 @@ projections of their own are *layered*: they build a module (`build`), and `mira
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Protocol, Union, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union, cast
 
-import torch
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from torch import Tensor, nn
 
-from miras import state as states
-from miras.composition.tree import detached
-from miras.gate import Gate, Signal
+from miras.composition.contract import (
+    AnyState,
+    CompositionState,
+    Engine,
+    Inputs,
+    Own,
+    Shell,
+    Sizes,
+)
+from miras.gate import Signal
 from miras.memory import Memory, Wiring
 from miras.part import Part, SpecError, leaves, one_of
-from miras.state import State
 
-Weights = dict[str, Tensor]
-
-
-class Stateful(Protocol):
-    """The state of a cell, of a composition or of a layer."""
-
-    def floats(self) -> int:
-        """Numbers kept per sequence."""
-        ...
-
-
-class CompositionState(NamedTuple):
-    """The state of a composition for a batch; every tensor is `[batch, ...]`."""
-
-    position: int  # tokens read so far
-    cells: tuple[Any, ...]  # states of cells; what stands where is the composition's own affair
-    own: dict[str, Tensor]  # what the composition itself must keep
-    first: tuple[Any, ...] = ()  # states to which cells go back: learned, not kept per sequence
-
-    def floats(self) -> int:
-        """Numbers kept per sequence."""
-        kept = sum(cast(Stateful, cell).floats() for cell in self.cells)
-        return kept + sum(leaf[0].numel() for leaf in self.own.values())
-
-    def detach(self) -> "CompositionState":
-        """The same numbers, cut from the graph of gradients."""
-        return detached(self)
-
-
-AnyState = State | CompositionState
-
-
-class Sizes(NamedTuple):
-    """What the state of a composition is made for."""
-
-    batch: int
-    heads: int
-    key_dim: int
-    value_dim: int
-
-
-class Own(NamedTuple):
-    """A gate of the composition itself, with `width` numbers per head and token (0: one, bare)."""
-
-    name: str
-    gate: Gate
-    width: int
-    low: float
-    high: float
-    meaning: str
-
-
-class Place(NamedTuple):
-    """A gate that a layer has to make, of a cell or of a composition."""
-
-    name: str  # as `gates` calls it
-    group: str  # the cell: gates of one cell share what they make on the way
-    gate: Gate
-    width: int
-    low: float
-    high: float
-    chunk: int  # gradient chunk of the cell
-
-
-class Inputs(NamedTuple):
-    """A piece of a sequence as a composition sees it."""
-
-    query: Tensor  # [batch, time, heads, key_dim]
-    key: Tensor
-    value: Tensor  # [batch, time, heads, value_dim]
-    gates: Mapping[str, Tensor]
-    per_token: frozenset[str]  # names of the gates that lead with batch and time
-
-    def span(self, first: int, last: int) -> "Inputs":
-        """The tokens from `first` up to, not including, `last`."""
-        return self.over(lambda tensor: tensor[:, first:last])
-
-    def over(self, change: Callable[[Tensor], Tensor]) -> "Inputs":
-        """The piece with every tensor that leads with batch and time changed."""
-        gates = {
-            name: change(gate) if name in self.per_token else gate
-            for name, gate in self.gates.items()
-        }
-        query, key, value = (change(tensor) for tensor in self[:3])
-        return Inputs(query, key, value, gates, self.per_token)
-
-    def of(self, cell: int) -> dict[str, Tensor]:
-        """The gates of a cell, by the names that the cell knows."""
-        return inside(self.gates, cell)
-
-
-class Run(Protocol):
-    """`miras.run` with the plan chosen; compositions run their cells through it."""
-
-    def __call__(
-        self,
-        memory: Any,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        gates: Mapping[str, Tensor],
-        state: Any,
-    ) -> tuple[Tensor, Any]:
-        """Outputs `[batch, time, heads, value_dim]` and the state after the last token."""
-        ...
-
-
-class Ask(Protocol):
-    """`miras.ask`: what a memory answers as it stands, nothing is written."""
-
-    def __call__(
-        self, memory: Any, query: Tensor, gates: Mapping[str, Tensor], state: Any, value_dim: int
-    ) -> Tensor:
-        """Answers `[batch, time, heads, value_dim]`."""
-        ...
-
-
-class Engine(NamedTuple):
-    """What a composition needs from the level above it."""
-
-    run: Run
-    ask: Ask
-
-
-class Shell(NamedTuple):
-    """What a layered composition builds its module from."""
-
-    dim: int
-    heads: int
-    conv: int
-    layer: int
-    layers: int
-    plan: str
-    build: Callable[[Any, int], nn.Module]  # a layer around a cell: (cell, taps of its convolution)
+__all__ = [
+    "AnyCell",
+    "AnyComposition",
+    "AnyState",
+    "Composition",
+    "CompositionState",
+    "Engine",
+    "Inputs",
+    "Own",
+    "Shell",
+    "Sizes",
+]
 
 
 class Composition(Part, ABC):
@@ -299,118 +182,6 @@ def _inputs(
     signals = memory.gates(key.shape[2], key.shape[3], value.shape[3])
     names = frozenset(name for name, signal in signals.items() if signal.per_token)
     return memory.filled(Inputs(query, key, value, gates, names))
-
-
-def initial_weights(
-    memory: "AnyCell", heads: int, key_dim: int, value_dim: int, seed: int = 0
-) -> Weights:
-    """Random initial weights `[heads, ...]` of all cells, the same for the same seed."""
-    if isinstance(memory, Memory):
-        return states.initial_weights(memory, heads, key_dim, value_dim, seed)
-    return {
-        f"{place}.{name}": leaf
-        for place, (cell, sizes) in enumerate(
-            zip(memory.cells, memory.sizes(key_dim, value_dim), strict=True)
-        )
-        for name, leaf in initial_weights(cell, heads, *sizes, seed + place).items()
-    }
-
-
-def learned(memory: "AnyCell", name: str) -> bool:
-    """Whether a layer trains these initial weights; those of linear memories stay zero."""
-    if isinstance(memory, Memory):
-        return not memory.architecture.linear and not memory.architecture.stores_pairs
-    place, _, inner = name.partition(".")
-    return learned(memory.cells[int(place)], inner)
-
-
-def start(
-    memory: "AnyCell",
-    batch: int,
-    heads: int,
-    key_dim: int,
-    value_dim: int,
-    weights: Weights | None = None,
-    dtype: Any = None,
-    device: Any = None,
-) -> Any:
-    """The state before the first token, of a cell or a composition.
-
-    `weights [heads, ...]` are initial weights, named as `initial_weights` names them; cells of
-    which none is given start from their own with seed 0.
-    """
-    if isinstance(memory, Memory):
-        return states.start(memory, batch, heads, key_dim, value_dim, weights, dtype, device)
-    cells = tuple(
-        start(cell, batch, heads, *sizes, inside(weights or {}, place) or None, dtype, device)
-        for place, (cell, sizes) in enumerate(
-            zip(memory.cells, memory.sizes(key_dim, value_dim), strict=True)
-        )
-    )
-    like = torch.zeros((), dtype=dtype, device=device)
-    return memory.begin(cells, Sizes(batch, heads, key_dim, value_dim), like)
-
-
-def inside(tensors: Mapping[str, Tensor], place: int) -> dict[str, Tensor]:
-    """What belongs to one cell, by the names that the cell knows."""
-    prefix = f"{place}."
-    return {
-        name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)
-    }
-
-
-def places(memory: "AnyCell", key_dim: int, value_dim: int, group: str = "") -> list[Place]:
-    """Every gate that a layer has to make, of all cells and of the composition itself."""
-    if isinstance(memory, Memory):
-        step = memory.stepping
-        widths = memory.widths(memory.architecture.features.width(key_dim), value_dim)
-        return [
-            Place(
-                group + use.name,
-                group,
-                use.gate,
-                sum(widths[use.width]),
-                use.low,
-                use.high,
-                step.chunk if step else 1,
-            )
-            for use in memory.uses
-            if use.gate.own
-        ]
-    found = [
-        each
-        for place, (cell, sizes) in enumerate(
-            zip(memory.cells, memory.sizes(key_dim, value_dim), strict=True)
-        )
-        for each in places(cell, *sizes, f"{group}{place}.")
-    ]
-    found += [
-        Place(group + own.name, group, own.gate, own.width, own.low, own.high, 1)
-        for own in memory.own()
-        if own.gate.own
-    ]
-    return found
-
-
-def wiring(memory: "AnyCell") -> Wiring:
-    """How a layer feeds a memory: as it says itself, or as its first cell does."""
-    if memory.wiring is not None:
-        return memory.wiring
-    return wiring(memory.cells[0])
-
-
-def keyed(memory: "AnyCell") -> bool:
-    """Whether any cell looks at query and key."""
-    if isinstance(memory, Memory):
-        return memory.architecture.keyed
-    return any(keyed(cell) for cell in memory.cells)
-
-
-def basic(memory: "AnyCell") -> tuple[Memory, ...]:
-    """The memories at the bottom, in order."""
-    if isinstance(memory, Memory):
-        return (memory,)
-    return tuple(inner for cell in memory.cells for inner in basic(cell))
 
 
 def kind(composition: Composition) -> str:
