@@ -51,6 +51,9 @@ def _stepping(kind: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[
         step_axis=_AXES,
         every=st.sampled_from([1, 2, 3]),
         scale=st.sampled_from(["none", "chunk", "key_dim"]),
+        batch=st.sampled_from([1, 1, 1, 2]),
+        read=st.sampled_from(["after", "after", "after", "before"]),
+        erase_axis=st.sampled_from(["key", "scalar"]),
         **fields,
     )
     return st.builds(lambda optimizer, anchor: optimizer | anchor, part, _ANCHORS)
@@ -58,6 +61,10 @@ def _stepping(kind: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[
 
 def twin_prone() -> st.SearchStrategy[Spec]:
     """Specs, most of them legal, drawn from the values at which rewrite rules apply."""
+    compared = {
+        "target": st.sampled_from(["value", "value", "value_minus_key", "self_generated"]),
+        "window": st.sampled_from([1, 1, 2]),
+    }
     architecture = st.one_of(
         _part("matrix", features=_FEATURES, normaliser=st.booleans()),
         _part(
@@ -78,12 +85,20 @@ def twin_prone() -> st.SearchStrategy[Spec]:
     bias = st.one_of(
         st.just("dot"),
         st.just("l2"),
+        _part("dot", **compared),
         _part("l1", smoothing=_SMOOTHING),
-        _part("lp", p=st.sampled_from([1.0, 2.0, 3.0]), smoothing=_SMOOTHING, guard=st.booleans()),
+        _part(
+            "lp",
+            p=st.sampled_from([1.0, 2.0, 3.0]),
+            smoothing=_SMOOTHING,
+            guard=st.booleans(),
+            **compared,
+        ),
         _part(
             "huber",
             form=st.sampled_from(["coordinate", "norm", "switch"]),
             threshold=st.sampled_from([_number(float("inf")), _number(0.5), "sigmoid"]),
+            **compared,
         ),
     )
     retention = st.one_of(

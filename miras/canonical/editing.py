@@ -2,6 +2,7 @@
 
 from typing import Any, TypeVar
 
+from miras.bias import Bias
 from miras.memory import Memory
 from miras.optimizer import Stepping
 from miras.optimizer.gd import GradientDescent
@@ -9,6 +10,7 @@ from miras.part import Part
 from miras.retention import Decaying
 
 P = TypeVar("P", bound=Part)
+B = TypeVar("B", bound=Bias)
 
 
 def edit(part: P, /, **fields: Any) -> P:
@@ -31,6 +33,12 @@ def descent(step: Stepping, /, **fields: Any) -> GradientDescent:
     """Gradient descent with the settings of another optimizer."""
     shared: dict[str, Any] = {name: getattr(step, name) for name in Stepping.model_fields}
     return GradientDescent.model_construct(**(shared | fields))
+
+
+def compared(bias: Bias, kind: type[B], /, **fields: Any) -> B:
+    """Another loss with the target and the window of a bias."""
+    shared: dict[str, Any] = {name: getattr(bias, name) for name in Bias.model_fields}
+    return kind(**(shared | fields))
 
 
 def fixed_decay(memory: Memory) -> float | None:

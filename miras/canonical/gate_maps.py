@@ -11,7 +11,7 @@ from typing import NamedTuple
 from miras.architecture.vector import Vector
 from miras.bias.dot import Dot
 from miras.bias.l2 import L2
-from miras.canonical.editing import descent, edit, stepping, unit_keys
+from miras.canonical.editing import compared, descent, edit, stepping, unit_keys
 from miras.gate import Gate
 from miras.gate.complement import Complement
 from miras.gate.constant import Constant
@@ -66,7 +66,8 @@ def keyless_delta(memory: Memory) -> Mapped | None:
 def _is_keyless_delta(memory: Memory) -> bool:
     step = memory.stepping
     return (
-        isinstance(memory.architecture, Vector)
+        memory.plain
+        and isinstance(memory.architecture, Vector)
         and isinstance(memory.bias, L2)
         and isinstance(memory.retention, NoRetention)
         and isinstance(step, GradientDescent)
@@ -78,7 +79,9 @@ def _is_keyless_delta(memory: Memory) -> bool:
 
 def _mixture(memory: Memory, step: Stepping, decay: Gate) -> Memory:
     retention = Decay(axis=step.step_axis, gate=decay)
-    return edit(stepping(memory, step=Complement()), bias=Dot(), retention=retention)
+    return edit(
+        stepping(memory, step=Complement()), bias=compared(memory.bias, Dot), retention=retention
+    )
 
 
 UP_TO_GATES: tuple[Callable[[Memory], Mapped | None], ...] = (r3_step_map, keyless_delta)

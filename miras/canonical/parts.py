@@ -13,7 +13,7 @@ from miras.bias.huber import Huber
 from miras.bias.l1 import L1
 from miras.bias.l2 import L2
 from miras.bias.lp import Lp
-from miras.canonical.editing import edit, neutral
+from miras.canonical.editing import compared, edit, neutral, stepping
 from miras.features.identity import Identity
 from miras.features.rope import Rope
 from miras.gate.mamba import Mamba
@@ -26,7 +26,7 @@ from miras.retention.lq import Lq
 def r21_power_two(memory: Memory) -> Memory:
     """lp with p = 2 is l2, whatever its smoothing: the factor (r^2 + s)^0 is 1."""
     bias = memory.bias
-    return edit(memory, bias=L2()) if isinstance(bias, Lp) and bias.p == 2 else memory
+    return edit(memory, bias=compared(bias, L2)) if isinstance(bias, Lp) and bias.p == 2 else memory
 
 
 def r21_power_one(memory: Memory) -> Memory:
@@ -34,7 +34,7 @@ def r21_power_one(memory: Memory) -> Memory:
     bias = memory.bias
     if not isinstance(bias, Lp) or bias.p != 1 or bias.smoothing == 0:
         return memory
-    return edit(memory, bias=L1(smoothing=bias.smoothing))
+    return edit(memory, bias=compared(bias, L1, smoothing=bias.smoothing))
 
 
 def guard_of_small_powers(memory: Memory) -> Memory:
@@ -57,7 +57,7 @@ def r21_no_threshold(memory: Memory) -> Memory:
     """Huber with an infinite threshold is l2."""
     bias = memory.bias
     infinite = isinstance(bias, Huber) and bias.threshold.fixed == float("inf")
-    return edit(memory, bias=L2()) if infinite else memory
+    return edit(memory, bias=compared(bias, L2)) if infinite else memory
 
 
 def r21_norm_two(memory: Memory) -> Memory:
@@ -124,6 +124,15 @@ def one_head(memory: Memory) -> Memory:
     return edit(memory, wiring=edit(memory.wiring, shared_keys=False)) if alone else memory
 
 
+def axes_of_no_gate(memory: Memory) -> Memory:
+    """Erase and write gates have an axis where there are such gates."""
+    step = memory.stepping
+    if step is None:
+        return memory
+    unused = [name for name in ("erase", "write") if getattr(step, name) is None]
+    return stepping(memory, **neutral(step, *(f"{name}_axis" for name in unused)))
+
+
 PARTS: tuple[Callable[[Memory], Memory], ...] = (
     r21_power_two,
     r21_power_one,
@@ -137,4 +146,5 @@ PARTS: tuple[Callable[[Memory], Memory], ...] = (
     rotation_by_nothing,
     channels_of_mamba,
     one_head,
+    axes_of_no_gate,
 )

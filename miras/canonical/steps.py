@@ -104,7 +104,7 @@ def r3_number(memory: Memory) -> Memory:
 def divisor_of_one(memory: Memory) -> Memory:
     """A step divided by a chunk of one token is not divided."""
     step = memory.stepping
-    one = step is not None and step.scale == "chunk" and step.chunk == 1
+    one = step is not None and step.scale == "chunk" and step.together == 1
     return stepping(memory, scale="none") if one else memory
 
 
@@ -113,7 +113,7 @@ def divisor_of_number(memory: Memory) -> Memory:
     step = memory.stepping
     if step is None or step.scale != "chunk" or step.step.fixed is None or memory.bias.residual:
         return memory
-    return stepping(memory, scale="none", step=Constant(value=step.step.fixed / step.chunk))
+    return stepping(memory, scale="none", step=Constant(value=step.step.fixed / step.together))
 
 
 def r22_chunk_of_one(memory: Memory) -> Memory:
@@ -126,7 +126,10 @@ def r22_chunk_of_one(memory: Memory) -> Memory:
 def r22_no_anchor(memory: Memory) -> Memory:
     """The gradient of dot on a memory linear in its weights is the same at all weights."""
     step = memory.stepping
-    if step is None or memory.bias.residual or not memory.architecture.affine:
+    bias = memory.bias
+    if step is None or bias.residual or not memory.architecture.affine:
+        return memory
+    if bias.target == "self_generated":  # the target is what those weights answer
         return memory
     if step.chunk > 1 and _counts_chunk(memory, step):
         return memory
@@ -139,6 +142,7 @@ def nothing_decays(memory: Memory) -> Memory:
     if step is None or step.gradient_at != "previous":
         return memory
     whole = memory.retention.decays is None or fixed_decay(memory) == 1
+    whole = whole and memory.retention.plain  # what else it does before the write counts as well
     return stepping(memory, gradient_at="retained") if whole else memory
 
 
