@@ -116,14 +116,24 @@ def ask(
         inputs = (query, gates, cast(CompositionState, state), value_dim)
         return composition.ask(memory, _engine("auto"), *inputs)
     found = cast(State, state)
+    batch, time = query.shape[:2]
+    signals = memory.gates(query.shape[2], query.shape[3], value_dim)
+    # Each query is put at the place of the next token: as if it were a sequence of its own.
+    gates = {n: _alone(gate) if signals[n].per_token else gate for n, gate in gates.items()}
+    query = _alone(query)
     value = query.new_zeros(*query.shape[:3], value_dim)
     inputs = definition.prepare(memory, query, query, value, gates, found.position)
     weights = found.exposed or link(memory, found.weights)
     weights, buffers = tree(_over_time, (weights, found.buffers))
-    now = inputs.gates | inputs.constants
-    aimed = memory.architecture.aim(inputs.query, inputs.key, now)
-    aimed = memory.optimizer.seek(aimed, buffers, now)
+    now = {n: gate.reshape(batch, time, *gate.shape[2:]) for n, gate in inputs.gates.items()}
+    now |= inputs.constants
+    mapped, key = (each.reshape(batch, time, *each.shape[2:]) for each in inputs[:2])
+    aimed = memory.optimizer.seek(memory.architecture.aim(mapped, key, now), buffers, now)
     return definition.finish(memory, memory.architecture.read(weights, aimed, now))
+
+
+def _alone(tensor: Tensor) -> Tensor:
+    return tensor.flatten(0, 1)[:, None]
 
 
 def _over_time(leaf: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ class Features(Part, ABC):
     unit_norm: ClassVar[bool] = False  # mapped keys have norm 1
     nonnegative: ClassVar[bool] = False  # mapped keys and queries have no negative entry
     needs_decay: ClassVar[bool] = False  # the map reads the key-axis retention gate
+    positional: ClassVar[bool] = False  # the map depends on the place of a token in the sequence
 
     @abstractmethod
     def map(

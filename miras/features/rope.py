@@ -1,7 +1,7 @@
 """Rotary positions."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -20,6 +20,7 @@ class Rope(Features):
     """
 
     kind: Literal["rope"] = "rope"
+    positional: ClassVar[bool] = True
     base: float = Field(default=10_000.0, gt=1.0, description="wavelength of the slowest pair")
     period: int | None = Field(default=None, ge=1, description="count positions modulo this")
 
