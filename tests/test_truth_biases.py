@@ -61,7 +61,7 @@ def test_error_at_zero_residual(spec: Spec) -> None:
     target, gates = normal(3, VALUE), numbers(bias, 3)
     prediction = target.clone().requires_grad_()
     error = bias.error(prediction, target, gates)
-    if bias.residual:
+    if bias.residual and spec["kind"] != "cosine":  # whose smoothing pushes outwards
         close(error, torch.zeros_like(error))
     if error.requires_grad:
         (pushed,) = torch.autograd.grad(error.sum(), prediction)
@@ -97,7 +97,8 @@ def test_declared_properties_of_errors_hold(spec: Spec) -> None:
     error = bias.error(prediction, target, gates)
     shift = normal(50, VALUE)
     shifted = bias.error(prediction + shift, target + shift, gates)
-    assert bool((error - shifted).abs().max() < 1e-9) == bias.residual
+    alone = bias.residual and bias.of_difference
+    assert bool((error - shifted).abs().max() < 1e-9) == alone
     if bias.linear:
         twice = bias.error(2 * prediction, 2 * target, gates)
         close(twice, 2 * error)
@@ -109,6 +110,33 @@ def test_declared_properties_of_errors_hold(spec: Spec) -> None:
         moved[:, 0] += 1
         close(bias.error(moved, target, gates)[:, 1:], error[:, 1:])
     near = 1e-9 * torch.eye(VALUE, dtype=DOUBLE)
-    if bias.residual and bias_of(spec).slope < math.inf and spec.get("form") != "switch":
-        found = bias.error(near, torch.zeros_like(near), numbers(bias, VALUE)).diagonal() / 1e-9
+    if alone and bias_of(spec).slope < math.inf and spec.get("form") != "switch":
+        fixed = {use.name: torch.full((VALUE,), use.gate.fixed or 1.0) for use in bias.uses()}
+        found = bias.error(near, torch.zeros_like(near), fixed).diagonal() / 1e-9
         assert float(found.max()) == pytest.approx(bias.slope, rel=1e-2, abs=1e-2)
+
+
+def test_value_shift_is_the_worst_square_in_a_ball() -> None:
+    """The largest |r - d|^2 / 2 over |d| <= D, searched for among many directions."""
+    bias, residual = bias_of({"kind": "value_shift", "smoothing": 1e-12}), normal(4, 2)
+    shift = torch.tensor([0.0, 0.2, 0.7, 1.5], dtype=DOUBLE)
+    angle = torch.linspace(0, 2 * math.pi, 20_001, dtype=DOUBLE)
+    circle = torch.stack((angle.cos(), angle.sin()), dim=-1)
+    tried = (residual[:, None] - shift[:, None, None] * circle).square().sum(-1).amax(1) / 2
+    close(bias.loss(residual, torch.zeros_like(residual), {"shift": shift}), tried, 1e-5)
+
+
+def test_kl_is_that_of_torch() -> None:
+    prediction, target = normal(6, VALUE), normal(6, VALUE)
+    wanted = torch.nn.functional.kl_div(
+        prediction.log_softmax(-1), target.softmax(-1), reduction="none"
+    )
+    close(bias_of({"kind": "kl"}).loss(prediction, target, {}), wanted.sum(-1))
+
+
+def test_cosine_is_that_of_torch_and_turns_only() -> None:
+    bias = bias_of({"kind": "cosine", "smoothing": 1e-14})
+    prediction, target = normal(6, VALUE), normal(6, VALUE)
+    wanted = -torch.nn.functional.cosine_similarity(prediction, target, dim=-1)
+    close(bias.loss(prediction, target, {}), wanted)
+    close((bias.error(prediction, target, {}) * prediction).sum(-1), torch.zeros(6, dtype=DOUBLE))

@@ -35,6 +35,7 @@ class Bias(Part, ABC):
     )
 
     residual: ClassVar[bool] = True  # the error depends on prediction - target, not on target alone
+    of_difference: ClassVar[bool] = True  # if residual: it depends on prediction - target alone
     linear: ClassVar[bool] = False  # the error is linear in prediction and target
     bounded: ClassVar[bool] = False  # the error is bounded whatever the residual
     coordinate_wise: ClassVar[bool] = False  # entries of the error depend on their own entry only

@@ -59,10 +59,11 @@ def check_bias(bias: Bias) -> None:
         at = prediction.clone().requires_grad_()
         (slope,) = torch.autograd.grad(bias.loss(at, target, gates).sum(), at)
         _same(error, slope, f"the error of {bias!r} is not the derivative of its loss")
-    if bias.residual:
+    if bias.residual and bias.of_difference:
         moved = bias.error(prediction + 0.5, target + 0.5, gates)
-        _same(moved, error, f"{bias!r} sees more than prediction - target: say residual = False")
-    else:
+        sentence = "sees more than prediction - target: say residual or of_difference = False"
+        _same(moved, error, f"{bias!r} {sentence}")
+    elif not bias.residual:
         other = bias.error(prediction + 0.5, target, gates)
         _same(other, error, f"{bias!r} looks at the prediction: say residual = True")
     if bias.linear:
@@ -96,7 +97,8 @@ def check_retention(retention: Retention) -> None:
     if retention.identity_link:
         _same(weights, accumulator, f"{retention!r} says identity_link and changes the accumulator")
     if retention.nonnegative:
-        # Signed starting weights cannot be had, so they are read as the accumulator itself.
+        # Signed starting weights cannot be had: others are made of them.
+        weights = retention.link(retention.unlink(accumulator))
         _require(bool((weights >= 0).all()), f"{retention!r} says nonnegative and is negative")
     else:
         again = retention.link(retention.unlink(weights))
