@@ -2,11 +2,10 @@
 
 Optuna, a random generator, a replay and an enumeration are all choosers. The four slots of a memory
 and the learning rate are chosen first, in a fixed order, whatever the rest is: so they are in every
-trial and a sampler can model them together. All choices are made before anything is checked.
+trial and a sampler can model them together. Of every choice a chooser is told which options fit
+what is chosen already; the memory as a whole is checked when all choices are made.
 """
 
-import hashlib
-import math
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -19,24 +18,36 @@ from miras.canonical import key
 from miras.memory import Memory
 from miras.part import IncompatibleParts, SpecError
 
-from .nodes import Choice, Fields, Fixed, Node, Number
+from .narrowing import Narrowing
+from .nodes import (
+    Choice,
+    Fields,
+    Fixed,
+    Node,
+    Number,
+    Value,
+    component,
+    inner,
+    label_of,
+    shortened,
+)
 from .space import Space
 
 SLOTS = ("architecture", "bias", "retention", "optimizer")
 LEARNING_RATE = "learning_rate"
-LONGEST_NAME = 200
 MOST_COUNTED = 20_000
 """Spaces of so many derivations or fewer are counted one by one."""
 
-Value = str | int | float
+TRIES = 100
+"""Draws after which a space is said to hold nothing that fits."""
 
 
 @runtime_checkable
 class Chooser(Protocol):
     """Somebody who decides. Names and options never depend on who it is."""
 
-    def pick(self, name: str, options: tuple[str, ...]) -> str:
-        """One of at least two options."""
+    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
+        """One of at least two options; those that are not `fitting` would be refused."""
         ...
 
     def number(self, name: str, among: Number) -> int | float:
@@ -70,13 +81,19 @@ class Count(NamedTuple):
 
 
 class FromTrial:
-    """Optuna decides."""
+    """Optuna decides; where its choice does not fit, chance takes one that does.
 
-    def __init__(self, trial: Trial) -> None:
+    Optuna needs the same options for a name in every trial. What it sees of a trial afterwards is
+    what was taken.
+    """
+
+    def __init__(self, trial: Trial, seed: int | None = None) -> None:
         self.trial = trial
+        self.generator = np.random.default_rng(trial.number if seed is None else seed)
 
-    def pick(self, name: str, options: tuple[str, ...]) -> str:
-        return str(self.trial.suggest_categorical(name, options))
+    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
+        chosen = str(self.trial.suggest_categorical(name, options))
+        return chosen if chosen in fitting else _any(fitting, self.generator)
 
     def number(self, name: str, among: Number) -> int | float:
         if among.whole:
@@ -85,18 +102,18 @@ class FromTrial:
 
 
 class FromRandom:
-    """Every option alike, numbers uniform or, with log, uniform in their logarithm."""
+    """Every option that fits alike, numbers uniform or, with log, uniform in their logarithm."""
 
     def __init__(self, generator: np.random.Generator) -> None:
         self.generator = generator
 
-    def pick(self, name: str, options: tuple[str, ...]) -> str:
-        return options[self.generator.integers(len(options))]
+    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
+        return _any(fitting, self.generator)
 
     def number(self, name: str, among: Number) -> int | float:
         if among.whole:
             return int(self.generator.integers(int(among.low), int(among.high) + 1))
-        return _between(among, self.generator.random())
+        return among.between(self.generator.random())
 
 
 class FromChoices:
@@ -113,7 +130,7 @@ class FromChoices:
                 " with which it was made"
             )
 
-    def pick(self, name: str, options: tuple[str, ...]) -> str:
+    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
         self._recorded(name, self.choices.get(name) in options)
         return str(self.choices[name])
 
@@ -137,40 +154,53 @@ class _Odometer:
         self.dials.append((position, positions))
         return position
 
-    def pick(self, name: str, options: tuple[str, ...]) -> str:
+    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
         return options[self._turn(len(options))]
 
     def number(self, name: str, among: Number) -> int | float:
         if among.whole:
             return int(among.low) + self._turn(int(among.high - among.low) + 1)
-        return _between(among, 0.5)
+        return among.middle
 
 
 class _Recorder:
-    """Passes questions on and keeps the answers."""
+    """Passes questions on with what fits, and keeps the answers."""
 
-    def __init__(self, chooser: Chooser) -> None:
+    def __init__(self, chooser: Chooser, root: Node, narrow: bool) -> None:
         self.chooser = chooser
         self.choices: dict[str, Value] = {}
+        self.narrowing = Narrowing(root) if narrow else None
 
     def pick(self, name: str, options: tuple[str, ...]) -> str:
-        name = _shortened(name)
-        self.choices[name] = self.chooser.pick(name, options)
-        return str(self.choices[name])
+        name = shortened(name)
+        fitting = self.narrowing.fitting(name, options) if self.narrowing else options
+        return str(self._keep(name, self.chooser.pick(name, options, fitting)))
 
     def number(self, name: str, among: Number) -> int | float:
-        name = _shortened(name)
-        value = self.choices[name] = self.chooser.number(name, among)
+        name = shortened(name)
+        value = self.chooser.number(name, among)
+        self._keep(name, value)
+        return value
+
+    def _keep(self, name: str, value: Value) -> Value:
+        self.choices[name] = value
+        if self.narrowing and name != LEARNING_RATE:
+            self.narrowing.decide(name, value)
         return value
 
 
-def derive(space: Space, chooser: Chooser, rates: Number | None = None) -> Derivation:
-    """The spec that a chooser makes of a space; with `rates` it chooses a learning rate too."""
-    asked = _Recorder(chooser)
+def derive(
+    space: Space, chooser: Chooser, rates: Number | None = None, narrow: bool = True
+) -> Derivation:
+    """The spec that a chooser makes of a space; with `rates` it chooses a learning rate too.
+
+    Without `narrow` all options count as fitting.
+    """
+    asked = _Recorder(chooser, space.root, narrow)
     root, prefix = space.root, ""
     if isinstance(root, Choice):
         label, root = _pick(root, "memory", asked)
-        prefix = f"memory.{_component(label)}."
+        prefix = f"memory.{component(label)}."
     entries: Mapping[str, Node] = root.entries if isinstance(root, Fields) else {}
     heads = {slot: _pick(entries[slot], prefix + slot, asked) for slot in SLOTS if slot in entries}
     rate = float(asked.number(LEARNING_RATE, rates)) if rates else None
@@ -181,52 +211,34 @@ def derive(space: Space, chooser: Chooser, rates: Number | None = None) -> Deriv
     return Derivation(asked.choices, spec, rate)
 
 
-def _pick(node: Node, name: str, chooser: Chooser) -> tuple[str, Node]:
+def _pick(node: Node, name: str, asked: _Recorder) -> tuple[str, Node]:
     """The option that is chosen, with its name; a node without options is itself."""
     if not isinstance(node, Choice):
-        return (node.label if isinstance(node, Fields) else ""), node
-    label = chooser.pick(name, tuple(node.options))
+        return label_of(node), node
+    label = asked.pick(name, tuple(node.options))
     return label, node.options[label]
 
 
-def _build(node: Node, name: str, label: str, chooser: Chooser) -> Any:
+def _build(node: Node, name: str, label: str, asked: _Recorder) -> Any:
     """The value of a node whose own option is already chosen."""
     match node:
         case Fixed(value):
             return value
         case Number():
-            return chooser.number(f"{name}.{_component(label)}" if label else name, node)
+            return asked.number(inner(name, label), node)
         case Choice():
-            label, inner = _pick(node, name, chooser)
-            return _build(inner, name, label, chooser)
+            label, option = _pick(node, name, asked)
+            return _build(option, name, label, asked)
         case Fields(_, entries):
-            inside = f"{name}.{_component(label)}" if label else name
+            inside = inner(name, label)
             return {
-                field: _build(entry, f"{inside}.{field}", _label(entry), chooser)
+                field: _build(entry, f"{inside}.{field}", label_of(entry), asked)
                 for field, entry in entries.items()
             }
 
 
-def _label(node: Node) -> str:
-    return node.label if isinstance(node, Fields) else ""
-
-
-def _component(label: str) -> str:
-    # Points separate slot, kind and field in a name; those of numbers in a label must not.
-    return label.replace(".", "_")
-
-
-def _shortened(name: str) -> str:
-    if len(name) <= LONGEST_NAME:
-        return name
-    return name[: LONGEST_NAME - 9] + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
-
-
-def _between(among: Number, share: float) -> float:
-    low, high = among.low, among.high
-    if among.log:
-        return min(max(math.exp(math.log(low) * (1 - share) + math.log(high) * share), low), high)
-    return low + (high - low) * share
+def _any(options: tuple[str, ...], generator: np.random.Generator) -> str:
+    return options[generator.integers(len(options))]
 
 
 def derivations(space: Space) -> Iterator[Derivation]:
@@ -234,7 +246,7 @@ def derivations(space: Space) -> Iterator[Derivation]:
     start: list[int] = []
     while True:
         odometer = _Odometer(start)
-        yield derive(space, odometer)
+        yield derive(space, odometer, narrow=False)
         dials = odometer.dials
         while dials and dials[-1][0] + 1 == dials[-1][1]:
             dials.pop()

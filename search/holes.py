@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, cast, get_args, get_origin
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from miras.known import known
+from miras.known import cells
 from miras.load import DataPath, Document, Problem, SpecFileError, nearest, validate
 from miras.memory import Memory
 from miras.part import Part
@@ -34,7 +34,7 @@ class Reader:
         data = self.document.value(path)
         if _is_hole(data):
             return self.hole(path, data, wanted, base)
-        found = _parts(wanted)
+        found = parts_of(wanted)
         if found and isinstance(data, str | Mapping):
             return self.part(path, cast("str | Mapping[str, Any]", data), wanted, found, base)
         return self.fixed(path, wanted)
@@ -62,12 +62,12 @@ class Reader:
         given = data if isinstance(data, Mapping) else {"kind" if single is None else "use": data}
         base = cast("Mapping[str, Any]", base if isinstance(base, Mapping) else {})
         if single is Memory and "use" in given:
-            if given["use"] not in known():
+            if given["use"] not in cells():
                 name = str(given["use"])
                 place = (*path, "use") if isinstance(data, Mapping) else path
-                hint = nearest(name, known()) or "; `miras ls known` lists them"
+                hint = nearest(name, cells()) or "; `miras ls known` lists them"
                 return self.complain(place, f"there is no known memory {name!r}{hint}")
-            base = _plain(known()[str(given["use"])])
+            base = _plain(cells()[str(given["use"])])
         kind = "" if single else given.get("kind", base.get("kind"))
         if not isinstance(kind, str) or kind not in found:
             return self.fixed(path, wanted)
@@ -76,7 +76,7 @@ class Reader:
         fields = found[kind].model_fields
         for name in given:
             if name in fields and name != "kind":
-                expected = _type_of(fields[name])
+                expected = type_of(fields[name])
                 entries[name] = self.node((*path, name), expected, base.get(name))
             elif name not in ("kind", "use") or (name == "use" and single is not Memory):
                 names = ", ".join(each for each in fields if each not in {"kind", *TITLES})
@@ -193,7 +193,7 @@ def _label(data: Any) -> str:
     return str(data)
 
 
-def _type_of(field: FieldInfo) -> Any:
+def type_of(field: FieldInfo) -> Any:
     """What may stand in a field, its limits included."""
     kind: Any = field.annotation
     if field.discriminator is not None:
@@ -213,7 +213,7 @@ def _alternatives(wanted: Any) -> Iterator[Any]:
         yield wanted
 
 
-def _parts(wanted: Any) -> dict[str, type[Part]]:
+def parts_of(wanted: Any) -> dict[str, type[Part]]:
     """The parts that may stand here by kind; one without a kind is called ``."""
     classes = [each for each in _alternatives(wanted) if isinstance(each, type)]
     parts = [each for each in classes if issubclass(each, Part)]
@@ -235,7 +235,7 @@ def _all(wanted: Any) -> list[Any]:
             found.append(None)
         elif not (isinstance(each, type) and issubclass(each, Part)):
             return []
-    for kind, part in _parts(wanted).items():
+    for kind, part in parts_of(wanted).items():
         try:
             part()
         except ValidationError:

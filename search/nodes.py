@@ -1,8 +1,21 @@
-"""What a space is made of: what is fixed, one of several, or a number between two ends."""
+"""What a space is made of: what is fixed, one of several, or a number between two ends.
 
+Every hole has a name, made of slot, kind and field: `optimizer.gd.step`. The names of the choices
+that stand inside an option begin with that option's name.
+"""
+
+import hashlib
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from pydantic import TypeAdapter
+
+LONGEST_NAME = 200
+
+Value = str | int | float
+"""What is chosen: the name of an option, or a number."""
 
 
 @dataclass(frozen=True)
@@ -10,6 +23,13 @@ class Fixed:
     """Nothing to choose."""
 
     value: Any
+    _read: list[Any] = field(default_factory=list[Any], compare=False, repr=False)
+
+    def read(self, wanted: Any) -> Any:
+        """The value as what belongs here: a part where data describes one."""
+        if not self._read:
+            self._read.append(TypeAdapter[Any](wanted).validate_python(self.value))
+        return self._read[0]
 
 
 @dataclass(frozen=True)
@@ -20,6 +40,19 @@ class Number:
     high: float
     log: bool = False
     whole: bool = False
+
+    def between(self, share: float) -> float:
+        """The number at a share of the way from one end to the other, in its logarithm if `log`."""
+        low, high = self.low, self.high
+        if self.log:
+            between = math.exp(math.log(low) * (1 - share) + math.log(high) * share)
+            return min(max(between, low), high)
+        return low + (high - low) * share
+
+    @property
+    def middle(self) -> int | float:
+        """What stands for all its numbers where they are not told apart."""
+        return int(self.low) if self.whole else self.between(0.5)
 
 
 @dataclass(frozen=True)
@@ -65,3 +98,25 @@ def walk(node: Node) -> Iterator[Node]:
                 yield from walk(each)
         case _:
             pass
+
+
+def label_of(node: Node) -> str:
+    """The name of a part that stands where there is nothing else to choose."""
+    return node.label if isinstance(node, Fields) else ""
+
+
+def component(label: str) -> str:
+    """A label inside a name: points separate slot, kind and field, those of numbers must not."""
+    return label.replace(".", "_")
+
+
+def inner(name: str, label: str) -> str:
+    """Where the holes of an option are, from the name of the choice."""
+    return f"{name}.{component(label)}" if label else name
+
+
+def shortened(name: str) -> str:
+    """A name as it is recorded."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    return name[: LONGEST_NAME - 9] + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]

@@ -85,14 +85,15 @@ class Planner:
         refused: list[Refused] = []
         for attempt in range(TRIES + CHANCES):
             maker = arm if attempt < TRIES else Random().arm(candidate)
-            study.sampler = maker.make(seed_of(self.study.seed, claim.slot, attempt), misfits)
+            seed = seed_of(self.study.seed, claim.slot, attempt)
+            study.sampler = maker.make(seed, misfits)
             trial = study.ask()
-            found = derive(self.space, FromTrial(trial), self.study.searched_rates)
+            found = derive(self.space, FromTrial(trial, seed), self.study.searched_rates)
             memory = build(found.spec)
             if isinstance(memory, Refusal):
                 refusal = memory
-                trial.set_constraint("invalid", 1.0)
-                study.tell(trial, state=TrialState.PRUNED)
+                study.tell(trial, state=TrialState.FAIL)  # Optuna looks away: what was taken counts
+                study.add_trial(_frozen(self.study, self.space, found.choices, "invalid"))
                 misfits += 1
             else:
                 rates = self.study.rates if found.learning_rate is None else (found.learning_rate,)
@@ -171,9 +172,9 @@ class _Distributions(FromChoices):
         super().__init__(choices)
         self.found: dict[str, BaseDistribution] = {}
 
-    def pick(self, name: str, options: tuple[str, ...]) -> str:
+    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
         self.found[name] = CategoricalDistribution(options)
-        return super().pick(name, options)
+        return super().pick(name, options, fitting)
 
     def number(self, name: str, among: Number) -> int | float:
         if among.whole:
@@ -190,7 +191,7 @@ def distributions(
     if not choices:
         return {}
     replay = _Distributions(choices)
-    derive(space, replay, study.searched_rates)
+    derive(space, replay, study.searched_rates, narrow=False)
     return replay.found
 
 

@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
-from miras.known import known
+from miras.known import cells
 from miras.load import DataPath, Document, SpecFileError, nearest, read
 from miras.memory import Memory
 from miras.part import SpecError
@@ -83,7 +83,7 @@ def space_schema() -> dict[str, Any]:
         for name in fields.keys() - TITLES - {"kind"}:
             fields[name] = _opened(fields[name])
     schema["properties"]["use"] = {
-        "enum": list(known()),
+        "enum": list(cells()),
         "description": "a known memory to start from; what else is written changes it",
     }
     return schema

@@ -26,7 +26,13 @@ from miras.search.projection import winner
 SPACE = {
     "architecture": {"kind": "matrix", "features": {"any": ["silu_l2", "elu1", "identity"]}},
     "bias": {"any": "all"},
-    "retention": {"any": ["none", {"kind": "decay", "gate": {"any": ["mamba", "low_rank"]}}, "lq"]},
+    "retention": {
+        "any": [
+            "none",
+            {"kind": "decay", "gate": {"any": ["mamba", "low_rank"]}},
+            {"kind": "lq", "q": {"float": [2.0, 2.7]}},  # refused, as its number shows
+        ]
+    },
     "optimizer": {"kind": "gd", "gradient_at": {"any": ["retained", "previous"]}},
 }
 

@@ -25,7 +25,13 @@ STUDY: dict[str, Any] = {
     "space": {
         "architecture": {"kind": "matrix", "features": {"any": ["silu_l2", "l2", "elu1"]}},
         "bias": {"any": ["l2", "dot", "l1", {"kind": "lp", "p": {"float": [1.0, 3.0]}}]},
-        "retention": {"any": ["none", {"kind": "decay", "axis": {"any": ["scalar", "key"]}}, "lq"]},
+        "retention": {
+            "any": [
+                "none",
+                {"kind": "decay", "axis": {"any": ["scalar", "key"]}},
+                {"kind": "lq", "q": {"float": [2.0, 2.7]}},  # refused, as its number shows
+            ]
+        },
         "optimizer": {"any": ["gd", "momentum", {"kind": "gd", "gradient_at": "previous"}]},
     },
     "tasks": ["mqar", "parity"],
