@@ -84,6 +84,36 @@ LINES: list[tuple[str, list[str], list[str]]] = [
 ]
 
 
+LEARNING = [
+    (
+        {"bias": {"kind": "l2", "target": "next_value"}},
+        "W_{t−1} − β_t (W_{t−1} k_{t−1} − v_t) k_{t−1}ᵀ",
+    ),
+    (
+        {"bias": {"kind": "l2", "target": "value_minus_key"}},
+        "W_{t−1} − β_t (W_{t−1} k_t − (v_t − k_t)) k_tᵀ",
+    ),
+    (
+        {"bias": {"kind": "l2", "target": "self_generated"}},
+        "W_{t−1} − β_t (W_{t−1} k_t − W_{t−1} v_t) k_tᵀ",
+    ),
+    (
+        {"bias": {"kind": "dot", "window": 3, "discount": 0.5}},
+        "W_{t−1} + β_t Σ_(0≤i<3) 0.5^i [v_t k_tᵀ]_(k, v of t−i)",
+    ),
+    (
+        {"optimizer": {"kind": "gd", "erase": "sigmoid", "write": "sigmoid"}},
+        "W_{t−1} − β_t (W_{t−1} (a_t ⊙ k_t) − w_t ⊙ v_t) k_tᵀ",
+    ),
+]
+
+
+@pytest.mark.parametrize(("spec", "line"), LEARNING)
+def test_equations_say_what_is_learned(spec: Spec, line: str) -> None:
+    memory = Memory.model_validate({"architecture": "matrix"} | spec)
+    assert f"W_t = {line}" in equations(memory).update
+
+
 @pytest.mark.parametrize(("name", "update", "read"), LINES)
 def test_equations_of_known_memories(name: str, update: list[str], read: list[str]) -> None:
     found = equations(known()[name])
@@ -113,6 +143,9 @@ def test_equations_compute_the_definition(data: Spec) -> None:
     memory = legal(data)
     assume(memory.architecture.linear and memory.architecture.features.width(2) == 2)
     assume(not any(use.gate.recurrent for use in memory.uses) and "lq" not in str(data))
+    # Sums over a window and steps for a batch are said in words that the reader does not know.
+    assume(memory.bias.window == 1 and (memory.stepping is None or memory.stepping.batch == 1))
+    assume(memory.value_size(KEY_DIM) is None)
     inputs = [torch.randn(1, TIME, 1, size).double() for size in (KEY_DIM, KEY_DIM, VALUE_DIM)]
     gates = {
         name: torch.rand((1, TIME, *signal.shape) if signal.per_token else signal.shape).double()

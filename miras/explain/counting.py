@@ -6,6 +6,7 @@ import torch
 
 from miras.memory import Memory
 from miras.state import State, start
+from miras.token import Token
 
 LENGTH = 1024
 """Tokens at which a memory that grows is counted."""
@@ -32,15 +33,17 @@ def _pairs(
 ) -> dict[str, torch.Tensor]:
     mapped = memory.architecture.features.width(key_dim)
     key, value = torch.zeros(1, heads, mapped), torch.zeros(1, heads, value_dim)
-    weights, size = state.weights, getattr(memory.retention, "size", None)
-    for _ in range(kept(memory)):
-        weights = memory.architecture.store(weights, key, value, size)
+    weights, buffers = state.weights, state.buffers
+    for place in range(LENGTH):
+        token = Token(key, key, value, {}, place)
+        weights = memory.architecture.store(weights, key, value)
+        weights, buffers = memory.retention.settle(weights, buffers, token)
     return weights
 
 
 def kept(memory: Memory) -> int:
     """Pairs that a memory of pairs holds after 1,024 tokens."""
-    return min(LENGTH, getattr(memory.retention, "size", LENGTH))
+    return min(LENGTH, memory.retention.capacity or LENGTH)
 
 
 def products(memory: Memory, heads: int, key_dim: int, value_dim: int) -> dict[str, int]:

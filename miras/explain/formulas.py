@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from miras.explain.learning import gated, pair, schedule, summed
 from miras.gate import grouped
 from miras.memory import Memory
 from miras.optimizer import Stepping
 
-LETTERS = {"decay": "α", "step": "β", "momentum": "η", "threshold": "δ"}
+LETTERS = {"decay": "α", "step": "β", "momentum": "η", "threshold": "δ", "erase": "a", "write": "w"}
 ALONG = {"key": "ᵏ", "value": "ᵛ"}
 
 
@@ -62,7 +63,7 @@ def equations(memory: Memory) -> Equations:
 
 
 def _of_pairs(memory: Memory, gates: Mapping[str, str], lines: list[str]) -> Equations:
-    size = getattr(memory.retention, "size", None)
+    size = memory.retention.capacity
     kept = "" if size is None else f"the last {size} of "
     lines.append(f"P_t = {kept}P_{{t−1}} ∪ {{(k_t, v_t)}}")
     read = f"y_t = {memory.architecture.read_formula('P_t', 'q_t', gates)}"
@@ -77,6 +78,8 @@ def _of_steps(
     stored = weights if retention.identity_link else "A"
     decays = _factors("decay", gates)
     retained = architecture.scale_formula(f"{stored}_{{t−1}}", decays)
+    retained, kept = retention.keep_formula(retained, gates)
+    lines += kept
     value = architecture.candidate_formula("v_t", "y_{t−1}", gates)
     if value != "v_t":
         lines.append(f"c_t = {value}")
@@ -89,10 +92,12 @@ def _of_steps(
             lines.append(f"{weights}′ = {retention.formula(retained)}")
     lines += named
     lines += step.formula(f"{stored}_t", retained, change, gates)
+    lines += retention.settle_formula(f"{stored}_t")
     if stored != weights:
         lines.append(f"{weights}_t = {retention.formula(f'{stored}_t')}")
-    seen = "σ" if step.every > 1 else "t"
-    read = [f"y_t = {architecture.read_formula(f'{weights}_{seen}', 'q_t', gates)}"]
+    seen = "σ" if step.every > 1 else "t" if step.read == "after" else "{t−1}"
+    query = step.seek_formula("q_t")
+    read = [f"y_t = {architecture.read_formula(f'{weights}_{seen}', query, gates)}"]
     if architecture.normalised:
         read = [_normaliser(decays, gates), f"{read[0]} / (z_{seen} · q_t + 1e-6)"]
     return Equations(tuple(lines), tuple(read), _where(memory, step, (*lines, *read)))
@@ -116,22 +121,25 @@ def _place(memory: Memory, step: Stepping, decays: Mapping[str, str]) -> str:
 
 
 def _change(
-    memory: Memory, step: Stepping, at: str, target: str, gates: Mapping[str, str]
+    memory: Memory, step: Stepping, at: str, value: str, gates: Mapping[str, str]
 ) -> tuple[list[str], str]:
     """Lines that name step and error where those are long, and minus step times gradient."""
     architecture, bias = memory.architecture, memory.bias
     lines, steps = _steps(memory, step, gates)
     limit = _limit(memory, step, steps) if bias.guarded else None
-    error = bias.formula(architecture.formula(at, "k_t"), target, gates, limit)
+    key, value = pair(memory, at, value, gates)
+    asked = gated(key, _factors("erase", gates))
+    asked = asked if asked == key else f"({asked})"
+    error = bias.formula(architecture.formula(at, asked), value, gates, limit)
     sign = "−"
-    if error == f"−{target}":
-        sign, error = "+", target
+    if error == f"−{value}":
+        sign, error = "+", grouped(value)
     elif bias.linear and architecture.linear:
         error = f"({error})"
     else:
         lines.append(f"e_t = {error}")
         error = "e_t"
-    gradient = architecture.gradient_formula(at, "k_t", error)
+    gradient = summed(memory, architecture.gradient_formula(at, key, error))
     return lines, f"{sign} {architecture.scale_formula(gradient, steps)}"
 
 
@@ -139,8 +147,8 @@ def _steps(
     memory: Memory, step: Stepping, gates: Mapping[str, str]
 ) -> tuple[list[str], dict[str, str]]:
     """The steps that are taken, by axis, and the line that names one that has to be computed."""
-    divisor = {"none": "", "chunk": f" / {step.chunk}", "key_dim": " / key_dim"}[step.scale]
-    if step.scale == "chunk" and step.chunk == 1:
+    divisor = {"none": "", "chunk": f" / {step.together}", "key_dim": " / key_dim"}[step.scale]
+    if step.scale == "chunk" and step.together == 1:
         divisor = ""
     names = {"": "step", "value": "step_value", "key": "step_key"}
     steps = {
@@ -164,7 +172,8 @@ def _limit(memory: Memory, step: Stepping, steps: Mapping[str, str]) -> str:
         f"max({taken})" if axis == "key" else grouped(taken) for axis, taken in steps.items()
     ]
     factors.append(memory.architecture.sensitivity_formula("k_t"))
-    factors = [str(step.span)] * (step.span > 1) + [each for each in factors if each != "1"]
+    together = step.span * memory.bias.window
+    factors = [str(together)] * (together > 1) + [each for each in factors if each != "1"]
     return f"1 / ({' '.join(factors)})" if factors else "1"
 
 
@@ -194,6 +203,7 @@ def _where(memory: Memory, step: Stepping, lines: tuple[str, ...]) -> tuple[str,
         found.append(f"ρ = {step.every} ⌊(t − 1) / {step.every}⌋, the last refresh before t")
     if "_σ" in text:
         found.append(f"σ = {step.every} ⌊t / {step.every}⌋, the last refresh")
+    found += schedule(memory, step)
     if "R y_" in text:
         found.append("R: a learned matrix per head, another one at each place")
     return tuple(found)

@@ -53,6 +53,10 @@ class Optimizer(Part, ABC):
         """The query `[..., key_dim]` that is read with, after the write."""
         return query
 
+    def seek_formula(self, query: str) -> str:
+        """`seek` in writing."""
+        return query
+
     def stored(self, value: Tensor, prediction: Tensor, gates: Mapping[str, Tensor]) -> Tensor:
         """The value that is stored, in memories of pairs; `prediction` is that of its key."""
         return value

@@ -47,7 +47,7 @@ class Attention(Plan):
         values = torch.cat((state.weights["values"], value), dim=-2)
         log_kept = torch.cat((state.weights["log_kept"], torch.zeros_like(key[..., 0])), dim=-1)
         count, present = keys.shape[-2], key.shape[-2]
-        size: int = getattr(memory.retention, "size", count)
+        size = memory.retention.capacity or count
         if "decay" not in inputs.gates and count == present <= size:
             # Nothing but the future is hidden: torch needs no mask.
             output = F.scaled_dot_product_attention(query, keys, values, is_causal=True, scale=1.0)

@@ -18,5 +18,9 @@ class Window(Retention):
     size: int = Field(default=64, ge=1, description="tokens kept")
     of_pairs: ClassVar[bool] = True
 
+    @property
+    def capacity(self) -> int:
+        return self.size
+
     def settle(self, weights: Weights, buffers: Buffers, token: Token) -> tuple[Weights, Buffers]:
         return {name: leaf[:, :, -self.size :] for name, leaf in weights.items()}, buffers
