@@ -158,6 +158,21 @@ def sweep(
 
 
 @app.command()
+def demonstrate(
+    file: Annotated[Path, typer.Argument(help="a demonstrations YAML")] = Path(
+        "studies/seeds.yaml"
+    ),
+    row: Annotated[list[str], typer.Option(help="only this row, by number or name")] = [],  # noqa: B006
+    seeds: Annotated[int, typer.Option(min=1, help="seeds per memory")] = 3,
+    out: Annotated[Path | None, typer.Option(help="folder; runs/<name> if left out")] = None,
+) -> None:
+    """Run memories alone on small streams, or go on with it, and say which claims they reach."""
+    from miras.demonstrating import run
+
+    run(file, row, seeds, out)
+
+
+@app.command()
 def status(run: Annotated[Path, typer.Argument(help="folder of a study")]) -> None:
     """Say how far a study is."""
     from miras.search import status as status_of

@@ -78,6 +78,60 @@ class TrialRecord(Line):
     seconds: float = 0.0
 
 
+class Shown(Line):
+    """One memory, alone and untrained, on one stream of a demonstration with one seed."""
+
+    row: str
+    name: str = Field(description="name of the memory in its row")
+    role: Literal["candidate", "control"]
+    key: str = Field(description="hash of stream, memory and grid")
+    memory: dict[str, Any]
+    stream: dict[str, Any]
+    seed: int
+    settings: dict[str, float] = Field(description="what was chosen on the validation seed")
+    metrics: dict[str, float]
+    state_floats: int
+    parameters: int = Field(description="numbers that a layer would train in this memory")
+    seconds: float = 0.0
+
+
+class Claimed(BaseModel):
+    """A claim of a demonstration and what became of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str
+    memory: str
+    metric: str
+    found: float
+    bound: float
+    reached: bool
+
+
+class Verdict(Line):
+    """A row of demonstrations: means and sample standard deviations over seeds, and its claims."""
+
+    row: str
+    number: int
+    system: str
+    title: str
+    metric: str
+    better: Literal["higher", "lower"]
+    curve: str = ""
+    note: str = ""
+    candidates: tuple[str, ...]
+    controls: tuple[str, ...]
+    means: dict[str, dict[str, float]]
+    spreads: dict[str, dict[str, float]]
+    state_floats: dict[str, int]
+    parameters: dict[str, int]
+    settings: dict[str, dict[str, float]]
+    seeds: int
+    seconds: float
+    claims: tuple[Claimed, ...]
+    reached: bool
+
+
 def append(path: Path, record: Line) -> None:
     """Add one line, flushed to disk: a killed process loses at most the line it was writing."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -117,10 +117,11 @@ def name_ends(axes: Axes, ends: Sequence[End]) -> None:
     A legend of ten lines is a puzzle; a name beside its line is not. Call it last: it reads the
     limits of the axes and the height of the figure.
     """
-    low, high = axes.get_ylim()
+    # Through pixels, so that it holds on a logarithmic axis too.
+    inside = axes.transData + axes.transAxes.inverted()
     figure = axes.get_figure(root=True)
     inches = figure.get_figheight() if figure else HEIGHT
-    wishes = [(end.y - low) / (high - low) for end in ends]
+    wishes = [float(inside.transform((end.x, end.y))[1]) for end in ends]
     for end, place in zip(ends, apart(wishes, LINE / inches), strict=True):
         axes.annotate(
             end.text,

@@ -15,19 +15,19 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("miras", "search", "plots", "tests", "benchmarks")
-COMMANDS = {"cli", "checking", "listing", "running"}
+COMMANDS = {"cli", "checking", "listing", "running", "demonstrating"}
 """Modules behind the command line: these alone may import search and plots, inside functions."""
 
 LEVELS = (
     {"part", "document", "problems", "load", "result", "token", "info"},
-    {"gate", "features", "tasks"},
+    {"gate", "features", "tasks", "streams"},
     {"architecture", "bias", "retention", "optimizer"},
     {"memory", "rules", "state"},
     {"composition", "known"},
     {"surprise", "definition", "canonical", "explain", "plans", "operator"},
     {"layer"},
     {"model", "checkpoint"},
-    {"train"},
+    {"train", "demonstration"},
     {"testing", "export", "hf"},
     COMMANDS,
 )
@@ -37,6 +37,7 @@ AXES = {  # folder of parts: what its files may import from miras, beside their 
     "gate": {"part"},
     "features": {"part", "gate"},
     "tasks": {"part"},
+    "streams": {"part"},
     "architecture": {"part", "gate", "features", "token", "info"},
     "bias": {"part", "gate", "features", "token", "info"},
     "retention": {"part", "gate", "features", "token", "info"},

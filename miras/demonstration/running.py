@@ -1,0 +1,127 @@
+"""What a file of demonstrations still needs, and running it."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from miras.composition import AnyCell
+from miras.demonstration.playing import play
+from miras.demonstration.spec import Row
+from miras.part import SpecError
+from miras.result import Shown
+
+VALIDATION = (1000, 1001, 1002)
+"""Seeds on which settings of a grid are chosen, none of them one that is reported."""
+
+
+class Job(NamedTuple):
+    """One memory of one row, and the seeds that are missing."""
+
+    row: Row
+    name: str
+    key: str
+    seeds: tuple[int, ...]
+    settings: dict[str, float] | None  # chosen already, or still to be chosen
+
+
+def key_of(row: Row, memory: AnyCell) -> str:
+    """A hash of everything that a result depends on but the seed."""
+    described = (row.stream.model_dump(), memory.model_dump(), row.grid, row.metric, row.better)
+    text = json.dumps(described, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def needed(rows: Iterable[Row], results: Sequence[Shown], seeds: int) -> list[Job]:
+    """What is still to run."""
+    jobs: list[Job] = []
+    for row in rows:
+        for name, memory in row.memories.items():
+            key = key_of(row, memory)
+            mine = [each for each in results if (each.row, each.key) == (row.name, key)]
+            done = {each.seed for each in mine}
+            missing = tuple(seed for seed in range(seeds) if seed not in done)
+            if missing:
+                settings = mine[0].settings if mine else None
+                jobs.append(Job(row, name, key, missing, settings))
+    return jobs
+
+
+def do(job: Job) -> list[Shown]:
+    """Run one memory of one row on its missing seeds."""
+    row, memory = job.row, job.row.memories[job.name]
+    began = time.monotonic()
+    settings = choose(row, memory) if job.settings is None else job.settings
+    fitted = changed(memory, settings)
+    played = play(fitted, row.stream, job.seeds)
+    seconds = (time.monotonic() - began) / len(job.seeds)
+    return [
+        Shown(
+            row=row.name,
+            name=job.name,
+            role="candidate" if job.name in row.candidates else "control",
+            key=job.key,
+            memory=fitted.model_dump(mode="json"),
+            stream=row.stream.model_dump(mode="json"),
+            seed=seed,
+            settings=settings,
+            metrics=each.scores,
+            state_floats=each.state_floats,
+            parameters=each.parameters,
+            seconds=round(seconds, 2),
+        )
+        for seed, each in zip(job.seeds, played, strict=True)
+    ]
+
+
+def choose(row: Row, memory: AnyCell) -> dict[str, float]:
+    """The setting of the row's grid that is best on the validation seeds."""
+    for path, values in row.grid.items():
+        if _holder(memory.model_dump(mode="json"), path) is None:
+            continue
+        found = {value: _validation(row, changed(memory, {path: value})) for value in values}
+        best = [value for value in values if found[value] == max(found.values())]
+        return {path: best[len(best) // 2]}  # of equals the middle one: it is furthest from worse
+    return {}
+
+
+def _validation(row: Row, memory: AnyCell) -> float:
+    played = play(memory, row.stream, VALIDATION)
+    mean = fmean(each.scores[row.metric] for each in played)
+    return mean if row.better == "higher" else -mean
+
+
+def changed(memory: AnyCell, settings: Mapping[str, float]) -> AnyCell:
+    """The memory with some settings at other numbers."""
+    if not settings:
+        return memory
+    plain = memory.model_dump(mode="json")
+    for path, value in settings.items():
+        found = _holder(plain, path)
+        if found is None:
+            raise SpecError(f"there is no {path} in this memory")
+        found[0][found[1]] = value
+    try:
+        return TypeAdapter[AnyCell](AnyCell).validate_python(plain)
+    except ValidationError as error:
+        sentence = error.errors()[0]["msg"].removeprefix("Value error, ")
+        given = ", ".join(f"{path} = {value:g}" for path, value in settings.items())
+        raise SpecError(f"{given}: {sentence}") from None
+
+
+def _holder(plain: Any, path: str) -> tuple[Any, Any] | None:
+    """The mapping or list that holds the setting of a path, and its place there."""
+    places: list[Any] = [int(part) if part.isdigit() else part for part in path.split(".")]
+    for depth, place in enumerate(places, 1):
+        holder: Any = plain
+        known = range(len(holder)) if isinstance(plain, list) else holder
+        if not isinstance(plain, dict | list) or place not in known:
+            return None
+        if depth == len(places):
+            return holder, place
+        plain = holder[place]
+    return None

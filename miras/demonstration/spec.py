@@ -1,0 +1,106 @@
+"""A file of demonstrations: rows of a stream, memories and claims."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from miras.composition import AnyCell
+from miras.load import load
+from miras.part import Part, SpecError
+from miras.streams import AnyStream, Scores
+
+
+class Claim(Part):
+    """A bound on the mean over seeds of one metric of one memory."""
+
+    memory: str
+    metric: str
+    at_least: float | None = None
+    at_most: float | None = None
+    times: str = Field(default="", description="the bound multiplies the mean of this memory")
+    plus: str = Field(default="", description="the bound is added to the mean of this memory")
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> "Claim":
+        if (self.at_least is None) == (self.at_most is None):
+            raise SpecError("a claim has one bound: write at_least or at_most")
+        if self.times and self.plus:
+            raise SpecError("a claim compares in one way: write times or plus")
+        return self
+
+    def bound(self, means: Mapping[str, Scores]) -> float:
+        """The number to reach."""
+        number = self.at_most if self.at_least is None else self.at_least
+        assert number is not None
+        if self.times:
+            return number * means[self.times][self.metric]
+        return number + (means[self.plus][self.metric] if self.plus else 0.0)
+
+    def holds(self, means: Mapping[str, Scores]) -> bool:
+        """Whether the mean is there."""
+        found, bound = means[self.memory][self.metric], self.bound(means)
+        return found >= bound if self.at_most is None else found <= bound
+
+    def text(self) -> str:
+        """The claim as a person reads it."""
+        sign = "≥" if self.at_most is None else "≤"
+        number = self.at_most if self.at_least is None else self.at_least
+        bound = f"{number:g}"
+        if self.times:
+            bound = f"{number:g} × {self.times}"
+        if self.plus:
+            bound = f"{self.plus} {'−' if (number or 0) < 0 else '+'} {abs(number or 0):g}"
+        return f"{self.metric} of {self.memory} {sign} {bound}"
+
+
+class Row(Part):
+    """One ability: a stream, a candidate, controls, and what is claimed of them."""
+
+    name: str = Field(pattern=r"^[a-z0-9-]+$")
+    number: int = Field(ge=1, description="row of the acceptance table")
+    system: str = Field(description="the system or principle that is demonstrated")
+    title: str = Field(description="what is seen, as a sentence")
+    stream: AnyStream
+    candidates: dict[str, AnyCell] = Field(min_length=1)
+    controls: dict[str, AnyCell] = Field(default_factory=dict)
+    metric: str = Field(description="the number that is drawn, and by which a grid is chosen")
+    better: Literal["higher", "lower"] = "higher"
+    curve: str = Field(default="", description="metrics `curve=number` are drawn as a line")
+    grid: dict[str, tuple[float, ...]] = Field(
+        default_factory=dict,
+        max_length=1,
+        description="one setting and the numbers to try; for every memory that has this setting",
+    )
+    claims: tuple[Claim, ...] = Field(min_length=1)
+    note: str = Field(default="", description="what a reader must know to judge the row")
+
+    @model_validator(mode="after")
+    def _claims_name_memories(self) -> "Row":
+        for claim in self.claims:
+            for name in filter(None, (claim.memory, claim.times, claim.plus)):
+                if name not in self.memories:
+                    raise SpecError(
+                        f"row {self.name} claims something of {name!r}: it has"
+                        f" {', '.join(self.memories)}"
+                    )
+        return self
+
+    @property
+    def memories(self) -> dict[str, AnyCell]:
+        """Candidates and controls by name."""
+        return {**self.candidates, **self.controls}
+
+
+class Demonstrations(Part):
+    """A file of rows."""
+
+    name: str
+    description: str = ""
+    demonstrate: tuple[Row, ...] = Field(min_length=1)
+
+
+def load_demonstrations(path: Path) -> Demonstrations:
+    """The demonstrations of a file. Raises SpecFileError."""
+    return load(path, Demonstrations)

@@ -1,0 +1,1 @@
+"""Figures and page of demonstrations: what memories alone made of streams."""
