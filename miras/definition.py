@@ -61,11 +61,11 @@ def prepare(
     places = torch.arange(position, position + key.shape[1], device=key.device)
     features = memory.architecture.features
     if not features.needs_decay:
-        query, key = features.map(query, key, tokens, places)
+        query, key = features.map(query, key, constants | tokens, places)
     if not memory.recurrent:
         tokens = memory.resolve(tokens, key, value)
     if features.needs_decay:
-        query, key = features.map(query, key, tokens, places)
+        query, key = features.map(query, key, constants | tokens, places)
     if memory.bias.target == "value_minus_key":
         value = value - key
     elif memory.bias.target == "reconstruction":

@@ -18,6 +18,7 @@ class Features(Part, ABC):
 
     unit_norm: ClassVar[bool] = False  # mapped keys have norm 1
     nonnegative: ClassVar[bool] = False  # mapped keys and queries have no negative entry
+    positive_kernel: ClassVar[bool] = False  # mapped query . mapped key is never negative
     needs_decay: ClassVar[bool] = False  # the map reads the key-axis retention gate
     positional: ClassVar[bool] = False  # the map depends on the place of a token in the sequence
 
@@ -25,7 +26,10 @@ class Features(Part, ABC):
     def map(
         self, query: Tensor, key: Tensor, gates: Mapping[str, Tensor], position: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Mapped query and key; `position [time]` counts tokens from the start of the sequence."""
+        """Mapped query and key; `position [time]` counts tokens from the start of the sequence.
+
+        `gates` holds the constants of the map, and the gates of the memory where it needs them.
+        """
 
     def constants(self, heads: int, key_dim: int) -> list[Signal]:
         """Learned tensors of the map itself, for keys of size `key_dim` before the map."""

@@ -1,7 +1,7 @@
 """Second-order Taylor features of the exponential kernel."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ class Taylor(Features):
     """
 
     kind: Literal["taylor"] = "taylor"
+    positive_kernel: ClassVar[bool] = True
 
     def map(
         self, query: Tensor, key: Tensor, gates: Mapping[str, Tensor], position: Tensor

@@ -204,10 +204,10 @@ def _normaliser(memory: "Memory") -> str:
     if not memory.architecture.normalised:
         return ""
     features = memory.architecture.features
-    if not features.nonnegative:
+    if not features.nonnegative and not features.positive_kernel:
         return (
             f"normaliser divides by z . q, which features {kind(features)} can make zero: use"
-            " features elu1, relu or softmax"
+            " features elu1, relu, softmax or taylor"
         )
     if memory.bias.residual:
         return (

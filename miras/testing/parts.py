@@ -114,13 +114,18 @@ def check_features(features: Features) -> None:
     """Mapped keys have the declared size, sign and length, and see their own token only."""
     for dtype in DTYPES:
         query, key = _normal(2, 5, 3, 4, dtype=dtype), _normal(2, 5, 3, 4, dtype=dtype, seed=1)
-        gates = {"decay_key": torch.sigmoid(_normal(2, 5, 3, 4, dtype=dtype, seed=2))}
+        decay = {"decay_key": torch.sigmoid(_normal(2, 5, 3, 4, dtype=dtype, seed=2))}
+        constants = {
+            signal.name: signal.mean + _normal(*signal.shape, dtype=dtype, seed=3) / 4
+            for signal in features.constants(3, 4)
+        }
+        gates = decay | constants
         places = torch.arange(5)
         mapped = features.map(query, key, gates, places)
         for tensor in mapped:
             wanted = query.new_empty(2, 5, 3, features.width(4))
             _like(tensor, wanted, f"the map of {features!r}")
-        later = {name: gate[:, 2:] for name, gate in gates.items()}
+        later = {name: gate[:, 2:] for name, gate in decay.items()} | constants
         pieces = features.map(query[:, 2:], key[:, 2:], later, places[2:])
         for whole, piece in zip(mapped, pieces, strict=True):
             _same(piece, whole[:, 2:], f"{features!r} mixes tokens", 1e-5)
@@ -132,6 +137,9 @@ def check_features(features: Features) -> None:
         if features.nonnegative:
             least = min(tensor.min().item() for tensor in mapped)
             _require(least >= 0, f"{features!r} says nonnegative and reaches {least:.2g}")
+        if features.positive_kernel:
+            kernel = torch.einsum("bthk,bshk->bhts", *mapped).min().item()
+            _require(kernel >= -1e-6, f"{features!r} says positive_kernel and reaches {kernel:.2g}")
 
 
 def check_gate(gate: Gate) -> None:
