@@ -10,7 +10,7 @@ wraps the run in `collecting`:
 Nothing is kept, and nothing is computed that costs much, where nobody collects (`wanted`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -48,7 +48,7 @@ _CURRENT: ContextVar[Info | None] = ContextVar("info", default=None)
 
 
 @contextmanager
-def collecting() -> Iterator[Info]:
+def collecting() -> Generator[Info]:
     """Collect what is noted inside; an inner collection hides an outer one."""
     token = _CURRENT.set(Info())
     try:

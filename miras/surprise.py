@@ -123,7 +123,7 @@ def guard(memory: Memory, steps: Mapping[str, Tensor], sensitivity: Tensor) -> T
     for axis, factor in steps.items():
         # A step along the key shortens the key itself; its largest entry bounds that from above.
         size = size * (factor if axis == "value" else _widest(axis, factor))
-    together = memory.stepping.span * memory.bias.window
+    together = memory.stepping.span * memory.bias.weight
     return 1 / (together * size.clamp_min(torch.finfo(size.dtype).eps))
 
 

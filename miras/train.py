@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from miras.canonical import key
+from miras.info import collecting
 from miras.load import dump, reads
 from miras.model import Model, ModelSpec
 from miras.result import Point, Result, Status
@@ -150,10 +151,11 @@ def _step(
 ) -> Tensor:
     tokens, targets = batch.tokens.to(device), batch.targets.to(device)
     scored = targets != IGNORE
-    logits, _ = model(tokens, scored=scored)
+    with collecting() as info:
+        logits, _ = model(tokens, scored=scored)
     loss = F.cross_entropy(logits.float(), targets[scored])
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    (loss + info.loss()).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     schedule.step()

@@ -81,6 +81,11 @@ class Architecture(Part, ABC):
         return False
 
     @property
+    def sees_itself(self) -> bool:
+        """Whether `local` adds something of the token to its own read."""
+        return False
+
+    @property
     def slots(self) -> int:
         """Places that a token may be written to, in memories that have such."""
         return 0
@@ -144,6 +149,10 @@ class Architecture(Part, ABC):
 
     def store(self, weights: Weights, key: Tensor, value: Tensor) -> Weights:
         """A memory of pairs with one more pair."""
+        raise NotImplementedError(f"{type(self).__name__} keeps no pairs")
+
+    def admit(self, weights: Weights, gate: Tensor) -> Weights:
+        """A memory of pairs with a gate `[...]` on its newest pair; gone where the gate is 0."""
         raise NotImplementedError(f"{type(self).__name__} keeps no pairs")
 
     def sensitivity(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:

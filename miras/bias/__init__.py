@@ -52,6 +52,11 @@ class Bias(Part, ABC):
         return self
 
     @property
+    def weight(self) -> float:
+        """What the tokens of the window weigh together: 1 for one token."""
+        return sum(self.discount**back for back in range(self.window))
+
+    @property
     def plain(self) -> bool:
         """Whether each token is compared with a target that its own inputs give."""
         return self.window == 1 and self.target not in ("next_value", "self_generated")

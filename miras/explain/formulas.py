@@ -172,8 +172,8 @@ def _limit(memory: Memory, step: Stepping, steps: Mapping[str, str]) -> str:
         f"max({taken})" if axis == "key" else grouped(taken) for axis, taken in steps.items()
     ]
     factors.append(memory.architecture.sensitivity_formula("k_t"))
-    together = step.span * memory.bias.window
-    factors = [str(together)] * (together > 1) + [each for each in factors if each != "1"]
+    together = step.span * memory.bias.weight
+    factors = [f"{together:g}"] * (together > 1) + [each for each in factors if each != "1"]
     return f"1 / ({' '.join(factors)})" if factors else "1"
 
 

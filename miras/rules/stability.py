@@ -77,17 +77,21 @@ def _smallest(gate: object, there: bool, out: float = 1.0) -> float:
 @rule("T19")
 def _frozen(memory: "Memory") -> str:
     step = _explicit(memory)
-    if step is None or step.span == 1 or step.scale == "key_dim" or _reach(step) <= 2:
+    together, window = 1 if step is None else step.span, memory.bias.window
+    if step is None or together * window == 1 or step.scale == "key_dim":
         return ""
+    reach = _reach(step) * memory.bias.weight
     scaled = step.scale == "chunk" and step.span == step.together
-    if scaled and _reach(step) == inf:
+    if reach <= 2 or (scaled and reach == inf):
         return ""
     field = "chunk" if step.chunk > 1 else "batch" if step.batch > 1 else "every"
-    unscaled = field != "every" and not scaled
+    field = field if together > 1 else "window"
+    unscaled = field in ("chunk", "batch") and not scaled
     cure = "scale: chunk (or key_dim)" if unscaled else "sigmoid with a smaller scale"
     return (
-        f"optimizer {kind(step)} with {field} {step.span} adds up {step.span} gradients at the same"
-        f" weights, steps {kind(step.step)} reach {_reach(step):.3g} together and a repeated key"
+        f"optimizer {kind(step)} with {field} {window if field == 'window' else together} adds up"
+        f" {together * window} gradients at the same"
+        f" weights, steps {kind(step.step)} reach {reach:.3g} together and a repeated key"
         f" diverges above 2: use {cure}"
     )
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from miras.rules import kind, rule
+from miras.rules import Verdict, kind, rule
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -79,3 +79,26 @@ def _one_key(memory: "Memory") -> str:
             " a window or a batch of tokens"
         )
     return ""
+
+
+@rule("T8", Verdict.warn)
+def _window_of_dot(memory: "Memory") -> str:
+    if memory.bias.window == 1 or memory.bias.residual:
+        return ""
+    return (
+        f"bias {kind(memory.bias)} never looks at what the memory answers, so window:"
+        f" {memory.bias.window} only writes each pair {memory.bias.window} times: use bias l2"
+    )
+
+
+@rule("T21", Verdict.warn)
+def _read_before(memory: "Memory") -> str:
+    step = memory.stepping
+    if step is None or step.read == "after" or step.batch > 1 or step.every > 1:
+        return ""
+    if memory.architecture.sees_itself or memory.bias.target == "next_value":
+        return ""
+    return (
+        "read: before answers a token from the tokens before it alone: use read: after, or an"
+        " architecture that adds the token itself, such as matrix with a bonus"
+    )

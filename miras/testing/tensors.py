@@ -87,7 +87,7 @@ def random_tensors(
     if step is not None:
         mapped = definition.prepare(memory, query, key, value, gates, 0).key
         longest = mapped.square().sum(-1).max().item() if memory.architecture.keyed else 1.0
-        together = (step.span if step.scale == "none" else 1) * memory.bias.window
+        together = (step.span if step.scale == "none" else 1) * memory.bias.weight
         bound = size / max(1.0, longest * min(memory.bias.slope, 100.0) * together)
         gates = {n: gate * bound if n.startswith("step") else gate for n, gate in gates.items()}
     weights = {
@@ -115,4 +115,8 @@ def bounded(memory: Memory, tensors: Tensors, limit: float = 1e3) -> bool:
         output, state = definition.run(memory, query, key, value, gates, tensors.start(memory))
     groups = (state.weights, *state.buffers.values())
     numbers = [output, *(leaf for group in groups for leaf in group.values())]
-    return all(bool((tensor.abs() < limit).all()) for tensor in numbers)
+    # A place without a pair has the logarithm of nothing.
+    return all(
+        bool(((tensor.abs() < limit) | (tensor <= torch.finfo(tensor.dtype).min / 8)).all())
+        for tensor in numbers
+    )
