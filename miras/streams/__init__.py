@@ -20,6 +20,10 @@ Scores = dict[str, float]
 """Numbers by name. `recall/pass=2` is a point of a curve: `recall` over the number of the pass."""
 
 
+LARGEST = 1e12
+"""Stands for every number that is larger or not finite: results are written as JSON."""
+
+
 class Piece(NamedTuple):
     """A stretch of tokens, and what is asked after it."""
 
@@ -117,9 +121,9 @@ def recall(answer: Tensor, bank: Tensor, wanted: Tensor) -> float:
 
 
 def squared(answer: Tensor, wanted: Tensor) -> float:
-    """Mean squared error; infinite for answers that are not finite."""
+    """Mean squared error, at most LARGEST."""
     error = float((answer - wanted).square().mean())
-    return error if error == error else float("inf")
+    return error if error < LARGEST else LARGEST
 
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 
-from miras.streams import Dice, Episode, Heard, Scores, Stream, piece, recall
+from miras.streams import Dice, Episode, Heard, Scores, Stream, piece, recall, squared
 
 
 class Pairs(Stream):
@@ -43,5 +43,5 @@ class Pairs(Stream):
             f"recall/pass={number}": recall(each.answer, values, wanted)
             for number, each in enumerate(heard, 1)
         }
-        error = float((heard[-1].answer - values).square().mean())
+        error = squared(heard[-1].answer, values)
         return scores | {"recall": scores[f"recall/pass={self.passes}"], "error": error}

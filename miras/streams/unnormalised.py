@@ -5,10 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from miras.streams import Dice, Episode, Heard, Scores, Stream, piece
-
-LARGEST = 1e12
-"""Stands for every norm that is larger or not finite."""
+from miras.streams import LARGEST, Dice, Episode, Heard, Scores, Stream, piece
 
 
 class Unnormalised(Stream):
