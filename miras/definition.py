@@ -77,9 +77,7 @@ def prepare(
 
 def finish(memory: Memory, output: Tensor) -> Tensor:
     """Divide by the normaliser's channel, if there is one."""
-    if not memory.architecture.normalised:
-        return output
-    return output[..., :-1] / (output[..., -1:] + 1e-6)
+    return memory.architecture.divide(output) if memory.architecture.normalised else output
 
 
 def step(
@@ -114,7 +112,8 @@ def write(memory: Memory, optimizer: Stepping, token: Token, state: State) -> St
         now = token._replace(key=key, value=value, gates=gates)
         retained = weights
         if place == 0:
-            retained = memory.architecture.scale(weights, multipliers("decay", gates))
+            retained = memory.architecture.carry(weights, gates)
+            retained = memory.architecture.scale(retained, multipliers("decay", gates))
             retained, buffers = memory.retention.keep(retained, buffers, now)
         at = where(memory, retained, state._replace(weights=weights, anchor=anchor))
         shown = [(1.0, now)] if memory.bias.plain else learned
@@ -141,6 +140,7 @@ def answer(memory: Memory, token: Token, state: State) -> tuple[Tensor, State]:
     output = architecture.read(weights, query, token.gates)
     local = architecture.local(token.query, token.key, token.value, token.gates)
     output = output if local is None else output + local
+    output = architecture.let_out(output, token.gates)
     token = token._replace(query=query)
     address = architecture.address(weights, query, token.gates)
     if address is not None:

@@ -97,7 +97,14 @@ class Memory(Part):
     def widths(self, key_dim: int, value_dim: int) -> dict[Width, tuple[int, ...]]:
         """Shape of one head's gate by its width; `key_dim` is the size of a mapped key."""
         slots = self.architecture.slots
-        return {"": (), "key": (key_dim,), "value": (value_dim,), "slot": (slots,)}
+        turned = key_dim if self.architecture.keyed else value_dim
+        return {
+            "": (),
+            "key": (key_dim,),
+            "value": (value_dim,),
+            "slot": (slots,),
+            "pair": (max(1, turned // 2),),
+        }
 
     def gates(self, heads: int, key_dim: int, value_dim: int) -> dict[str, Signal]:
         """Every tensor that `miras.run` takes in `gates`, with shape and range.
@@ -148,7 +155,7 @@ class Memory(Part):
                 gate = use.gate.derive(known[use.name.replace("step", "decay")], own)
             elif use.gate.recurrent and output is not None and own is not None:
                 seen = torch.einsum("hrc,bhc->bhr", gates[f"{use.name}_recurrence"], output)
-                gate = torch.sigmoid(own + (seen if use.width else seen[..., 0]))
+                gate = use.gate.activate(own + (seen if use.width else seen[..., 0]))
             elif own is None:
                 raise KeyError(use.name)
             else:

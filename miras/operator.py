@@ -129,7 +129,8 @@ def ask(
     now |= inputs.constants
     mapped, key = (each.reshape(batch, time, *each.shape[2:]) for each in inputs[:2])
     aimed = memory.optimizer.seek(memory.architecture.aim(mapped, key, now), buffers, now)
-    return definition.finish(memory, memory.architecture.read(weights, aimed, now))
+    read = memory.architecture.let_out(memory.architecture.read(weights, aimed, now), now)
+    return definition.finish(memory, read)
 
 
 def _alone(tensor: Tensor) -> Tensor:

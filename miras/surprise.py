@@ -92,7 +92,7 @@ def _of_pair(memory: Memory, weights: Weights, pair: Token) -> tuple[Weights, To
     gradient = pull(memory.bias.error(prediction, target, gates, limit))
     address = architecture.address(weights, pair.key, gates)
     pair = pair._replace(residual=prediction - target, address=address, step=steps.get(""))
-    return architecture.scale(gradient, steps), pair
+    return architecture.stepped(gradient, steps), pair
 
 
 def _gated(x: Tensor, role: str, gates: Gates) -> Tensor:

@@ -36,6 +36,7 @@ class Leaf(NamedTuple):
     shape: tuple[int, ...]
     axes: tuple[str, ...]  # `key`, `value` or `hidden`, one per dimension
     std: float  # standard deviation of the initial weights; 0 starts at zero
+    nonnegative: bool = False  # a sum of weights, which is never below zero
 
 
 class Architecture(Part, ABC):
@@ -52,7 +53,10 @@ class Architecture(Part, ABC):
 
     @property
     def plain(self) -> bool:
-        """Whether `aim`, `local`, `address` and `trace` do nothing and `target` is the value."""
+        """Whether `carry`, `aim`, `local`, `let_out`, `address` and `trace` do nothing.
+
+        And whether `target` is the value, and steps scale all weights alike.
+        """
         return True
 
     @property
@@ -106,6 +110,10 @@ class Architecture(Part, ABC):
     def leaves(self, key_dim: int, value_dim: int) -> dict[str, Leaf]:
         """The weights of one head; `key_dim` is the size of a mapped key."""
 
+    def carry(self, weights: Weights, gates: Gates) -> Weights:
+        """What time alone makes of the weights, before they decay: a rotation."""
+        return weights
+
     def candidate(self, value: Tensor, gates: Gates, output: Tensor) -> Tensor:
         """What is to be stored `[..., value_dim]`, from the value and the previous output."""
         return value
@@ -139,6 +147,18 @@ class Architecture(Part, ABC):
         """What the token itself adds to its read `[..., value_dim]`, past the weights."""
         return None
 
+    def let_out(self, read: Tensor, gates: Gates) -> Tensor:
+        """The answer `[..., value_dim]` from what was read and what the token added to it."""
+        return read
+
+    def divide(self, read: Tensor) -> Tensor:
+        """A read `[..., value_dim + 1]` of a normalised memory by its last entry."""
+        return read[..., :-1] / (read[..., -1:] + 1e-6)
+
+    def divide_formula(self, read: str, total: str) -> str:
+        """`divide` in writing."""
+        return f"{read} / ({total} + 1e-6)"
+
     def address(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor | None:
         """How strongly a key means each slot `[..., slots]`, in memories that have slots."""
         return None
@@ -165,6 +185,10 @@ class Architecture(Part, ABC):
         return {
             name: _scale(leaf, leaves[name].axes, multipliers) for name, leaf in weights.items()
         }
+
+    def stepped(self, gradient: Weights, steps: Mapping[str, Tensor]) -> Weights:
+        """The gradient times the steps, by axis as in `scale`."""
+        return self.scale(gradient, steps)
 
     def formula(self, weights: str, key: str) -> str:
         """`predict` in writing."""
@@ -226,6 +250,19 @@ def apply(matrix: Tensor | Product, vector: Tensor) -> Tensor:
     if not isinstance(matrix, Tensor):
         return matrix(vector)
     return torch.einsum("...rc,...c->...r", matrix, vector)
+
+
+def turned(x: Tensor, share: Tensor) -> Tensor:
+    """Pairs of entries (i, i + d / 2) of x `[..., d]`, rotated by the angles pi (2 share - 1).
+
+    `share [..., d / 2]` lies in [0, 1]; a half turns nothing. An odd last entry stays.
+    """
+    half = x.shape[-1] // 2
+    angle = torch.pi * (2 * share[..., :half] - 1)
+    cosine, sine = torch.cos(angle), torch.sin(angle)
+    first, second, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+    pair = (first * cosine - second * sine, first * sine + second * cosine, rest)
+    return torch.cat(pair, dim=-1)
 
 
 def varies(formula: str) -> bool:

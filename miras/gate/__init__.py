@@ -12,12 +12,13 @@ import re
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from miras.part import Part, one_of
 
 Axis = Literal["scalar", "key", "value", "both"]
-Width = Literal["", "key", "value", "slot"]
+Width = Literal["", "key", "value", "slot", "pair"]
 
 
 class Site(NamedTuple):
@@ -69,6 +70,10 @@ class Gate(Part, ABC):
     def ceiling(self, high: float) -> float:
         """The largest number that this gate can become at a place that allows up to `high`."""
         return 1.0
+
+    def activate(self, seen: Tensor) -> Tensor:
+        """The gate from input and previous output; for recurrent gates only."""
+        return torch.sigmoid(seen)
 
     def derive(self, decay: Tensor, own: Tensor | None) -> Tensor:
         """The gate from the retention gate of the same place; for derived gates only."""

@@ -94,6 +94,8 @@ def random_tensors(
         name: leaf.double() + 0.3 * size * normal(*leaf.shape)
         for name, leaf in initial_weights(memory, heads, key_dim, value_dim).items()
     }
+    for name, leaf in memory.architecture.leaves(1, 1).items():
+        weights[name] = weights[name].abs() if leaf.nonnegative else weights[name]
     return Tensors(query, key, value, gates, weights).to(dtype)
 
 
