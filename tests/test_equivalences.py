@@ -151,7 +151,8 @@ def _() -> None:
     tied = {"architecture": {"kind": "matrix", "features": "complement"}}
     plain = DOT | FULL | decay("key")
     gates = {"decay_key": alpha}
-    same(answer(tied | plain, gates), answer(plain, gates, key=1 - alpha))
+    silu = torch.nn.functional.silu(QUERY)
+    same(answer(tied | plain, gates), answer(plain, gates, query=silu, key=1 - alpha))
 
 
 @rule("R10: a vector memory is a matrix memory whose key is 1")
