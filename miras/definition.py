@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from miras import batch
 from miras.memory import Memory
 from miras.optimizer import Stepping
 from miras.state import State
@@ -107,6 +108,7 @@ def write(memory: Memory, optimizer: Stepping, token: Token, state: State) -> St
     if anchor and token.position % optimizer.chunk == 0:
         anchor = link(memory, state.weights)
     learned, buffers = pairs(memory, token, buffers)
+    buffers = batch.keep(memory, optimizer, learned, buffers)
     weights = state.weights
     for place, (key, value, gates) in enumerate(optimizer.writes(*token[1:4])):
         now = token._replace(key=key, value=value, gates=gates)
@@ -114,17 +116,24 @@ def write(memory: Memory, optimizer: Stepping, token: Token, state: State) -> St
         if place == 0:
             retained = memory.architecture.carry(weights, gates)
             retained = memory.architecture.scale(retained, multipliers("decay", gates))
-            retained, buffers = memory.retention.keep(retained, buffers, now)
+            before = now._replace(weights=weights)
+            retained, buffers = memory.retention.keep(retained, buffers, before)
         at = where(memory, retained, state._replace(weights=weights, anchor=anchor))
         shown = [(1.0, now)] if memory.bias.plain else learned
         gradient, now = surprise(memory, at, shown, now._replace(weights=retained))
         weights = retained
         if gradient:
+            if memory.architecture.balances:
+                keys = buffers["batch"]["key"]
+                gradient = batch.balanced(memory, optimizer, at, gradient, now, keys)
+            gradient, buffers, now = optimizer.select(gradient, buffers, now)
             change, after = optimizer.move(gradient, buffers, now)
             buffers = buffers | after
             if change is not None:
                 weights = {name: retained[name] + change[name] for name in retained}
                 weights, buffers = memory.retention.settle(weights, buffers, now)
+    if token.due(optimizer.batch):
+        weights, buffers = batch.reread(memory, optimizer, weights, buffers, token)
     weights, buffers = optimizer.rest(weights, buffers, token)
     if exposed and token.due(optimizer.every):
         exposed = link(memory, weights)
@@ -152,10 +161,16 @@ def store(memory: Memory, token: Token, state: State) -> tuple[Tensor, State]:
     """One token of a memory of pairs: forget a little of all, add the pair, evict, read."""
     architecture, retention = memory.architecture, memory.retention
     kept = architecture.scale(state.weights, multipliers("decay", token.gates))
-    kept, buffers = retention.keep(kept, state.buffers, token)
+    before = token._replace(weights=state.weights)
+    kept, buffers = retention.keep(kept, state.buffers, before)
     predicted = architecture.predict(kept, token.key, token.gates)
     value = memory.optimizer.stored(token.value, predicted, token.gates)
-    stored, buffers = retention.settle(architecture.store(kept, token.key, value), buffers, token)
+    residual = predicted - token.value
+    gate, buffers = memory.optimizer.choose(residual, buffers)
+    now = token._replace(residual=residual, weights=kept, step=gate)
+    stored = architecture.store(kept, token.key, value)
+    stored = stored if gate is None else architecture.admit(stored, gate)
+    stored, buffers = retention.settle(stored, buffers, now)
     state = state._replace(weights=stored, buffers=buffers)
     output, state = answer(memory, token, state)
     return output, state._replace(position=state.position + 1)

@@ -86,11 +86,11 @@ class Memory(Part):
         Fast plans know no more than that; they ask the parts for the rest.
         """
         parts = (self.architecture.plain, self.bias.plain, self.retention.plain)
-        return all(parts) and (self.stepping is None or self.stepping.literal)
+        return all(parts) and self.optimizer.literal
 
     def value_size(self, key_dim: int) -> int | None:
         """The size that values must have with keys of this size, where only one will do."""
-        added = getattr(self.architecture, "residual", False)
+        added = getattr(self.architecture, "residual", False) or self.architecture.autoassociative
         compared = self.bias.target not in ("value", "next_value")
         return self.architecture.features.width(key_dim) if added or compared else None
 
@@ -103,6 +103,8 @@ class Memory(Part):
             "key": (key_dim,),
             "value": (value_dim,),
             "slot": (slots,),
+            "address": (self.architecture.lookups,),
+            "place": (self.architecture.lookups * slots,),
             "pair": (max(1, turned // 2),),
         }
 
@@ -134,6 +136,9 @@ class Memory(Part):
                 found.append(Signal(use.name, shape, use.low, use.high, True, use.meaning))
         for part in (self.architecture, self.bias, self.retention, self.optimizer):
             found += part.constants(heads, mapped, value_dim)
+        slots = self.architecture.leaves(mapped, value_dim).get("slots")
+        if self.stepping and slots and len(slots.shape) == 2:
+            found += self.stepping.dream.constants(heads, *slots.shape)
         found += self.architecture.features.constants(heads, key_dim)
         return {signal.name: signal for signal in found}
 

@@ -37,6 +37,7 @@ class Leaf(NamedTuple):
     axes: tuple[str, ...]  # `key`, `value` or `hidden`, one per dimension
     std: float  # standard deviation of the initial weights; 0 starts at zero
     nonnegative: bool = False  # a sum of weights, which is never below zero
+    learned: bool = True  # a layer trains where it starts
 
 
 class Architecture(Part, ABC):
@@ -49,7 +50,9 @@ class Architecture(Part, ABC):
     stores_pairs: ClassVar[bool] = False  # it keeps keys and values themselves
     factored: ClassVar[bool] = False  # leaves are vectors, or matrices used in one `apply` each
     axes: ClassVar[frozenset[Axis]] = frozenset({"scalar"})
+    together: ClassVar[bool] = False  # many keys may ask weights `[..., 1, ...]` at once
     symbol: ClassVar[str] = "W"  # what the weights are called in formulas
+    autoassociative: ClassVar[bool] = False  # a slot is key and value at once: one size
 
     @property
     def plain(self) -> bool:
@@ -93,6 +96,16 @@ class Architecture(Part, ABC):
     def slots(self) -> int:
         """Places that a token may be written to, in memories that have such."""
         return 0
+
+    @property
+    def lookups(self) -> int:
+        """Addresses that a token has at once, in memories that have slots."""
+        return 1
+
+    @property
+    def balances(self) -> bool:
+        """Whether it has an objective of its own over the keys of a batch: `crowding`."""
+        return False
 
     def allowed_axes(self) -> frozenset[Axis]:
         """Axes along which decay and step may act."""
@@ -162,6 +175,23 @@ class Architecture(Part, ABC):
     def address(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor | None:
         """How strongly a key means each slot `[..., slots]`, in memories that have slots."""
         return None
+
+    def counts(self, weights: Weights, keys: Tensor, gates: Gates) -> Tensor | None:
+        """How many of the keys `[..., tokens, key_dim]` mean each slot at all `[..., slots]`."""
+        address = self.address({n: leaf.unsqueeze(2) for n, leaf in weights.items()}, keys, gates)
+        return None if address is None else (address > 0).to(address.dtype).sum(-2)
+
+    def crowding(self, weights: Weights, keys: Tensor, shared: bool) -> Weights:
+        """Gradient of the architecture's own objective over keys `[..., tokens, key_dim]`.
+
+        Of the leaves that it changes; `shared` keys of all sequences count together.
+        """
+        return {}
+
+    def allot(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor | None:
+        """Where an associative optimizer writes a token of this key `[..., lookups, slots]`."""
+        address = self.address(weights, key, gates)
+        return None if address is None else address[..., None, :]
 
     def trace(self, weights: Weights, token: Token) -> Weights:
         """The weights after the token was read: reading may leave traces."""

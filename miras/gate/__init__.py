@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from miras.part import Part, one_of
 
-Axis = Literal["scalar", "key", "value", "both"]
-Width = Literal["", "key", "value", "slot", "pair"]
+Axis = Literal["scalar", "key", "value", "both", "slot"]
+Width = Literal["", "key", "value", "slot", "pair", "address", "place"]
 
 
 class Site(NamedTuple):
@@ -55,6 +55,7 @@ class Gate(Part, ABC):
     recurrent: ClassVar[bool] = False
     derived: ClassVar[bool] = False
     sees_input: ClassVar[bool] = True  # the number differs from token to token
+    signed: ClassVar[bool] = False  # the number may be negative
     counts_chunk: ClassVar[bool] = False  # it depends on the place in the gradient chunk
 
     @property
@@ -110,12 +111,13 @@ class Use(NamedTuple):
 def uses(
     role: str, axis: Axis, gate: Gate, meaning: str, low: float = 0.0, high: float = math.inf
 ) -> list[Use]:
-    """The uses of one gate along an axis: `decay`, `decay_key`, `decay_value`, or two of them."""
+    """The uses of one gate along an axis: `decay`, `decay_key`, `decay_value`, `decay_slot`, or two."""
     widths: dict[Axis, tuple[Width, ...]] = {
         "scalar": ("",),
         "key": ("key",),
         "value": ("value",),
         "both": ("key", "value"),
+        "slot": ("slot",),
     }
     return [
         Use(f"{role}_{width}" if width else role, width, gate, low, high, meaning)

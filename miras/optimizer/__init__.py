@@ -14,8 +14,11 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from miras.dream import AnyDream
+from miras.dream.none import NoDream
 from miras.gate import AnyGate, Axis, Signal, Use, uses
 from miras.gate.sigmoid import Sigmoid
+from miras.optimizer.surprise import Surprise
 from miras.part import Part, SpecError, one_of
 from miras.token import Buffers, Token, Weights
 
@@ -29,6 +32,15 @@ class Optimizer(Part, ABC):
     stores_pairs: ClassVar[bool] = False  # the token is stored as it is; nothing is optimised
     quadratic_only: ClassVar[bool] = False  # closed form for a linear memory under the l2 bias
     buffers: ClassVar[tuple[str, ...]] = ()  # names of running sums, each shaped like the weights
+
+    surprise: Surprise | None = Field(
+        default=None, description="write only the tokens that surprise most; left out: all"
+    )
+
+    @property
+    def literal(self) -> bool:
+        """Whether every token is written, once, as it comes: what fast plans take for granted."""
+        return self.surprise is None
 
     @abstractmethod
     def uses(self) -> list[Use]:
@@ -44,10 +56,23 @@ class Optimizer(Part, ABC):
         `weights` is the accumulator at the start, `[batch, heads, ...]` each; `key [batch, heads,
         key_dim]` (mapped) and `value [batch, heads, value_dim]` give sizes.
         """
-        return {
+        found: Buffers = {
             name: {leaf: torch.zeros_like(tensor) for leaf, tensor in weights.items()}
             for name in self.buffers
         }
+        if self.surprise is not None:
+            found["surprise"] = {"threshold": self.surprise.begin(key)}
+        return found
+
+    def choose(self, residual: Tensor, buffers: Buffers) -> tuple[Tensor | None, Buffers]:
+        """How much of a token is written `[batch, heads]`; None where all of every token is.
+
+        `residual [batch, heads, value_dim]` is what the memory missed.
+        """
+        if self.surprise is None:
+            return None, buffers
+        gate, threshold = self.surprise.choose(residual, buffers["surprise"]["threshold"])
+        return gate, buffers | {"surprise": {"threshold": threshold}}
 
     def seek(self, query: Tensor, buffers: Buffers, gates: Mapping[str, Tensor]) -> Tensor:
         """The query `[..., key_dim]` that is read with, after the write."""
@@ -67,6 +92,10 @@ class Stepping(Optimizer, ABC):
 
     plain: ClassVar[bool] = False  # the change is -step * gradient, whatever came before
     heavy_ball: ClassVar[bool] = False  # S <- momentum S - step * gradient, the change is S
+    associative: ClassVar[bool] = False  # it follows no gradient: key, value and address say all
+    keyed: ClassVar[bool] = False  # the change depends on the key beside the gradient
+
+    of_slots: ClassVar[bool] = False  # the change of a slot depends on how many tokens mean it
 
     step: AnyGate = Field(default=Sigmoid(), description="step size, non-negative")
     step_axis: Axis = Field(default="scalar", description="one step per head, or per channel")
@@ -83,7 +112,9 @@ class Stepping(Optimizer, ABC):
     batch: int = Field(
         default=1, ge=1, description="tokens whose gradients are summed before one step"
     )
-    passes: int = Field(default=1, ge=1, le=16, description="times that each token is written")
+    passes: int = Field(
+        default=1, ge=1, le=64, description="times that each token, or each batch, is written"
+    )
     read: Literal["after", "before"] = Field(
         default="after", description="whether a token is read after it is written or before"
     )
@@ -101,6 +132,9 @@ class Stepping(Optimizer, ABC):
     write_axis: Literal["scalar", "value"] = Field(
         default="value", description="one write gate per head, or per value channel"
     )
+    dream: AnyDream = Field(
+        default=NoDream(), description="what slots do with themselves every few tokens"
+    )
 
     @model_validator(mode="after")
     def _chunk_has_anchor(self) -> "Stepping":
@@ -108,11 +142,6 @@ class Stepping(Optimizer, ABC):
             raise SpecError(
                 f"chunk: {self.chunk} means gradients at the start of a chunk: write"
                 " gradient_at: anchor, or leave chunk out"
-            )
-        if self.batch > 1 and self.passes > 1:
-            raise SpecError(
-                "passes: writes each token several times at new weights, batch: changes the weights"
-                " once for several tokens: use one of the two"
             )
         return self
 
@@ -127,10 +156,16 @@ class Stepping(Optimizer, ABC):
         return max(self.chunk, self.batch)
 
     @property
+    def rereads(self) -> bool:
+        """Whether the pairs of a batch are kept, to be written again at the new weights."""
+        return self.batch > 1 and self.passes > 1
+
+    @property
     def literal(self) -> bool:
         """Whether each token is written once, along its key, to a memory of its own, then read."""
         plain = (self.batch, self.passes, self.read, self.shared) == (1, 1, "after", False)
-        return plain and self.erase is None and self.write is None
+        plain = plain and not self.associative and not self.dream.dreams
+        return plain and (self.erase, self.write, self.surprise) == (None, None, None)
 
     def uses(self) -> list[Use]:
         found = uses("step", self.step_axis, self.step, "how strongly this token is written")
@@ -144,31 +179,62 @@ class Stepping(Optimizer, ABC):
 
     def writes(self, key: Tensor, value: Tensor, gates: Mapping[str, Tensor]) -> list[Write]:
         """The writes of one token, in their order."""
-        return [(key, value, gates)] * self.passes
+        return [(key, value, gates)] * (1 if self.rereads else self.passes)
 
     def begin(self, weights: Weights, key: Tensor, value: Tensor) -> Buffers:
         summed = {name: torch.zeros_like(leaf) for name, leaf in weights.items()}
         return super().begin(weights, key, value) | ({"summed": summed} if self.batch > 1 else {})
 
+    def select(
+        self, gradient: Weights, buffers: Buffers, token: Token
+    ) -> tuple[Weights, Buffers, Token]:
+        """Gradient, buffers and token after the choice whether this token is written."""
+        if self.surprise is None or token.residual is None:
+            return gradient, buffers, token
+        gate, buffers = self.choose(token.residual, buffers)
+        assert gate is not None
+        gradient = {name: broadcast(gate, leaf) * leaf for name, leaf in gradient.items()}
+        sizes = {
+            name: broadcast(gate, size) * size
+            for name, size in token.gates.items()
+            if name in ("step", "step_key", "step_value")
+        }
+        step, address = (
+            None if x is None else broadcast(gate, x) * x for x in (token.step, token.address)
+        )
+        gates = {**token.gates, **sizes}
+        return gradient, buffers, token._replace(gates=gates, step=step, address=address)
+
     def move(
         self, gradient: Weights, buffers: Buffers, token: Token
     ) -> tuple[Weights | None, Buffers]:
         """Change of the accumulator, or None where the gradient only joins those of its batch."""
+        visited: Buffers = {}
+        if token.address is not None:
+            visited = self.visit(buffers, (token.address > 0).to(token.address.dtype))
+            buffers = buffers | visited
         if self.shared:
             gradient = {
                 n: leaf.sum(0, keepdim=True).expand_as(leaf) for n, leaf in gradient.items()
             }
         if self.batch == 1:
-            return self.update(gradient, buffers, token)
+            change, after = self.update(gradient, buffers, token)
+            return change, visited | after
         gradient = {name: leaf + buffers["summed"][name] for name, leaf in gradient.items()}
         if not token.due(self.batch):
-            return None, buffers | {"summed": gradient}
+            return None, visited | {"summed": gradient}
         nothing = {name: torch.zeros_like(leaf) for name, leaf in gradient.items()}
         change, after = self.update(gradient, buffers, token)
-        return change, after | {"summed": nothing}
+        return change, visited | after | {"summed": nothing}
+
+    def visit(self, buffers: Buffers, reads: Tensor) -> Buffers:
+        """Bookkeeping of which slots were written: how many tokens mean each `[..., slots]`."""
+        return {}
 
     def rest(self, weights: Weights, buffers: Buffers, token: Token) -> tuple[Weights, Buffers]:
         """The accumulator after a while without input: what happens between two tokens."""
+        if self.dream.due(token.position):
+            weights = weights | {"slots": self.dream.dream(weights["slots"], token.gates)}
         return weights, buffers
 
     def effective(self, step: Tensor, sensitivity: Tensor) -> Tensor:
@@ -192,6 +258,19 @@ class Stepping(Optimizer, ABC):
         gates in formulas.
         """
         return [f"{new} = {retained} {change}"]
+
+
+def one_step(optimizer: Stepping, token: Token) -> Tensor:
+    """The step of a token, where it must be one number per head `[batch, heads]`."""
+    if token.step is None:
+        name = getattr(optimizer, "kind", type(optimizer).__name__)
+        raise SpecError(f"optimizer {name} takes one step per head: use step_axis scalar")
+    return token.step
+
+
+def broadcast(gate: Tensor, leaf: Tensor) -> Tensor:
+    """A gate `[...]` with the axes that it needs to multiply a leaf `[..., *shape]`."""
+    return gate.reshape(*gate.shape, *[1] * (leaf.ndim - gate.ndim))
 
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from miras.gate import AnyGate, Use
 from miras.gate.sigmoid import Sigmoid
-from miras.optimizer import Stepping
+from miras.optimizer import Stepping, broadcast
 from miras.token import Buffers, Token, Weights
 
 
@@ -31,9 +31,7 @@ class Momentum(Stepping):
     ) -> tuple[Weights, Buffers]:
         kept = token.gates["momentum"]
         surprise = {
-            name: kept.reshape(*kept.shape, *[1] * (leaf.ndim - kept.ndim))
-            * buffers["momentum"][name]
-            - leaf
+            name: broadcast(kept, leaf) * buffers["momentum"][name] - leaf
             for name, leaf in step_gradient.items()
         }
         return surprise, {"momentum": surprise}

@@ -108,6 +108,11 @@ def _range(memory: "Memory") -> str:
                 f"gate {kind(use.gate)} gives {what}, {use.name} lies between {use.low:g} and"
                 f" {use.high:g}: use a gate that stays there, such as sigmoid with scale 1"
             )
+        if use.gate.signed and use.low >= 0:
+            return (
+                f"gate {kind(use.gate)} may be negative, {use.name} is at least {use.low:g}: use a"
+                " gate such as sigmoid or softplus"
+            )
         if fixed == 0.0 and use.name.startswith(("decay", "threshold")):
             effect = "keeps" if use.name.startswith("decay") else "writes"
             return (
@@ -138,7 +143,7 @@ def _tied_keys(memory: "Memory") -> str:
 
 @rule("link-matrices")
 def _link_matrices(memory: "Memory") -> str:
-    if memory.retention.identity_link or memory.architecture.matrices:
+    if not memory.retention.of_matrices or memory.architecture.matrices:
         return ""
     return (
         f"retention {kind(memory.retention)} needs weight matrices, architecture"
@@ -190,7 +195,8 @@ def _closed_step(memory: "Memory") -> str:
             f"optimizer {kind(step)} solves for the weights, retention {kind(memory.retention)}"
             " keeps them behind a link: use retention none or decay, or optimizer gd"
         )
-    stale = step.gradient_at != "retained" and memory.retention.decays is not None
+    fades = memory.retention.decays is not None or not memory.retention.plain
+    stale = step.gradient_at != "retained" and fades
     if stale or step.span > 1 or step.gradient_at == "anchor" or step.step_axis != "scalar":
         return (
             f"optimizer {kind(step)} solves one token with one step size from the retained memory:"
@@ -226,7 +232,7 @@ def _normaliser(memory: "Memory") -> str:
             "normaliser needs one write of the same size for all value channels, optimizer"
             f" {kind(step)} with step_axis {step.step_axis} has more: use gd with step_axis scalar"
         )
-    if not memory.retention.identity_link:
+    if not memory.retention.identity_link or memory.retention.reshapes:
         return (
             f"normaliser needs weights that add up, retention {kind(memory.retention)} reshapes"
             " them: use retention none or decay"

@@ -107,7 +107,8 @@ def check_retention(retention: Retention) -> None:
         sums = weights.sum(-1 if retention.simplex_axis == "key" else -2)
         _same(sums, sums[:1, :1, :1].expand_as(sums), f"{retention!r} has slices of unlike sums")
     for use in retention.uses():
-        _require(use.low >= 0 and use.high <= 1, f"{use.name} of {retention!r} leaves [0, 1]")
+        if use.name.startswith("decay"):
+            _require(use.low >= 0 and use.high <= 1, f"{use.name} of {retention!r} leaves [0, 1]")
 
 
 def check_features(features: Features) -> None:
@@ -160,7 +161,7 @@ def check_gate(gate: Gate) -> None:
         shared = {"position": torch.arange(5), "timescale": torch.full((2, 5, *site.shape), 0.1)}
         found = cast(Tensor, gate.build(site)(x, shared))
         _like(found, x.new_empty(2, 5, *site.shape), f"{gate!r} at a site of width {width}")
-        if not gate.recurrent and not gate.derived:
+        if not gate.recurrent and not gate.derived and not gate.signed:
             _require(bool((found >= 0).all()), f"{gate!r} is negative: gates are not")
 
 
@@ -215,7 +216,7 @@ def check_optimizer(optimizer: Optimizer) -> None:
     key, value = _normal(2, 3, 5, seed=2), _normal(2, 3, 4, seed=3)
     token = Token(
         key, key, value, gates, 0, residual=value, weights={"leaf": _normal(2, 3, 4, 5, seed=4)}
-    )
+    )._replace(step=gates.get("step", _normal(2, 3).exp()))
     buffers |= {
         name: buffer
         for name, buffer in optimizer.begin(gradient, key, value).items()
