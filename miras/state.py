@@ -73,7 +73,9 @@ def start(
     `weights [heads, ...]` are the initial weights W_0; left out, `initial_weights` with seed 0,
     which are zero for matrix and vector memories. `key_dim` is the size before the feature map.
     """
-    first = weights or initial_weights(memory, heads, key_dim, value_dim)
+    first = weights or {}
+    if len(first) < len(memory.architecture.leaves(1, 1)):
+        first = initial_weights(memory, heads, key_dim, value_dim) | first
     exposed = {
         name: leaf.to(device=device, dtype=dtype).expand(batch, *leaf.shape)
         for name, leaf in first.items()

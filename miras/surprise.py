@@ -79,6 +79,8 @@ def surprise(
 def _of_pair(memory: Memory, weights: Weights, pair: Token) -> tuple[Weights, Token]:
     architecture, optimizer, gates = memory.architecture, memory.stepping, pair.gates
     assert optimizer is not None
+    if optimizer.associative:
+        return _of_association(memory, weights, pair)
     prediction, pull = architecture.respond(weights, pair.key, gates)
     if optimizer.erase is not None:
         prediction = architecture.predict(weights, _gated(pair.key, "erase", gates), gates)
@@ -93,6 +95,17 @@ def _of_pair(memory: Memory, weights: Weights, pair: Token) -> tuple[Weights, To
     address = architecture.address(weights, pair.key, gates)
     pair = pair._replace(residual=prediction - target, address=address, step=steps.get(""))
     return architecture.stepped(gradient, steps), pair
+
+
+def _of_association(memory: Memory, weights: Weights, pair: Token) -> tuple[Weights, Token]:
+    """No gradient; where the token is to be written, and what the memory missed if asked for."""
+    architecture = memory.architecture
+    if memory.optimizer.surprise is not None:
+        prediction = architecture.predict(weights, pair.key, pair.gates)
+        pair = pair._replace(residual=prediction - pair.value)
+    address = architecture.allot(weights, pair.key, pair.gates)
+    nothing = {name: torch.zeros_like(leaf) for name, leaf in weights.items()}
+    return nothing, pair._replace(address=address)
 
 
 def _gated(x: Tensor, role: str, gates: Gates) -> Tensor:

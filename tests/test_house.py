@@ -21,6 +21,7 @@ COMMANDS = {"cli", "checking", "listing", "running", "demonstrating"}
 LEVELS = (
     {"part", "document", "problems", "load", "result", "token", "info"},
     {"gate", "features", "tasks", "streams"},
+    {"dream"},
     {"architecture", "bias", "retention", "optimizer"},
     {"memory", "rules", "state"},
     {"composition", "known"},
@@ -38,13 +39,17 @@ AXES = {  # folder of parts: what its files may import from miras, beside their 
     "features": {"part", "gate"},
     "tasks": {"part"},
     "streams": {"part"},
+    "dream": {"part", "gate"},
     "architecture": {"part", "gate", "features", "token", "info"},
     "bias": {"part", "gate", "features", "token", "info"},
     "retention": {"part", "gate", "features", "token", "info"},
-    "optimizer": {"part", "gate", "features", "token", "info"},
+    "optimizer": {"part", "gate", "features", "token", "info", "dream"},
 }
 
-WRAPPING = {("miras.gate.sqrt_complement", "miras.gate.sigmoid")}
+WRAPPING = {
+    ("miras.gate.sqrt_complement", "miras.gate.sigmoid"),
+    ("miras.optimizer.hebbian", "miras.optimizer.erase_write"),
+}
 """Parts made by wrapping another one of the same folder, the only reason to know it."""
 
 LIBRARY = {"torch", "numpy", "pydantic", "pydantic_core", "yaml", "einops", "jaxtyping"}

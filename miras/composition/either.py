@@ -33,7 +33,8 @@ def initial_weights(
 def learned(memory: "AnyCell", name: str) -> bool:
     """Whether a layer trains these initial weights; those of linear memories stay zero."""
     if isinstance(memory, Memory):
-        return not memory.architecture.linear and not memory.architecture.stores_pairs
+        fixed = memory.architecture.linear or memory.architecture.stores_pairs
+        return not fixed and memory.architecture.leaves(1, 1)[name].learned
     place, _, inner = name.partition(".")
     return learned(memory.cells[int(place)], inner)
 
