@@ -30,6 +30,20 @@ CASES: dict[str, str] = {
     "levels, few": "{compose: levels, of: linear-titans, levels: 2, mix: sigmoid}",
     "resets": "{compose: resets, of: titans-lmm, segment: 5}",
     "resets, projected": "{compose: resets, of: gla, segment: 3, project: true}",
+    "segments": "{compose: segments, of: titans-lmm, segment: 4}",
+    "segments, residual": "{compose: segments, of: gla, segment: 3, read: residual}",
+    "segments, nearest": "{compose: segments, of: deltanet, segment: 3, read: top_k, top_k: 2}",
+    "segments, soup": "{compose: segments, of: titans-lmm, segment: 5, read: soup, restart: false}",
+    "router": "{compose: router, of: gated-deltanet, copies: 3, top_k: 2}",
+    "router, one by one": "{compose: router, of: titans-lmm, copies: 2, top_k: 1, shared: false,"
+    " route: sigmoid}",
+    "consolidate": "{compose: consolidate, of: [gated-deltanet, deltanet], period: 4, steps: 3,"
+    " buffer: 5}",
+    "consolidate, recalled": "{compose: consolidate, of: [gla, titans-lmm], period: 3, steps: 5,"
+    " target: recalled, online: false, mix: sigmoid}",
+    "tiers": "{compose: tiers, window: 3, slots: 4, sharpness: 4.0, match: 0.0, threshold: 0.1}",
+    "tiers, three": "{compose: tiers, of: gated-deltanet, window: 2, slots: 3, sharpness: 3.0,"
+    " match: 0.3, threshold: 0.2, period: 4, promote: 2, mix: sigmoid}",
     "nested": "{compose: parallel, of: [deltanet, {compose: resets, of: deltanet, segment: 4},"
     " {compose: chain, of: [gla, deltanet]}]}",
 }

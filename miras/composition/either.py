@@ -103,14 +103,14 @@ def wiring(memory: "AnyCell") -> Wiring:
     """How a layer feeds a memory: as it says itself, or as its first cell does."""
     if memory.wiring is not None:
         return memory.wiring
-    return wiring(memory.cells[0])
+    return wiring(memory.cells[0]) if memory.cells else Wiring()
 
 
 def keyed(memory: "AnyCell") -> bool:
     """Whether any cell looks at query and key."""
     if isinstance(memory, Memory):
         return memory.architecture.keyed
-    return any(keyed(cell) for cell in memory.cells)
+    return not memory.cells or any(keyed(cell) for cell in memory.cells)
 
 
 def basic(memory: "AnyCell") -> tuple[Memory, ...]:

@@ -58,7 +58,8 @@ class Levels(Composition):
         return [Own("mix", self.mix, self.levels, 0.0, torch.inf, meaning)]
 
     def begin(self, cells: tuple[object, ...], sizes: object, like: Tensor) -> CompositionState:
-        return CompositionState(0, (), {}, cells)
+        # No stretch was written yet; what is written starts from nothing.
+        return CompositionState(0, (), {}, tree(torch.zeros_like, cells))
 
     def forward(
         self, engine: Engine, inputs: Inputs, state: CompositionState
@@ -106,7 +107,8 @@ class Levels(Composition):
             count = length // (2 * half)
 
             def halves(tensor: Tensor, which: int, half: int = half) -> Tensor:
-                return tensor.unflatten(1, (-1, 2, half))[:, :, which].flatten(0, 1)
+                split = tensor.reshape(batch, -1, 2, half, *tensor.shape[2:])
+                return split[:, :, which].flatten(0, 1)
 
             written = piece.over(lambda tensor: halves(tensor, 0))
             reading = piece.over(lambda tensor: halves(tensor, 1))

@@ -71,7 +71,7 @@ class Resets(Composition):
             piece = piece._replace(query=query)
         output, cell = engine.run(self.of, *piece[:3], piece.of(0), cell)
         if count > 1:
-            output = torch.cat(output.split(batch), dim=1)
+            output = torch.cat(output.chunk(count), dim=1)
             cell = unstacked(cell, count)[-1]
             own = {name: leaf[-batch:] for name, leaf in own.items()}
         return output, CompositionState(state.position + time, (cell,), own, state.first)
@@ -96,12 +96,17 @@ def _side_by_side(tensor: Tensor, count: int) -> Tensor:
     return torch.cat(tensor.chunk(count, dim=1))
 
 
+def _blocks(tensor: Tensor) -> list[Tensor]:
+    """Pieces of at most 64 tokens."""
+    return [tensor[:, at : at + 64] for at in range(0, tensor.shape[1], 64)]
+
+
 def projected(query: Tensor, key: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
     """Queries on the keys up to their token, and sum of k k^T / |k|^2 `[batch, heads, k, k]`."""
     floor = torch.finfo(key.dtype).tiny
     unit = key / key.square().sum(-1, keepdim=True).clamp_min(floor).sqrt()
     outputs: list[Tensor] = []
-    for now, beside in zip(query.split(64, dim=1), unit.split(64, dim=1), strict=True):
+    for now, beside in zip(_blocks(query), _blocks(unit), strict=True):
         seen = torch.einsum("bthk,bshk->bhts", now, beside).tril()
         own = torch.einsum("bhts,bshk->bthk", seen, beside)
         outputs.append(own + torch.einsum("bhkc,bthc->bthk", before, now))
