@@ -120,12 +120,23 @@ def _buffers(
         found["window"] = {name: leaf[:, :, None][:, :, :0] for name, leaf in window.items()}
     if memory.bias.target == "next_value":
         found["previous"] = waiting
+    if step := memory.stepping:
+        pair: Weights = {"key": key, "value": value}
+        if step.rereads:
+            for use in carried(memory, everything=True):
+                width = memory.widths(*sizes)[use.width]
+                pair[use.name] = like.new_zeros(batch, heads, *width)
+        if step.rereads or memory.architecture.balances:
+            found["batch"] = {name: leaf[:, :, None][:, :, :0] for name, leaf in pair.items()}
     return found
 
 
-def carried(memory: "Memory") -> list[Use]:
-    """The gates that stay with a key while it waits in a window or for its value."""
-    waits = memory.bias.target == "next_value"
+def carried(memory: "Memory", everything: bool = False) -> list[Use]:
+    """The gates that stay with a key while it waits in a window or for its value.
+
+    `everything` a write depends on, for pairs that are written again later.
+    """
+    waits = memory.bias.target == "next_value" or everything
     own = memory.optimizer.uses()
     own = own if waits else [use for use in own if use.name.startswith(("erase", "write"))]
     return [*memory.architecture.uses(), *memory.bias.uses(), *own]

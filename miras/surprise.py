@@ -146,7 +146,7 @@ def _widest(axis: str, factor: Tensor) -> Tensor:
 
 def multipliers(role: str, gates: Gates) -> dict[str, Tensor]:
     """The gates of a role by axis: `decay_key` under `key`, `decay` under the empty name."""
-    names = {"": role, "key": f"{role}_key", "value": f"{role}_value"}
+    names = {"": role} | {axis: f"{role}_{axis}" for axis in ("key", "value", "slot")}
     return {axis: gates[name] for axis, name in names.items() if name in gates}
 
 

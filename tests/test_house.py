@@ -25,7 +25,7 @@ LEVELS = (
     {"architecture", "bias", "retention", "optimizer"},
     {"memory", "rules", "state"},
     {"composition", "known"},
-    {"surprise", "definition", "canonical", "explain", "plans", "operator"},
+    {"surprise", "batch", "definition", "canonical", "explain", "plans", "operator"},
     {"layer"},
     {"model", "checkpoint"},
     {"train", "demonstration"},

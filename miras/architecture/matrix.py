@@ -23,6 +23,7 @@ class Matrix(Architecture):
     normaliser: bool = Field(default=False, description="divide reads by what was written in all")
     linear: ClassVar[bool] = True
     factored: ClassVar[bool] = True
+    together: ClassVar[bool] = True
     axes: ClassVar[frozenset[Axis]] = frozenset({"scalar", "key", "value", "both"})
 
     @property

@@ -39,6 +39,7 @@ class Mlp(Architecture):
         default=None, gt=0.0, description="of the initial weights; 1/sqrt(inputs) if left out"
     )
     factored: ClassVar[bool] = True
+    together: ClassVar[bool] = True
     axes: ClassVar[frozenset[Axis]] = frozenset({"scalar"})
 
     @model_validator(mode="after")

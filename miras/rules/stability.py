@@ -20,6 +20,8 @@ def _explicit(memory: "Memory") -> "Stepping | None":
     step = memory.stepping
     if step is None or step.quadratic_only or not memory.bias.residual or memory.bias.guarded:
         return None
+    if step.of_slots:  # slots take the mean of what is written to them
+        return None
     return step
 
 
@@ -182,6 +184,8 @@ def _deep_steps(memory: "Memory") -> str:
     # The slope of a deep memory grows with its own weights, so no step is short enough for all of
     # them; a guard knows the slope of the last layer only.
     if memory.stepping is None or memory.architecture.linear or not memory.bias.residual:
+        return ""
+    if memory.architecture.slots:  # slopes are weights of slots, which sum to 1
         return ""
     bounded = memory.architecture.bounded_prediction or memory.bias.bounded
     if bounded or memory.retention.simplex_axis is not None:

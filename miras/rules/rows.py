@@ -1,0 +1,60 @@
+"""Slots that are written row by row, and batches that are written again."""
+
+from typing import TYPE_CHECKING
+
+from miras.rules import Verdict, kind, rule
+
+if TYPE_CHECKING:
+    from miras.memory import Memory
+
+
+@rule("row-slots")
+def _slots(memory: "Memory") -> str:
+    step, architecture = memory.stepping, memory.architecture
+    if step is None or not step.of_slots:
+        return ""
+    if not architecture.slots:
+        return (
+            f"optimizer {kind(step)} counts the tokens that mean a slot, architecture"
+            f" {kind(architecture)} has none: use architecture product_key or slots, or optimizer"
+            " gd"
+        )
+    if memory.bias.window > 1:
+        return (
+            f"optimizer {kind(step)} counts each token once, window: {memory.bias.window} writes it"
+            " again: use window: 1, or optimizer gd"
+        )
+    return ""
+
+
+@rule("batch-passes")
+def _window_of_batch(memory: "Memory") -> str:
+    step = memory.stepping
+    if step is None or not step.rereads or memory.bias.window == 1:
+        return ""
+    return (
+        f"passes: {step.passes} with batch: {step.batch} writes the pairs of a batch again, window:"
+        f" {memory.bias.window} has others beside them: use window: 1 or passes: 1"
+    )
+
+
+@rule("row-factor", Verdict.warn)
+def _factor(memory: "Memory") -> str:
+    factor: float = getattr(memory.optimizer, "factor", 1.0)
+    if memory.stepping is None or not memory.stepping.of_slots or factor <= 2:
+        return ""
+    return (
+        f"optimizer {kind(memory.optimizer)} with factor {factor:g} makes up for weights of 1 /"
+        f" {factor:g} per slot, and a key that means one slot alone overshoots: use a factor of at"
+        " most 2, or keys far from all sub-keys"
+    )
+
+
+@rule("fading-addresses", Verdict.warn)
+def _fading(memory: "Memory") -> str:
+    if kind(memory.architecture) != "product_key" or memory.retention.decays != "scalar":
+        return ""
+    return (
+        f"retention {kind(memory.retention)} with axis scalar fades the sub-keys of architecture"
+        " product_key with the values, so that slots lose their addresses: use axis slot or value"
+    )
