@@ -12,8 +12,8 @@ Buffers = dict[str, Weights]
 class Token(NamedTuple):
     """Query and key are mapped, all gates are numbers; every tensor leads with `[batch, heads]`.
 
-    The second group is filled in as the token is worked on: a retention gate sees none of it, an
-    optimizer all of it.
+    The second group is filled in as the token is worked on: an optimizer and a retention gate after
+    the write see all of it, a retention gate before the write only the weights before the decay.
     """
 
     query: Tensor  # [batch, heads, key_dim]

@@ -6,10 +6,12 @@ link A is W. Every retention of MIRAS (arXiv 2504.13173, section 5.2) that is so
 by mirror descent has this form.
 
 What has not that form keeps tensors of its own (`begin`) and acts before the write (`keep`), after
-it (`settle`) or when the memory is read (`notice`).
+it (`settle`) or when the memory is read (`notice`). A projection or a proximal step after each
+write is no link: it does not commute with the decay, so no chunked form of it is exact.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -24,14 +26,41 @@ from miras.token import Buffers, Token, Weights
 class Retention(Part, ABC):
     """What happens to a memory between two writes."""
 
-    identity_link: ClassVar[bool] = True
     nonnegative: ClassVar[bool] = False  # the weights have no negative entry
     of_pairs: ClassVar[bool] = False  # it evicts stored pairs, so it needs a memory of pairs
+    of_weights: ClassVar[bool] = False  # it acts on weights, so it fits no memory of pairs
+    of_initial: ClassVar[bool] = False  # it measures by initial weights, which must not be zero
+    reshapes: ClassVar[bool] = False  # it does not only multiply: what was written is no sum
+
+    @property
+    def identity_link(self) -> bool:
+        """Whether the weights are the accumulator."""
+        return True
+
+    @property
+    def of_matrices(self) -> bool:
+        """Whether it needs weights that are matrices, with rows and columns."""
+        return not self.identity_link
+
+    @property
+    def of_keys(self) -> bool:
+        """Whether it acts along the keys, of a matrix or of stored pairs."""
+        return False
+
+    @property
+    def least_kept(self) -> float:
+        """The smallest factor, next to the decay, by which `keep` can multiply the weights."""
+        return 1.0
 
     @property
     def plain(self) -> bool:
         """Whether decay gates and link, or a window on pairs, say all: no `keep`, no `notice`."""
         return True
+
+    @property
+    def capacity(self) -> int | None:
+        """How many pairs are kept, where there is a limit."""
+        return None
 
     @property
     def decays(self) -> Axis | None:
@@ -65,11 +94,17 @@ class Retention(Part, ABC):
         return {}
 
     def keep(self, weights: Weights, buffers: Buffers, token: Token) -> tuple[Weights, Buffers]:
-        """What is left of the accumulator before this token is written, decay gates applied."""
+        """What is left of the accumulator before this token is written, decay gates applied.
+
+        `token.weights` is the accumulator before the decay.
+        """
         return weights, buffers
 
     def settle(self, weights: Weights, buffers: Buffers, token: Token) -> tuple[Weights, Buffers]:
-        """The accumulator after the write: projections, eviction, bookkeeping."""
+        """The accumulator after the write: projections, eviction, bookkeeping.
+
+        `token.weights` is what was kept before the write, so the difference is the change.
+        """
         return weights, buffers
 
     def notice(self, buffers: Buffers, address: Tensor, token: Token) -> Buffers:
@@ -83,6 +118,14 @@ class Retention(Part, ABC):
     def unlink(self, weights: Tensor) -> Tensor:
         """The accumulator from which `link` gives these starting weights."""
         return weights
+
+    def keep_formula(self, retained: str, gates: Mapping[str, str]) -> tuple[str, list[str]]:
+        """`keep` in writing: what stays of the decayed accumulator, and lines that come before."""
+        return retained, []
+
+    def settle_formula(self, accumulator: str) -> list[str]:
+        """`settle` in writing: lines that say what becomes of the accumulator after the write."""
+        return []
 
     def formula(self, accumulator: str) -> str:
         """`link` in writing."""

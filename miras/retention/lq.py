@@ -1,6 +1,6 @@
 """Weights tied to their accumulator by an L_q norm."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -26,7 +26,6 @@ class Lq(Decaying):
     form: Literal["paper", "exact"] = "paper"
     q: float = Field(default=4.0, gt=1.0, le=4.0)
     epsilon: float = Field(default=1e-12, gt=0.0, le=1e-2, description="added to sums of powers")
-    identity_link: ClassVar[bool] = False
 
     @model_validator(mode="after")
     def _range_of_form(self) -> "Lq":
@@ -39,6 +38,10 @@ class Lq(Decaying):
                 + (", at most 2.75 or at least 3.25" if near else "")
             )
         return self
+
+    @property
+    def identity_link(self) -> bool:
+        return False
 
     @property
     def singular_at_zero(self) -> bool:

@@ -26,8 +26,11 @@ class Simplex(Decaying):
         default="columns", description="columns: each row of a weight matrix sums to `total`"
     )
     total: float = Field(default=1.0, gt=0.0, description="sum of the weights of one slice")
-    identity_link: ClassVar[bool] = False
     nonnegative: ClassVar[bool] = True
+
+    @property
+    def identity_link(self) -> bool:
+        return False
 
     @property
     def simplex_axis(self) -> Axis | None:

@@ -51,5 +51,5 @@ def kind(part: object) -> str:
 
 
 # In this order: that two parts do not fit at all is said before what they would do together.
-for _name in ("fit", "rows", "writing", "stability", "degenerate"):
+for _name in ("fit", "rows", "writing", "keeping", "stability", "degenerate"):
     import_module(f"{__name__}.{_name}")

@@ -1,0 +1,43 @@
+"""What retention gates need: weights or pairs, keys, places to start from."""
+
+from typing import TYPE_CHECKING
+
+from miras.rules import kind, rule
+
+if TYPE_CHECKING:
+    from miras.memory import Memory
+
+
+@rule("retention-weights")
+def _weights(memory: "Memory") -> str:
+    if not memory.retention.of_weights or not memory.architecture.stores_pairs:
+        return ""
+    return (
+        f"retention {kind(memory.retention)} reshapes weights, architecture"
+        f" {kind(memory.architecture)} stores pairs as they come: use retention decay or window, or"
+        " an architecture such as matrix"
+    )
+
+
+@rule("retention-keys")
+def _keys(memory: "Memory") -> str:
+    architecture = memory.architecture
+    of_matrix = architecture.linear and architecture.keyed and architecture.matrices
+    if not memory.retention.of_keys or of_matrix or architecture.stores_pairs:
+        return ""
+    return (
+        f"retention {kind(memory.retention)} acts along the keys of one matrix, architecture"
+        f" {kind(architecture)} has no such: use architecture matrix"
+        + (", or curvature: gradient" if hasattr(memory.retention, "curvature") else "")
+    )
+
+
+@rule("retention-start")
+def _start(memory: "Memory") -> str:
+    if not memory.retention.of_initial or not memory.architecture.linear:
+        return ""
+    return (
+        f"retention {kind(memory.retention)} measures by the initial weights, architecture"
+        f" {kind(memory.architecture)} starts at zero: use an mlp, which starts at random weights,"
+        " or retention sphere"
+    )
