@@ -97,13 +97,13 @@ def test_claims() -> None:
         ({"at_least": 0.7, "plus": "b"}, 1.0, False, "x of a ≥ b + 0.7"),
         ({"at_least": -0.01, "plus": "b"}, 0.29, True, "x of a ≥ b − 0.01"),
     ):
-        claim = Claim(memory="a", metric="x", **settings)
+        claim = Claim.model_validate({"memory": "a", "metric": "x"} | settings)
         assert claim.bound(means) == pytest.approx(bound)
         assert claim.holds(means) is holds
         assert claim.text() == text
     for wrong in ({}, {"at_least": 1, "at_most": 2}, {"at_least": 1, "times": "b", "plus": "b"}):
         with pytest.raises(ValueError, match="claim"):
-            Claim(memory="a", metric="x", **wrong)
+            Claim.model_validate({"memory": "a", "metric": "x"} | wrong)
 
 
 @pytest.mark.parametrize(

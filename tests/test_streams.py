@@ -119,7 +119,7 @@ def test_perfect_answers_and_answers_of_zero(kind: str) -> None:
         ([torch.zeros_like(answer) for answer in right(episode)], empty),
     ):
         heard = [
-            Heard(piece.value, answer, {})
+            Heard(piece.value, answer, {}, answer[:0, 0])
             for piece, answer in zip(episode.pieces, answers, strict=True)
         ]
         scores = stream.score(episode, heard)
@@ -132,7 +132,7 @@ def test_what_is_not_finite_is_wrong(kind: str) -> None:
     stream, (right, perfect, _) = SMALL[kind], ANSWERS[kind]
     episode = stream.episode(3)
     lost = [torch.full_like(answer, torch.nan) for answer in right(episode)]
-    heard = [Heard(p.value, a, {}) for p, a in zip(episode.pieces, lost, strict=True)]
+    heard = [Heard(p.value, a, {}, a[:0, 0]) for p, a in zip(episode.pieces, lost, strict=True)]
     scores = stream.score(episode, heard)
     for name, value in perfect.items():
         if "error" in name or "before" in name:
@@ -146,7 +146,9 @@ def test_impulse_compares_with_the_best_exponential_of_each_age() -> None:
     episode = stream.episode(0)
 
     def score(response: Tensor) -> dict[str, float]:
-        return stream.score(episode, [Heard(response[:, None], response[:0, None], {})])
+        return stream.score(
+            episode, [Heard(response[:, None], response[:0, None], {}, response[:0])]
+        )
 
     ages = torch.arange(4000, dtype=torch.float64)
     # kept^age sqrt(1 - kept^2) is largest at kept^2 = age / (age + 1).
@@ -160,7 +162,7 @@ def test_impulse_compares_with_the_best_exponential_of_each_age() -> None:
 def test_norms_without_end_have_a_number() -> None:
     stream = SMALL["unnormalised"]
     weights = [{"matrix": torch.ones(2, 2)}, {"matrix": torch.full((2, 2), torch.nan)}]
-    heard = [Heard(torch.zeros(0), torch.zeros(0), each) for each in weights]
+    heard = [Heard(torch.zeros(0), torch.zeros(0), each, torch.zeros(0)) for each in weights]
     scores = stream.score(stream.episode(0), heard)
     assert scores == {"norm/token=10": 2.0, "norm/token=20": 1e12, "largest_norm": 1e12}
 
@@ -170,7 +172,7 @@ def test_simplex_error_sees_sums_and_signs() -> None:
     episode = stream.episode(0)
     right = torch.tensor([[0.5, 1.5], [1.5, 0.5]], dtype=torch.float64)
     for weights, error in ((right, 0.0), (right * 1.25, 0.5), (right - 1.0, 2.0)):
-        heard = Heard(right[:0], right[:2], {"matrix": weights})
+        heard = Heard(right[:0], right[:2], {"matrix": weights}, right[:0, 0])
         assert stream.score(episode, [heard])["simplex_error"] == pytest.approx(error)
 
 
@@ -219,3 +221,17 @@ def test_a_gate_that_nobody_offers_is_a_sentence() -> None:
     memory = Memory.model_validate({"architecture": "matrix", "optimizer": "gd"})
     with pytest.raises(SpecError, match=r"gate step, the stream offers none: .*constant"):
         play(memory, SMALL["outliers"], (0,))
+
+
+def test_the_share_of_written_tokens_is_measured() -> None:
+    spec = {
+        "architecture": {"kind": "kv", "features": "l2", "sharpness": 32.0},
+        "retention": {"kind": "window", "size": 16},
+        "optimizer": {"kind": "closed_form", "surprise": {"budget": 0.2}},
+    }
+    stream = SMALL["novelty"]
+    gated, again = play(Memory.model_validate(spec), stream, (0, 1))
+    assert 0.1 < gated.scores["written"] < 0.9 and 0.1 < again.scores["written"] < 0.9
+    spec["optimizer"] = "closed_form"
+    (every,) = play(Memory.model_validate(spec), stream, (0,))
+    assert every.scores["written"] == 1.0

@@ -9,6 +9,7 @@ from torch import Tensor
 from miras.composition import AnyCell, AnyState
 from miras.composition.either import initial_weights, learned, start
 from miras.composition.tree import stacked
+from miras.info import collecting
 from miras.memory import Memory
 from miras.operator import ask, run
 from miras.part import SpecError
@@ -63,11 +64,19 @@ def _hear(
     value, asked = rows([each.value for each in pieces]), rows([each.asked for each in pieces])
     offered = {name: torch.stack([each.gates[name] for each in pieces]) for name in pieces[0].gates}
     gates = _gates(memory, key, value, offered)
-    output, state = run(memory, query, key, value, gates, state)
+    with collecting() as info:
+        output, state = run(memory, query, key, value, gates, state)
+    noted = info.noted.get("surprise/written", [])
+    written = torch.stack(noted)[..., 0] if noted else value.new_zeros(0, len(pieces))
     answer = _answers(memory, asked, value, state)
     weights = _weights(memory, state)
     heard = [
-        Heard(output[row, :, 0], answer[row, :, 0], {n: x[row, 0] for n, x in weights.items()})
+        Heard(
+            output[row, :, 0],
+            answer[row, :, 0],
+            {name: leaf[row, 0] for name, leaf in weights.items()},
+            written[:, row],
+        )
         for row in range(len(pieces))
     ]
     return heard, state

@@ -14,6 +14,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from miras import info
 from miras.dream import AnyDream
 from miras.dream.none import NoDream
 from miras.gate import AnyGate, Axis, Signal, Use, uses
@@ -72,6 +73,7 @@ class Optimizer(Part, ABC):
         if self.surprise is None:
             return None, buffers
         gate, threshold = self.surprise.choose(residual, buffers["surprise"]["threshold"])
+        info.note("surprise/written", gate)
         return gate, buffers | {"surprise": {"threshold": threshold}}
 
     def seek(self, query: Tensor, buffers: Buffers, gates: Mapping[str, Tensor]) -> Tensor:

@@ -47,6 +47,7 @@ class Heard(NamedTuple):
     output: Tensor  # [time, value_dim], the reads of the run
     answer: Tensor  # [questions, value_dim]
     weights: Mapping[str, Tensor]  # as they are read after the piece, of the one head
+    written: Tensor  # [writes], share of each token that a budget of surprise let through
 
 
 class Stream(Part, ABC):

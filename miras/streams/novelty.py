@@ -14,7 +14,8 @@ class Novelty(Stream):
 
     Keys and values are normal; whatever is told carries noise of standard deviation `noise`. At the
     end all pairs are asked by their exact keys.
-    Scores: `novel` and `common`, the share whose answer has a mean squared error below `near`.
+    Scores: `novel` and `common`, the share whose answer has a mean squared error below `near`;
+    `written`, the share of tokens that a budget of surprise let through (1 without a budget).
     Works: a memory with few places keeps what came once because it does not write repetitions.
 
     Source: surprise-gated writing (the surprise of Titans, arXiv 2501.00663, as a hard gate).
@@ -41,8 +42,9 @@ class Novelty(Stream):
 
     def score(self, episode: Episode, heard: Sequence[Heard]) -> Scores:
         error = (heard[-1].answer - episode.truth["values"]).square().mean(-1)
-        near = (error < self.near).double()
+        near, written = (error < self.near).double(), heard[-1].written
         return {
             "novel": float(near[: self.novel].mean()),
             "common": float(near[self.novel :].mean()),
+            "written": float(written.mean()) if len(written) else 1.0,
         }

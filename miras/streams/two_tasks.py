@@ -26,8 +26,8 @@ class TwoTasks(Stream):
     pairs: int = Field(default=24, ge=1, description="pairs of each task")
     key_dim: int = Field(default=64, ge=1)
     value_dim: int = Field(default=64, ge=1)
-    first: int = Field(default=1200, ge=1, description="tokens of task A")
-    second: int = Field(default=1200, ge=1, description="tokens of task B")
+    first: int = Field(default=1000, ge=1, description="tokens of task A")
+    second: int = Field(default=1000, ge=1, description="tokens of task B")
     noise: float = Field(default=0.0, ge=0.0, description="standard deviation of noise on values")
 
     def episode(self, seed: int) -> Episode:
