@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 
 from miras import definition
-from miras.known import known
+from miras.known import cells as known
 from miras.memory import Memory
 from miras.plans import Plan, plans
 from miras.testing import random_tensors

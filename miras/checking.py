@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter
 
+from miras.composition import AnyCell, AnyComposition
 from miras.known import expand, named
 from miras.load import Document, read, validate
 from miras.memory import Memory
@@ -51,7 +52,7 @@ def check(path: Path) -> str:
     return f"a space: {load_space(path).describe()}"
 
 
-def memory(file: str) -> Memory:
+def memory(file: str) -> AnyCell:
     """The memory of a file or of a name."""
     if not file.endswith((".yaml", ".yml")) and not Path(file).exists():
         return named(file)
@@ -61,13 +62,13 @@ def memory(file: str) -> Memory:
     return _memory(document)
 
 
-def _memory(document: Document) -> Memory:
+def _memory(document: Document) -> AnyCell:
     if "use" in document.data:
         try:
             document = replace(document, data=expand(document.data))
         except SpecError as error:
             raise document.error(("use",), str(error)) from None
-    return validate(document, Memory)
+    return validate(document, AnyComposition if "compose" in document.data else Memory)
 
 
 def _has_hole(data: Any) -> bool:
@@ -80,7 +81,7 @@ def _has_hole(data: Any) -> bool:
 
 def schema_of(kind: str) -> dict[str, Any]:
     """The JSON Schema of a kind of file."""
-    models: dict[str, Any] = {"memory": Memory, "model": ModelFile}
+    models: dict[str, Any] = {"memory": AnyCell, "model": ModelFile}
     if kind in ("space", "study"):
         from miras.search import Study, space_schema
 

@@ -63,6 +63,10 @@ def prepare(
     features = memory.architecture.features
     if not features.needs_decay:
         query, key = features.map(query, key, constants | tokens, places)
+        for use in memory.uses:  # keys of further writes
+            if use.width == "unmapped":
+                further = tokens[use.name]
+                tokens[use.name] = features.map(further, further, constants | tokens, places)[1]
     if not memory.recurrent:
         tokens = memory.resolve(tokens, key, value)
     if features.needs_decay:
@@ -115,6 +119,8 @@ def write(memory: Memory, optimizer: Stepping, token: Token, state: State) -> St
         retained = weights
         if place == 0:
             retained = memory.architecture.carry(weights, gates)
+            for name in optimizer.buffers:  # running sums lie beside the weights, and turn along
+                buffers = buffers | {name: memory.architecture.carry(buffers[name], gates)}
             retained = memory.architecture.scale(retained, multipliers("decay", gates))
             before = now._replace(weights=weights)
             retained, buffers = memory.retention.keep(retained, buffers, before)

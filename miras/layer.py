@@ -51,11 +51,12 @@ class Layer(nn.Module):
         plan: str = "auto",
     ) -> None:
         super().__init__()
-        self.memory, self.plan = memory, plan
+        self.memory, self.plan, self.width = memory, plan, dim
         self.built: nn.Module | None = None
         if isinstance(memory, Composition) and memory.layered:
             build = partial(_inner, dim=dim, heads=heads, layer=layer, layers=layers, plan=plan)
             self.built = memory.build(Shell(dim, heads, conv, layer, layers, plan, build))
+            self.width = int(getattr(self.built, "width", dim))
             return
         self.wiring = wiring(memory)
         self.heads = dim if self.wiring.heads == "channels" else self.wiring.heads or heads
@@ -64,7 +65,7 @@ class Layer(nn.Module):
         shared = self.wiring.shared_keys
         self.key_heads = 0 if not keyed(memory) else 1 if shared else self.heads
         self.widths = (*[self.key_heads * self.key_dim] * 2, self.heads * self.value_dim)
-        self.project = nn.Linear(dim, sum(self.widths), bias=False)
+        self.project = nn.Linear(dim, sum(self.widths), bias=self.wiring.bias)
         self.conv = _ShortConv(sum(self.widths), conv) if conv > 1 else None
         self.groups: dict[str, str] = {}
         self.gates = nn.ModuleDict(self._gates(dim, layer, layers))
@@ -91,7 +92,7 @@ class Layer(nn.Module):
         self.norm = nn.Parameter(torch.ones(self.heads, self.value_dim)) if norm else None
         gated = self.wiring.output_gate != "none"
         self.output_gate = nn.Linear(dim, self.widths[2], bias=False) if gated else None
-        self.out = nn.Linear(self.widths[2], dim, bias=False)
+        self.out = nn.Linear(self.widths[2], dim, bias=self.wiring.bias)
         nn.init.normal_(self.out.weight, std=(2 * layers * self.widths[2]) ** -0.5)
 
     def _gates(self, dim: int, layer: int, layers: int) -> dict[str, nn.Module]:
@@ -124,7 +125,7 @@ class Layer(nn.Module):
 
     def forward(
         self, x: Float[Tensor, "batch time dim"], state: LayerState | None = None
-    ) -> tuple[Float[Tensor, "batch time dim"], LayerState]:
+    ) -> tuple[Float[Tensor, "batch time width"], LayerState]:
         """Outputs for a piece of a sequence and the state for the next piece."""
         state = state or self.start(x)
         if self.built is not None:

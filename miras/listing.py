@@ -3,11 +3,14 @@
 from importlib.resources import files
 from pathlib import Path
 
+from miras.composition import Composition
+from miras.composition import kind as kind_of
 from miras.known import known
 from miras.operator import choose
 from miras.part import SpecError, leaves
 
 AXES = ("architecture", "bias", "retention", "optimizer", "features", "gate", "plans", "tasks")
+COMPOSITION = "composition"
 
 Row = dict[str, str]
 
@@ -17,17 +20,21 @@ def rows(what: str) -> list[Row]:
     if what in AXES:
         found = leaves(f"miras.{what}")
         return [{"kind": kind, "what it is": part.summary()} for kind, part in found.items()]
+    if what == COMPOSITION:
+        found = leaves(f"miras.{what}", "compose")
+        return [{"compose": kind, "what it is": part.summary()} for kind, part in found.items()]
     if what == "known":
         return [_known(name) for name in known()]
     if what in ("spaces", "studies"):
         return [{"name": path.stem, "file": str(path)} for path in yamls(what)]
-    listings = ", ".join((*AXES, "known", "spaces", "studies"))
+    listings = ", ".join((*AXES, COMPOSITION, "known", "spaces", "studies"))
     raise SpecError(f"there is no listing {what!r}: use one of {listings}")
 
 
 def overview() -> list[Row]:
     """One row per listing, with what it holds."""
-    names = {axis: list(leaves(f"miras.{axis}")) for axis in AXES} | {"known": list(known())}
+    names = {axis: list(leaves(f"miras.{axis}")) for axis in AXES}
+    names |= {COMPOSITION: list(leaves(f"miras.{COMPOSITION}", "compose")), "known": list(known())}
     names |= {what: [path.stem for path in yamls(what)] for what in ("spaces", "studies")}
     return [
         {"listing": what, "count": str(len(each)), "names": " ".join(each)}
@@ -42,6 +49,11 @@ def yamls(folder: str) -> list[Path]:
 
 def _known(name: str) -> Row:
     memory = known()[name]
+    if isinstance(memory, Composition):
+        cells = " ".join(cell.name or "-" for cell in memory.cells)
+        four = {"architecture": f"{kind_of(memory)}: {cells}"}
+        four |= dict.fromkeys(("bias", "retention", "optimizer"), "")
+        return {"name": name, **four, "plan": "", "paper": memory.paper}
     four = {
         axis: str(getattr(getattr(memory, axis), "kind", ""))
         for axis in ("architecture", "bias", "retention", "optimizer")

@@ -30,6 +30,7 @@ class Wiring(Part):
     value_dim: int | None = Field(default=None, ge=1, description="size of a value; dim / heads")
     shared_keys: bool = Field(default=False, description="one query and key for all heads")
     value: Literal["none", "silu"] = Field(default="none", description="activation of the value")
+    bias: bool = Field(default=False, description="a bias in projections to and from the memory")
     skip: bool = Field(default=False, description="add a learned multiple of the value to the read")
     norm: bool = Field(default=True, description="RMS norm of each head's read")
     output_gate: Literal["none", "silu", "sigmoid"] = Field(
@@ -94,7 +95,9 @@ class Memory(Part):
         compared = self.bias.target not in ("value", "next_value")
         return self.architecture.features.width(key_dim) if added or compared else None
 
-    def widths(self, key_dim: int, value_dim: int) -> dict[Width, tuple[int, ...]]:
+    def widths(
+        self, key_dim: int, value_dim: int, unmapped: int | None = None
+    ) -> dict[Width, tuple[int, ...]]:
         """Shape of one head's gate by its width; `key_dim` is the size of a mapped key."""
         slots = self.architecture.slots
         turned = key_dim if self.architecture.keyed else value_dim
@@ -106,6 +109,7 @@ class Memory(Part):
             "address": (self.architecture.lookups,),
             "place": (self.architecture.lookups * slots,),
             "pair": (max(1, turned // 2),),
+            "unmapped": (unmapped or key_dim,),
         }
 
     def gates(self, heads: int, key_dim: int, value_dim: int) -> dict[str, Signal]:
@@ -116,7 +120,7 @@ class Memory(Part):
         with the matrix for the previous output beside it.
         """
         mapped = self.architecture.features.width(key_dim)
-        widths = self.widths(mapped, value_dim)
+        widths = self.widths(mapped, value_dim, key_dim)
         infinite = float("inf")
         found: list[Signal] = []
         for use in self.uses:

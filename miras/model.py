@@ -1,7 +1,7 @@
 """A language model of memory layers: embedding, blocks in any pattern, head."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +32,13 @@ class ModelSpec(Shell):
     """A shell with its memories: the pattern is repeated until every layer has one."""
 
     pattern: tuple[AnyCell, ...] = Field(min_length=1)
+    bare: bool = Field(
+        default=False, description="memories one after the other: no norm, residual or MLP"
+    )
+    head_bias: bool = Field(default=False, description="a bias in the head")
+    embedding_std: float | None = Field(
+        default=None, gt=0.0, description="spread of embeddings at the start; 1 / sqrt(dim) if out"
+    )
 
     @classmethod
     def of(cls, shell: Shell, pattern: Sequence[AnyCell]) -> "ModelSpec":
@@ -64,10 +71,20 @@ class Model(nn.Module):
             raise SpecError(f"dim {spec.dim} is not a multiple of heads {smallest}: change one")
         self.spec, self.vocabulary = spec, vocabulary
         self.embedding = nn.Embedding(vocabulary, spec.dim)
-        nn.init.normal_(self.embedding.weight, std=spec.dim**-0.5)
+        nn.init.normal_(self.embedding.weight, std=spec.embedding_std or spec.dim**-0.5)
         self.blocks = nn.ModuleList(_Block(spec, layer, plan) for layer in range(spec.layers))
-        self.norm = nn.RMSNorm(spec.dim, eps=1e-5)
-        self.head = nn.Linear(spec.dim, vocabulary, bias=False)
+        widths = [cast(_Block, block).memory.width for block in self.blocks]
+        if (not spec.bare and set(widths) != {spec.dim}) or set(widths[:-1]) - {spec.dim}:
+            raise SpecError(
+                f"a memory answers with {max(widths)} numbers where {spec.dim} go on: use bare:"
+                " true with this memory last, or project: true in it"
+            )
+        if spec.tie and widths[-1] != spec.dim:
+            raise SpecError(
+                f"the head reads {widths[-1]} numbers, an embedding has {spec.dim}: use tie: false"
+            )
+        self.norm = None if spec.bare else nn.RMSNorm(spec.dim, eps=1e-5)
+        self.head = nn.Linear(widths[-1], vocabulary, bias=spec.head_bias)
         if spec.tie:
             self.head.weight = self.embedding.weight
 
@@ -86,8 +103,8 @@ class Model(nn.Module):
         for index, block in enumerate(self.blocks):
             x, layer_state = block(x, state[index] if state else None)
             after.append(layer_state)
-        x = self.norm(x if scored is None else x[scored])
-        return self.head(x), tuple(after)
+        x = x if scored is None else x[scored]
+        return self.head(x if self.norm is None else self.norm(x)), tuple(after)
 
     def generate(
         self,
@@ -128,12 +145,15 @@ class _Block(nn.Module):
     def __init__(self, spec: ModelSpec, layer: int, plan: str) -> None:
         super().__init__()
         memory = spec.memory(layer)
-        self.before = nn.RMSNorm(spec.dim, eps=1e-5)
+        self.before = None if spec.bare else nn.RMSNorm(spec.dim, eps=1e-5)
         self.memory = Layer(memory, spec.dim, spec.heads, spec.conv, layer, spec.layers, plan)
-        self.between = nn.RMSNorm(spec.dim, eps=1e-5) if spec.mlp != "none" else None
-        self.mlp = None if spec.mlp == "none" else _Mlp(spec)
+        mixes = spec.mlp != "none" and not spec.bare
+        self.between = nn.RMSNorm(spec.dim, eps=1e-5) if mixes else None
+        self.mlp = _Mlp(spec) if mixes else None
 
     def forward(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
+        if self.before is None:
+            return self.memory(x, state)
         change, after = self.memory(self.before(x), state)
         x = x + change
         if self.mlp is not None and self.between is not None:

@@ -53,7 +53,10 @@ def initial_weights(
     mapped = memory.architecture.features.width(key_dim)
     found: Weights = {}
     for name, leaf in memory.architecture.leaves(mapped, value_dim).items():
-        noise = torch.randn(heads, *leaf.shape, generator=generator, dtype=torch.float64)
+        draw = torch.rand if leaf.uniform else torch.randn
+        noise = draw(heads, *leaf.shape, generator=generator, dtype=torch.float64)
+        if leaf.uniform:
+            noise = (2 * noise - 1) * 3**0.5
         found[name] = (leaf.std * noise).to(torch.get_default_dtype())
     return found
 

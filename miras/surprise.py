@@ -18,6 +18,10 @@ Pairs = Sequence[tuple[float, Token]]
 """What is learned at one token: weights in the loss, and tokens with key, value and gates."""
 
 
+SHOWN = ("residual", "prediction", "address", "step")
+"""What a pair shows to optimizer and retention, beside its gradient."""
+
+
 def pairs(memory: Memory, token: Token, buffers: Buffers) -> tuple[Pairs, Buffers]:
     """The pairs that are learned at this token: its own, with past ones, or the one before."""
     bias, names = memory.bias, [use.name for use in carried(memory)]
@@ -69,7 +73,8 @@ def surprise(
     total: Weights = {}
     for share, pair in reversed(learned):
         gradient, pair = _of_pair(memory, weights, pair)
-        token = token._replace(residual=pair.residual, address=pair.address, step=pair.step)
+        shown = {name: getattr(pair, name) for name in SHOWN}
+        token = token._replace(**shown)
         for name, leaf in gradient.items():
             leaf = leaf if share == 1 else share * leaf
             total[name] = total[name] + leaf if name in total else leaf
@@ -93,7 +98,9 @@ def _of_pair(memory: Memory, weights: Weights, pair: Token) -> tuple[Weights, To
     limit = guard(memory, steps, sensitivity)
     gradient = pull(memory.bias.error(prediction, target, gates, limit))
     address = architecture.address(weights, pair.key, gates)
-    pair = pair._replace(residual=prediction - target, address=address, step=steps.get(""))
+    residual = prediction - target
+    pair = pair._replace(residual=residual, prediction=prediction)
+    pair = pair._replace(address=address, step=steps.get(""))
     return architecture.stepped(gradient, steps), pair
 
 

@@ -26,6 +26,7 @@ class Token(NamedTuple):
     address: Tensor | None = None  # how strongly each slot is written [batch, heads, slots]
     weights: Mapping[str, Tensor] | None = None  # the retained accumulator, before the change
     step: Tensor | None = None  # step per head [batch, heads], where it is one number
+    prediction: Tensor | None = None  # what the memory answered [batch, heads, value_dim]
 
     def due(self, every: int) -> bool:
         """Whether this token is the last of a period of so many tokens."""

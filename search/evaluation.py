@@ -19,7 +19,7 @@ from miras.result import Result, Status
 from miras.tasks import Task
 
 from .derive import SLOTS
-from .holes import TITLES
+from .opening import TITLES
 from .study import Study, measured_by
 
 

@@ -1,12 +1,10 @@
 """From YAML with holes to nodes, every hole checked against the type that belongs in its place."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import isfinite
-from types import NoneType
-from typing import Annotated, Any, Literal, cast, get_args, get_origin
+from typing import Any, cast
 
-from pydantic import Field, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import TypeAdapter, ValidationError
 
 from miras.known import cells
 from miras.load import DataPath, Document, Problem, SpecFileError, nearest, validate
@@ -14,9 +12,7 @@ from miras.memory import Memory
 from miras.part import Part
 
 from .nodes import Choice, Fields, Fixed, Node, Number
-
-TITLES = frozenset({"name", "paper", "equation", "departures"})
-"""What a known memory says about itself: not true of a memory that was made from it."""
+from .opening import TITLES, everything, fits, is_hole, label, opened, parts_of, type_of
 
 
 class Reader:
@@ -32,7 +28,7 @@ class Reader:
         `base` is what is there in the known memory that is being changed, if any.
         """
         data = self.document.value(path)
-        if _is_hole(data):
+        if is_hole(data):
             return self.hole(path, data, wanted, base)
         found = parts_of(wanted)
         if found and isinstance(data, str | Mapping):
@@ -109,17 +105,24 @@ class Reader:
         if key != "any":
             return self.number((*path, key), content, wanted, whole=key == "int")
         found: list[tuple[str, Node]] = []
-        if content == "all":
-            found = [(_label(value), Fixed(value)) for value in _all(wanted)]
-            if not found:
-                return self.complain(path, "`all` means nothing here; list the choices")
-        elif items := cast("list[Any]", content if isinstance(content, list) else []):
-            for index, item in enumerate(items):
-                node = self.node((*path, "any", index), wanted, base)
-                found += _named(_label(item), node)
-        else:
-            message = "write `any: all`, or a list of choices: `any: [a, b]`"
+        rest: list[str] = []
+        items = cast("list[Any]", content if isinstance(content, list) else [content])
+        if not items or not (isinstance(content, list) or content in _EVERY):
+            message = "write `any: all`, `any: open`, or a list of choices: `any: [a, b]`"
             return self.complain((*path, "any"), message)
+        for index, item in enumerate(items):
+            if isinstance(item, str) and item in _EVERY:
+                rest.append(item)
+            else:
+                node = self.node((*path, "any", index), wanted, base)
+                found += _named(label(item), node)
+        for word in rest:
+            # What is written out beside `all` or `open` takes the place of what they would add.
+            names = {name for name, _ in found}
+            more = [option for option in _EVERY[word](wanted) if option[0] not in names]
+            if not more and not found:
+                return self.complain(path, f"`{word}` means nothing here; list the choices")
+            found += more
         names = [name for name, _ in found]
         for index, name in enumerate(names):
             if name in names[:index]:
@@ -142,29 +145,19 @@ class Reader:
             return self.complain(path, f"the first number must be below the second{above}; {usage}")
         for index in (0, 1):
             self.fixed((*path, index), wanted)
-        if not whole and not self.problems and not _fits(low + (high - low) * 0.4142, wanted):
+        if not whole and not self.problems and not fits(low + (high - low) * 0.4142, wanted):
             return self.complain(path, "only whole numbers fit here; write `{int: [low, high]}`")
         return Number(float(low), float(high), log, whole)
 
 
-def _is_hole(data: Any) -> bool:
-    return isinstance(data, Mapping) and not {"any", "float", "int"}.isdisjoint(
-        cast("Mapping[str, Any]", data)
-    )
+_EVERY = {"all": everything, "open": opened}
+"""Words for choices that nobody has to list."""
 
 
 def _is_number(value: Any, whole: bool) -> bool:
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         return False
     return isfinite(value)
-
-
-def _fits(value: Any, wanted: Any) -> bool:
-    try:
-        TypeAdapter[Any](wanted).validate_python(value)
-    except ValidationError:
-        return False
-    return True
 
 
 def _named(name: str, node: Node) -> list[tuple[str, Node]]:
@@ -178,70 +171,6 @@ def _named(name: str, node: Node) -> list[tuple[str, Node]]:
             return [("int" if whole else "float", node)]
         case Fixed():
             return [(name, node)]
-
-
-def _label(data: Any) -> str:
-    """The name of a choice: `huber`, `sigmoid(scale=2)`; what is a hole is not in it."""
-    if isinstance(data, Mapping):
-        given = cast("Mapping[str, Any]", data)
-        title = next((str(given[key]) for key in ("kind", "use", "name") if key in given), "")
-        fixed = (key for key in sorted(given) if key not in ("kind", "use", *TITLES))
-        inner = ",".join(f"{key}={_label(given[key])}" for key in fixed if not _is_hole(given[key]))
-        return f"{title}({inner})" if inner else title
-    if isinstance(data, bool) or data is None:
-        return {True: "true", False: "false", None: "null"}[data]
-    return str(data)
-
-
-def type_of(field: FieldInfo) -> Any:
-    """What may stand in a field, its limits included."""
-    kind: Any = field.annotation
-    if field.discriminator is not None:
-        kind = Annotated[kind, Field(discriminator=field.discriminator)]
-    return Annotated[kind, *field.metadata] if field.metadata else kind
-
-
-def _alternatives(wanted: Any) -> Iterator[Any]:
-    """The types of a union, without their limits."""
-    inner = get_args(wanted)
-    if get_origin(wanted) is Annotated:
-        yield from _alternatives(inner[0])
-    elif inner and get_origin(wanted) is not Literal:
-        for each in inner:
-            yield from _alternatives(each)
-    else:
-        yield wanted
-
-
-def parts_of(wanted: Any) -> dict[str, type[Part]]:
-    """The parts that may stand here by kind; one without a kind is called ``."""
-    classes = [each for each in _alternatives(wanted) if isinstance(each, type)]
-    parts = [each for each in classes if issubclass(each, Part)]
-    return {
-        str(each.model_fields["kind"].default) if "kind" in each.model_fields else "": each
-        for each in parts
-    }
-
-
-def _all(wanted: Any) -> list[Any]:
-    """Every value that may stand here, if they can be listed; parts that build by name alone."""
-    found: list[Any] = []
-    for each in _alternatives(wanted):
-        if get_origin(each) is Literal:
-            found += get_args(each)
-        elif each is bool:
-            found += [False, True]
-        elif each is NoneType:
-            found.append(None)
-        elif not (isinstance(each, type) and issubclass(each, Part)):
-            return []
-    for kind, part in parts_of(wanted).items():
-        try:
-            part()
-        except ValidationError:
-            continue  # it needs settings: whoever wants it in a space writes them
-        found.append({"kind": kind})
-    return found
 
 
 def _plain(memory: Memory) -> dict[str, Any]:

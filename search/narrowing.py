@@ -3,17 +3,19 @@
 Every rule that refuses, and every check that a part makes of its own settings, is tried on the
 unfinished memory. It either has an answer, which no later choice can change, or it waits for the
 hole at which it stopped. An option is out if a rule that waits objects to it whatever else is
-chosen of the holes that this rule asks for.
+chosen of the holes that this rule asks for. Of a range three numbers stand for all.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from functools import cache, partial
+from typing import NamedTuple
 
 from miras.memory import Memory
 from miras.part import Part, SpecError
 from miras.rules import RULES, Verdict
 
 from .nodes import Choice, Node, Value
+from .opening import parts_of, type_of
 from .sketch import Sketch, Undecided
 
 AHEAD = 50
@@ -32,30 +34,23 @@ class Check(NamedTuple):
 
 def checks() -> Iterator[Check]:
     """Conditions on settings of one part, then the rules that refuse, in their order."""
-    for slot in Memory.model_fields:
+    for slot in _fields_with_checks(Memory):
         yield Check(f"settings of {slot}", _settings(slot))
     yield from (Check(rule.name, rule.check) for rule in RULES if rule.verdict is Verdict.refuse)
 
 
 def _settings(slot: str) -> Callable[[Memory], str]:
     def ask(memory: Memory) -> str:
-        return _objection(getattr(memory, slot))
+        return _inside(memory, slot)
 
     return ask
 
 
-def _objection(part: Any) -> str:
+def _objection(part: Part) -> str:
     """What a part has to say against its own settings, or those of parts inside it."""
-    if not isinstance(part, Part):
-        return ""
-    kind = type(part)
     open_one: Undecided | None = None
-    asked: list[Callable[[], Any]] = [
-        lambda found=found: found.func(part)
-        for found in kind.__pydantic_decorators__.model_validators.values()
-        if found.info.mode == "after"
-    ]
-    asked += [lambda field=field: _objection(getattr(part, field)) for field in kind.model_fields]
+    asked = [partial(check, part) for check in _own_checks(type(part))]
+    asked += [partial(_inside, part, field) for field in _fields_with_checks(type(part))]
     for ask in asked:
         try:
             answer = ask()
@@ -69,6 +64,29 @@ def _objection(part: Any) -> str:
     if open_one is not None:
         raise open_one
     return ""
+
+
+def _inside(part: Part, field: str) -> str:
+    value = getattr(part, field)
+    return _objection(value) if isinstance(value, Part) else ""
+
+
+@cache
+def _own_checks(part: type[Part]) -> tuple[Callable[[Part], object], ...]:
+    """What a part asks of itself when all its fields are there."""
+    decorators = part.__pydantic_decorators__.model_validators.values()
+    return tuple(found.func for found in decorators if found.info.mode == "after")
+
+
+@cache
+def _fields_with_checks(part: type[Part]) -> tuple[str, ...]:
+    """Fields of a part whose parts may object to themselves."""
+    return tuple(
+        name
+        for name, field in part.model_fields.items()
+        for kinds in [parts_of(type_of(field)).values()]
+        if any(_own_checks(kind) or _fields_with_checks(kind) for kind in kinds)
+    )
 
 
 class Narrowing:
@@ -132,13 +150,14 @@ class Narrowing:
             return None if check.ask(self.sketch.memory()) else {}
         except Undecided as found:
             hole, name = found.hole, found.name
-        if left[0] <= 0 or not isinstance(hole, Choice):
-            return {name: None}  # of numbers some may do
-        for option in hole.options:
-            with self.sketch.trying(name, option):
+        if left[0] <= 0:
+            return {name: None}
+        for value in hole.options if isinstance(hole, Choice) else hole.some:
+            with self.sketch.trying(name, value):
                 way = self._way(check, left)
             if way is not None:
-                return {name: option} | way
+                # Another number may fit or not; which options do was asked before.
+                return {name: value if isinstance(hole, Choice) else None} | way
         return None
 
 

@@ -50,6 +50,13 @@ class Number:
         return low + (high - low) * share
 
     @property
+    def some(self) -> tuple[int | float, ...]:
+        """Three of its numbers: from within, since both ends of a range are often special."""
+        shares = (0.0, 0.5, 1.0) if self.whole else (0.25, 0.5, 0.75)
+        found = (self.between(share) for share in shares)
+        return tuple(dict.fromkeys(round(each) if self.whole else each for each in found))
+
+    @property
     def middle(self) -> int | float:
         """What stands for all its numbers where they are not told apart."""
         return int(self.low) if self.whole else self.between(0.5)

@@ -22,7 +22,7 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from miras.canonical import key
-from miras.known import known
+from miras.known import cells as known
 from miras.memory import Memory
 from miras.result import TrialRecord
 

@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 
+from miras.gate import Gate
 from miras.memory import Memory
 from miras.part import Part
 
-from .holes import parts_of, type_of
 from .nodes import Choice, Fields, Fixed, Node, Number, Value, inner, label_of, shortened
+from .opening import parts_of, type_of
 
 P = TypeVar("P", bound=Part)
 
@@ -35,6 +36,7 @@ class Sketch:
         self.decisions: dict[str, Value] = {}
         self._memory: Memory | None = None
         self._made: list[dict[str, Any]] = []  # what is known of each part that was looked at
+        self.listing = False  # gates are only listed now, and looked at later
 
     def memory(self) -> Memory:
         """The memory as far as it is decided. Raises Undecided where it is open which one it is."""
@@ -119,7 +121,12 @@ class _Opened:
         if name in entries:
             node = entries[name]
             path = f"{inside}.{name}" if inside else name
-            value = sketch.resolve(node, part, name, path, label_of(node))
+            try:
+                value = sketch.resolve(node, part, name, path, label_of(node))
+            except Undecided as found:
+                if sketch.listing and (gates := _gates(part, name)):
+                    return _unknown(gates[0], found)
+                raise
         else:
             value = _default(part, name)
         self.__dict__[name] = value
@@ -147,19 +154,59 @@ class _Opened:
 
 
 class _OpenedMemory(_Opened):
-    """An unfinished memory: gates that are known are shown before one that is not."""
+    """An unfinished memory: gates that are known are shown before those that are not.
+
+    A gate that is open is in the list too; whoever looks at it meets Undecided.
+    """
 
     @property
     def uses(self) -> Iterator[Any]:
+        sketch = self.__dict__["_source"].sketch
         open_one: Undecided | None = None
+        later: list[Any] = []
         for field in Memory.model_fields:
+            sketch.listing = True
             try:
                 part: Any = getattr(self, field)
-                yield from part.uses() if hasattr(part, "uses") else ()
-            except Undecided as found:
-                open_one = open_one or found
+                found = part.uses() if hasattr(part, "uses") else ()
+            except Undecided as stopped:
+                open_one = open_one or stopped
+                continue
+            finally:
+                sketch.listing = False
+            later += [use for use in found if type(use.gate).__name__ == _UNKNOWN]
+            yield from (use for use in found if type(use.gate).__name__ != _UNKNOWN)
+        yield from later
         if open_one is not None:
             raise open_one
+
+
+_UNKNOWN = "Unknown"
+
+
+def _unknown(gate: type[Part], stopped: Undecided) -> Any:
+    """A gate of which nothing is known but that it is one."""
+    kind: Any = _hidden(gate)
+    found = kind.__new__(kind)
+    object.__setattr__(found, "__dict__", {"_stopped": stopped})
+    return found
+
+
+@cache
+def _hidden(gate: type[Part]) -> type[Part]:
+    def ask(self: object, name: str) -> Any:
+        if name.startswith("__"):
+            return object.__getattribute__(self, name)
+        stopped = object.__getattribute__(self, "__dict__")["_stopped"]
+        raise Undecided(stopped.name, stopped.hole)
+
+    kind: Any = type(gate)
+    return kind(_UNKNOWN, (gate,), {"__module__": __name__, "__getattribute__": ask})
+
+
+@cache
+def _gates(owner: type[Part], field: str) -> list[type[Part]]:
+    return [kind for kind in _kinds(owner, field).values() if issubclass(kind, Gate)]
 
 
 @cache

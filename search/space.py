@@ -2,6 +2,8 @@
 
     bias: {any: [l2, dot, {kind: lp, p: {float: [1.0, 3.0]}}]}      one of several
     retention: {any: all}                                            every part of that axis
+    retention: {any: open}                                   the same with their settings open
+    bias: {any: [all, {kind: lp, p: {any: [1.5, 3.0]}}]}         every part, and these for lp
     optimizer: {kind: gd, step: {kind: sigmoid, scale: {any: [1, 2]}}}
     {use: gated-deltanet, retention: {axis: {any: all}}}             a known memory, partly opened
 
@@ -20,8 +22,9 @@ from miras.load import DataPath, Document, SpecFileError, nearest, read
 from miras.memory import Memory
 from miras.part import SpecError
 
-from .holes import TITLES, Reader
+from .holes import Reader
 from .nodes import Node, Number, size, walk
+from .opening import TITLES
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,9 @@ def _opened(value: dict[str, Any]) -> dict[str, Any]:
     plain = _loose(value)
     ends: dict[str, Any] = {"type": "array", "minItems": 2, "maxItems": 3}
     numbers: dict[str, Any] = {"float": ends, "int": ends | {"maxItems": 2}}
-    option = {"anyOf": [plain, _hole(numbers)]}
-    several = {"anyOf": [{"const": "all"}, {"type": "array", "items": option, "minItems": 1}]}
+    every = {"enum": ["all", "open"]}
+    option = {"anyOf": [plain, _hole(numbers), every]}
+    several = {"anyOf": [every, {"type": "array", "items": option, "minItems": 1}]}
     return about | {"anyOf": [plain, _hole(numbers | {"any": several})]}
 
 

@@ -32,7 +32,7 @@ from miras.canonical.parts import PARTS
 from miras.canonical.steps import STEPS
 from miras.gate import Site
 from miras.gate.mamba import Mamba
-from miras.known import known
+from miras.known import cells as known
 from miras.layer import Layer
 from miras.memory import Memory
 

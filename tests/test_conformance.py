@@ -8,7 +8,7 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from miras.known import known
+from miras.known import cells as known
 from miras.memory import Memory
 from miras.operator import choose
 from miras.part import Part, leaves

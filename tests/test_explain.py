@@ -11,7 +11,7 @@ from twin_prone import Spec, legal, twin_prone
 import miras
 from miras import explain
 from miras.explain.formulas import letter
-from miras.known import known
+from miras.known import cells as known
 from miras.memory import Memory
 
 

@@ -14,7 +14,7 @@ from miras.bias import Bias
 from miras.bias.l2 import L2
 from miras.canonical.editing import edit
 from miras.explain.formulas import equations, letter
-from miras.known import known
+from miras.known import cells as known
 from miras.memory import Memory
 from miras.state import initial_weights
 

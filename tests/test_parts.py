@@ -130,11 +130,15 @@ def site(name: str, width: int, high: float = 1.0) -> Site:
     return Site(name, dim=12, heads=3, width=width, low=0.0, high=high, layer=1, layers=4, chunk=4)
 
 
+LEFT = {"timescale": "mamba", "selection": "tempered"}
+"""Gates that are what another gate of the layer leaves behind."""
+
+
 def numbers(gate: Gate, where: Site, x: Tensor) -> tuple[nn.Module, Tensor]:
-    """What a built gate gives; `timescale` finds what a mamba gate leaves."""
+    """What a built gate gives; some find what the retention gate of their layer leaves."""
     shared = {"position": torch.arange(x.shape[1])}
-    if gate.model_dump()["kind"] == "timescale":
-        leaves("miras.gate")["mamba"]().build(where)(x, shared)  # pyright: ignore
+    if source := LEFT.get(gate.model_dump()["kind"]):
+        leaves("miras.gate")[source]().build(where)(x, shared)  # pyright: ignore
     module = gate.build(where)
     return module, module(x, shared)
 
@@ -182,7 +186,7 @@ def test_gates_have_finite_gradients(kind: str, width: int) -> None:
             assert tensor.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in GATES if kind != "timescale"])
+@pytest.mark.parametrize("kind", [kind for kind in GATES if kind not in LEFT])
 def test_gates_see_their_own_token_only(kind: str) -> None:
     torch.manual_seed(0)
     x, where = torch.randn(1, 8, 12), site("gate", 5)
@@ -210,6 +214,11 @@ STARTS = [  # gate, its fields, smallest and largest number at the start for a q
     ("softplus", {}, 0.001, 0.001),
     ("softplus", {"start": 2.0}, 2.0, 2.0),
     ("timescale", {}, 1e-3, 1e-1),
+    ("exponential", {}, 1.0, 1.0),
+    ("ratio", {}, 0.55, 0.62),  # sigmoid(1) / (sigmoid(1) + sigmoid(0)) = 0.594
+    ("spread", {}, 0.9, 0.999),
+    ("tempered", {}, 0.89, 0.9999),  # exp(-s t), s in [0.01, 0.1]
+    ("selection", {}, 0.01, 0.7),
     ("ttt", {}, 0.125, 0.5),  # sigmoid(0) / i in a chunk of 4
     ("recurrent", {"bias": 1.0}, 1.0, 1.0),  # what stands inside the sigmoid
     ("sqrt_complement", {}, 0.5, 0.5),  # the input gate beside the derived factor
@@ -230,8 +239,8 @@ def test_gates_start_where_their_papers_say(
         if name.endswith("bias") and kind in DRAWN:
             nn.init.zeros_(parameter)
     shared = {"position": torch.arange(8)}
-    if kind == "timescale":
-        gate_of("mamba").build(where)(torch.zeros(1, 8, 12), shared)
+    if source := LEFT.get(kind):
+        gate_of(source).build(where)(torch.zeros(1, 8, 12), shared)
     found = module(torch.zeros(1, 8, 12), shared)
     assert found.min() >= low - 1e-3
     assert found.max() <= high + 1e-3

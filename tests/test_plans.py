@@ -11,7 +11,7 @@ from miras import definition
 from miras.bias import Gates
 from miras.bias.l2 import L2
 from miras.definition import Prepared
-from miras.known import known
+from miras.known import cells as known
 from miras.memory import Memory
 from miras.optimizer.gd import GradientDescent
 from miras.part import Part

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from miras.canonical import key
-from miras.known import known
+from miras.known import cells as known
 from miras.load import reads
 from miras.memory import Memory
 from miras.part import SpecError, leaves

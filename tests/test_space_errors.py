@@ -23,8 +23,16 @@ def space(text: str) -> Space:
             "less than or equal",
         ),
         ("architecture: matrix\nbias: {kind: lp, q: {float: [1, 2]}}", (2, 18), "no such setting"),
-        ("architecture: matrix\nbias: {any: al}", (2, 13), "write `any: all`, or a list"),
-        ("architecture: matrix\nbias: {any: []}", (2, 13), "write `any: all`, or a list"),
+        (
+            "architecture: matrix\nbias: {any: al}",
+            (2, 13),
+            "write `any: all`, `any: open`, or a list",
+        ),
+        (
+            "architecture: matrix\nbias: {any: []}",
+            (2, 13),
+            "write `any: all`, `any: open`, or a list",
+        ),
         ("architecture: matrix\nbias: {any: [l2], float: [0, 1]}", (2, 7), "a hole has one key"),
         ("architecture: matrix\nbias: {any: [l2, l2]}", (2, 18), "two choices are both 'l2'"),
         ("architecture: matrix\nbias: {float: [0, 1]}", (2, 16), "write one of dot"),

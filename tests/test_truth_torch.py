@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from miras import Memory, run
-from miras.known import known
+from miras.known import cells as known
 
 Spec = dict[str, Any]
 DOUBLE = torch.float64

@@ -38,6 +38,7 @@ class Leaf(NamedTuple):
     std: float  # standard deviation of the initial weights; 0 starts at zero
     nonnegative: bool = False  # a sum of weights, which is never below zero
     learned: bool = True  # a layer trains where it starts
+    uniform: bool = False  # initial weights are uniform, not normal
 
 
 class Architecture(Part, ABC):

@@ -156,7 +156,8 @@ class Graph(Architecture):
         if self.policy == "content":
             return weight
         share = self.shares(key, gates)
-        chance = gates["chance"].unflatten(-1, (self.addresses, self.size))
+        chance = gates["chance"]
+        chance = chance.reshape(*chance.shape[:-1], self.addresses, self.size)
         chance = chance / chance.sum(-1, keepdim=True)
         mixed = share[..., :1] * weight + share[..., 1:2] / self.size
         return mixed + share[..., 2:] * chance
@@ -218,7 +219,7 @@ class Graph(Architecture):
     def _cut(self, key: Tensor) -> Tensor:
         """A key `[..., key_dim]` as addresses `[..., addresses, dim]`."""
         missing = self._dim(key.shape[-1]) * self.addresses - key.shape[-1]
-        return F.pad(key, (0, missing)).unflatten(-1, (self.addresses, -1))
+        return F.pad(key, (0, missing)).reshape(*key.shape[:-1], self.addresses, -1)
 
     def _cosines(self, weights: Weights, key: Tensor, sharpness: Tensor) -> Tensor:
         query = F.normalize(self._cut(key), dim=-1, eps=TINY)

@@ -1,7 +1,7 @@
 """The pairs themselves: attention."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -13,11 +13,12 @@ from miras.part import SpecError
 
 
 class KeyValue(Architecture):
-    """All pairs (k_i, v_i) that were kept; read sum_i w_i v_i, w_i = softmax_i(s q . k_i + log a_i).
+    """All pairs (k_i, v_i) that were kept; read sum_i softmax_i(s q . k_i + log a_i) v_i.
 
-    s is 1 / sqrt(key_dim), or the number given. a_i is the product of the retention gates since
-    pair i was stored: decay on stored pairs is a bias on their logits (forgetting attention), decay
-    of axis `key` shrinks the entries of stored keys each at their own pace (wall attention).
+    w_i is short for that softmax; s is 1 / sqrt(key_dim), or the number given. a_i is the product
+    of the retention gates since pair i was stored: decay on stored pairs is a bias on their logits
+    (forgetting attention), decay of axis `key` shrinks the entries of stored keys each at their own
+    pace (wall attention).
 
     `iterations` n > 1: the query becomes sum_i w_i k_i n - 1 times before values are read. `sink`:
     a learned logit per head joins the softmax and has no value. `slope`: the values around the
@@ -36,7 +37,9 @@ class KeyValue(Architecture):
     sharpness: Literal["key_dim"] | Annotated[float, Field(gt=0.0)] = Field(
         default="key_dim", description="s: 1 / sqrt(key_dim), or a number"
     )
-    iterations: int = Field(default=1, ge=1, le=16, description="steps of a read, the last to values")
+    iterations: int = Field(
+        default=1, ge=1, le=16, description="steps of a read, the last to values"
+    )
     sink: bool = Field(default=False, description="a learned logit of no value in the softmax")
     slope: Literal["none", "solved", "learned"] = Field(
         default="none", description="fit a line to the values around the query, or a constant"
@@ -101,7 +104,7 @@ class KeyValue(Architecture):
             square = torch.einsum("...qn,...na,...nb->...qab", weight, keys, keys)
             square = square - centre[..., :, None] * centre[..., None, :]
             ridge = self.ridge * torch.eye(keys.shape[-1], dtype=keys.dtype, device=keys.device)
-            slope = torch.linalg.solve(square + ridge, query - centre)
+            slope = cast(Any, torch.linalg.solve)(square + ridge, query - centre)
         along = slope @ keys.mT - (slope * centre).sum(-1, keepdim=True)
         return mean + (weight * along) @ values
 

@@ -53,7 +53,12 @@ class ProductKey(Architecture):
     balance: float = Field(
         default=0.0, ge=0.0, description="weight of the entropy of the addresses of a batch"
     )
-    key_std: float = Field(default=1.0, gt=0.0, description="of the initial sub-keys")
+    key_std: float | None = Field(
+        default=None,
+        gt=0.0,
+        description="of the initial sub-keys, which are uniform; if left out they reach"
+        " 1/sqrt(size of an address)",
+    )
     value_std: float | None = Field(
         default=None, gt=0.0, description="of the initial values; 1/sqrt(value_dim) if left out"
     )
@@ -78,7 +83,8 @@ class ProductKey(Architecture):
     def leaves(self, key_dim: int, value_dim: int) -> dict[str, Leaf]:
         std = self.value_std or value_dim**-0.5
         shape = (self.side, self.addresses, self._half(key_dim))
-        half = Leaf(shape, ("subkey", "address", "half"), self.key_std)
+        key_std = self.key_std or (6 * shape[-1]) ** -0.5
+        half = Leaf(shape, ("subkey", "address", "half"), key_std, uniform=True)
         values = Leaf((self.slots, value_dim), ("slot", "value"), std)
         return {"values": values, "first": half, "second": half}
 

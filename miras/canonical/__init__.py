@@ -11,6 +11,9 @@ united and what is not:
   channels beside values that grow (R26), a constant step under a norm, which hides it up to its
   epsilon (R19), Huber with a large threshold (R21). Their keys differ.
 
+A composition is its wiring, its own settings and the normal forms of its cells in their order. How
+a layer would be wired around a cell alone says nothing there, unless cells are layers of their own.
+
 `operator` leaves of a memory what `miras.run` computes on raw tensors: how gates are made and how a
 layer is wired around it is dropped.
 """
@@ -18,12 +21,15 @@ layer is wired around it is dropped.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, TypeAlias, Union, cast
+from typing import NamedTuple, TypeAlias, Union, cast, overload
 
 from miras.canonical.editing import edit
 from miras.canonical.gate_maps import UP_TO_GATES
 from miras.canonical.parts import PARTS
 from miras.canonical.steps import STEPS
+from miras.composition import AnyCell, Composition
+from miras.composition import kind as kind_of
+from miras.composition.either import wiring
 from miras.gate import Gate
 from miras.gate.recurrent import Recurrent
 from miras.gate.sigmoid import Sigmoid
@@ -33,6 +39,7 @@ from miras.part import Part
 Plain: TypeAlias = Union[dict[str, "Plain"], str, float, int, bool, None]  # noqa: UP007 - recursive
 
 SLOTS = ("architecture", "bias", "retention", "optimizer", "wiring")
+TITLES = ("name", "paper", "equation", "departures")
 
 
 class Normal(NamedTuple):
@@ -81,21 +88,59 @@ def _exact(memory: Memory) -> Memory:
         memory = found
 
 
-def normal_form(memory: Memory) -> dict[str, Plain]:
+def normal_form(memory: AnyCell) -> dict[str, Plain]:
     """The normal form as plain data: what differs from a default, and the maps of gates if any."""
+    if isinstance(memory, Composition):
+        return _composed(memory)
     found = normal(memory)
     form: dict[str, Plain] = {slot: _plain(getattr(found.memory, slot)) for slot in SLOTS}
     return form | ({"gates": "; ".join(found.gates)} if found.gates else {})
 
 
-def key(memory: Memory) -> str:
+def _composed(memory: Composition) -> dict[str, Plain]:
+    own: dict[str, Plain] = {"compose": kind_of(memory)}
+    own |= {name: _plain(getattr(memory, name)) for name in _settings(memory)}
+    own["wiring"] = _plain(wiring(memory))
+    cells = {str(place): normal_form(cell) for place, cell in enumerate(_bare(memory))}
+    return own | {"of": cast(Plain, cells)}
+
+
+def _settings(memory: Composition) -> list[str]:
+    """Fields of the composition itself."""
+    return [n for n in type(memory).model_fields if n not in (*TITLES, "compose", "of", "wiring")]
+
+
+def _bare(memory: Composition) -> list[AnyCell]:
+    """The cells as they count here: nothing is built around an operator's cell."""
+    if memory.layered:
+        return list(memory.cells)
+    return [edit(cell, wiring=Wiring()) for cell in memory.cells]
+
+
+def key(memory: AnyCell) -> str:
     """16 hexadecimal digits, the same in every process, equal if the memories train one model."""
-    form = {name: value for name, value in normal_form(memory).items() if name != "gates"}
-    text = json.dumps(form, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(_ungated(normal_form(memory)), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def operator(memory: Memory) -> Memory:
+def _ungated(form: dict[str, Plain]) -> dict[str, Plain]:
+    """Without the maps of gates under which cells have their form."""
+    return {
+        name: _ungated(value) if isinstance(value, dict) else value
+        for name, value in form.items()
+        if name != "gates"
+    }
+
+
+@overload
+def operator(memory: Memory) -> Memory: ...
+
+
+@overload
+def operator(memory: AnyCell) -> AnyCell: ...
+
+
+def operator(memory: AnyCell) -> AnyCell:
     """The memory as `miras.run` sees it: every gate a tensor, however it was made, and no layer."""
 
     def bare(part: Part) -> Part:
@@ -103,6 +148,11 @@ def operator(memory: Memory) -> Memory:
         gates = {name: _seen(gate) for name, gate in given.items() if isinstance(gate, Gate)}
         return edit(part, **gates)
 
+    if isinstance(memory, Composition):
+        cells = tuple(operator(cell) for cell in memory.cells)
+        one = isinstance(getattr(memory, "of", ()), Part)
+        own = cast(Composition, bare(memory))
+        return edit(own, wiring=Wiring(), of=(cells[0] if one else cells) if cells else None)
     slots = {slot: bare(getattr(memory, slot)) for slot in SLOTS}
     return edit(memory, **(slots | {"wiring": Wiring()}))
 
@@ -119,15 +169,36 @@ def written(part: Part) -> str:
     return _text(_plain(part))
 
 
-def equals(memory: Memory, known: Mapping[str, Memory] | None = None) -> tuple[str, ...]:
+def equals(memory: AnyCell, known: Mapping[str, AnyCell] | None = None) -> tuple[str, ...]:
     """Names of the known memories with the key of this one."""
     own = key(memory)
     return tuple(name for name, other in _known(known).items() if key(other) == own)
 
 
-def differences(a: Memory, b: Memory) -> tuple[Difference, ...]:
+def differences(a: AnyCell, b: AnyCell) -> tuple[Difference, ...]:
     """Where the normal forms differ; a part of another kind is named once, with its settings."""
-    return _differences(normal(a), normal(b))
+    if isinstance(a, Memory) and isinstance(b, Memory):
+        return _differences(normal(a), normal(b))
+    if isinstance(a, Composition) and isinstance(b, Composition) and type(a) is type(b):
+        return tuple(_between(a, b))
+    kinds = [kind_of(each) if isinstance(each, Composition) else "one cell" for each in (a, b)]
+    size = max(_values(cast(Plain, normal_form(each))) for each in (a, b))
+    return (Difference("compose", *kinds, size=size),)
+
+
+def _between(a: Composition, b: Composition) -> Iterator[Difference]:
+    """Differences of two compositions of one kind: settings, then cell by cell."""
+    for name in _settings(a):
+        yield from _compare(name, getattr(a, name), getattr(b, name))
+    yield from _compare("wiring", wiring(a), wiring(b))
+    here, there = _bare(a), _bare(b)
+    for place, (cell, other) in enumerate(zip(here, there, strict=False)):
+        for found in differences(cell, other):
+            yield found._replace(where=f"of.{place}.{found.where}")
+    if len(here) != len(there):
+        more = max(here, there, key=len)[min(len(here), len(there)) :]
+        size = sum(_values(cast(Plain, normal_form(cell))) for cell in more)
+        yield Difference("of", f"{len(here)} cells", f"{len(there)} cells", size)
 
 
 def _differences(here: Normal, there: Normal) -> tuple[Difference, ...]:
@@ -142,7 +213,7 @@ def _differences(here: Normal, there: Normal) -> tuple[Difference, ...]:
     return tuple(found)
 
 
-def distance(a: Memory, b: Memory) -> int:
+def distance(a: AnyCell, b: AnyCell) -> int:
     """Number of values in which the normal forms differ."""
     return _size(differences(a, b))
 
@@ -151,21 +222,20 @@ def _size(found: tuple[Difference, ...]) -> int:
     return sum(difference.size for difference in found)
 
 
-def nearest(memory: Memory, known: Mapping[str, Memory] | None = None) -> Nearest:
+def nearest(memory: AnyCell, known: Mapping[str, AnyCell] | None = None) -> Nearest:
     """The nearest known memory with another key; differences of the operator count first."""
-    own, bare, same = normal(memory), normal(operator(memory)), key(memory)
+    bare, same = operator(memory), key(memory)
 
     def far(found: Nearest) -> tuple[int, int]:
-        operators = _differences(bare, normal(operator(among[found.name])))
-        return _size(operators), _size(found.differences)
+        return distance(bare, operator(among[found.name])), _size(found.differences)
 
     among = {name: other for name, other in _known(known).items() if key(other) != same}
     return min(
-        (Nearest(name, _differences(own, normal(other))) for name, other in among.items()), key=far
+        (Nearest(name, differences(memory, other)) for name, other in among.items()), key=far
     )
 
 
-def _known(known: Mapping[str, Memory] | None) -> Mapping[str, Memory]:
+def _known(known: Mapping[str, AnyCell] | None) -> Mapping[str, AnyCell]:
     from miras.known import known as named  # reads files, which comparing two memories need not
 
     return named() if known is None else known

@@ -70,7 +70,7 @@ def places(memory: "AnyCell", key_dim: int, value_dim: int, group: str = "") -> 
     """Every gate that a layer has to make, of all cells and of the composition itself."""
     if isinstance(memory, Memory):
         step = memory.stepping
-        widths = memory.widths(memory.architecture.features.width(key_dim), value_dim)
+        widths = memory.widths(memory.architecture.features.width(key_dim), value_dim, key_dim)
         return [
             Place(
                 group + use.name,

@@ -70,7 +70,7 @@ class SlotAttention(Dream):
 
     def _attend(self, x: Tensor, gates: Mapping[str, Tensor]) -> Tensor:
         heads = math.gcd(self.heads, x.shape[-1])
-        mixed = _linear(x, gates, "attend").unflatten(-1, (3, heads, -1))
+        mixed = _linear(x, gates, "attend").reshape(*x.shape[:-1], 3, heads, -1)
         # [..., heads, slots, dim / heads] each
         query, key, value = (part.transpose(-3, -2) for part in mixed.unbind(-3))
         found = F.scaled_dot_product_attention(query, key, value)

@@ -5,12 +5,14 @@ from math import isinf
 from typing import Any
 
 from miras.canonical import Difference, differences, key, nearest, normal, operator, written
+from miras.composition import AnyCell, Composition
+from miras.explain.compositions import composed
 from miras.explain.counting import kept, products, state_floats
 from miras.explain.explanation import Choice, Constant, Explanation, Gate, Plan, Relative
 from miras.explain.formulas import equations, letter, symbols
 from miras.explain.printing import text as text
 from miras.gate import Use
-from miras.known import known
+from miras.known import cells as known
 from miras.memory import Memory, Wiring
 from miras.operator import choose
 from miras.part import Part
@@ -19,9 +21,12 @@ from miras.plans import plans
 SLOTS = ("architecture", "bias", "retention", "optimizer")
 
 
-def explain(memory: Memory, heads: int = 2, key_dim: int = 32, value_dim: int = 32) -> Explanation:
+def explain(memory: AnyCell, heads: int = 2, key_dim: int = 32, value_dim: int = 32) -> Explanation:
     """All that can be said of a memory; sizes are those of one layer."""
     sizes = heads, key_dim, value_dim
+    if isinstance(memory, Composition):
+        pairs = zip(memory.cells, memory.sizes(key_dim, value_dim), strict=True)
+        return composed(memory, [explain(cell, heads, *inner) for cell, inner in pairs], sizes)
     lines, state, work = equations(memory), state_floats(memory, *sizes), products(memory, *sizes)
     equal = _equals(memory)
     grows = memory.architecture.stores_pairs and getattr(memory.retention, "size", None) is None
@@ -128,12 +133,13 @@ def _pace(memory: Memory) -> str:
 
 def _gate(memory: Memory, use: Use) -> Gate:
     shapes = {"": "per head", "key": "per key channel", "value": "per value channel"}
+    shapes |= {"unmapped": "per key channel before the map"}
     high = min(use.high, use.gate.ceiling(use.high))
     made = use.gate.formula() + (f", at least {use.low:g}" if use.low > 0 else "")
     return Gate(
         name=use.name,
         written=letter(memory, use.name) if use.gate.own else symbols(memory)[use.name],
-        shape=shapes[use.width],
+        shape=shapes.get(use.width, f"per {use.width}"),
         low=use.low,
         high=None if isinf(high) else high,
         made=made if use.gate.own else "",

@@ -38,7 +38,7 @@ def symbols(memory: Memory) -> dict[str, str]:
 def letter(memory: Memory, name: str) -> str:
     """The letter of a gate, told apart by axis only where there is one for each."""
     role, _, along = name.partition("_")
-    if role not in LETTERS:
+    if role not in LETTERS or name[-1].isdigit():
         return f"{name}_t"
     twice = {f"{role}_key", f"{role}_value"} <= {use.name for use in memory.uses}
     return f"{LETTERS[role]}{ALONG[along] if twice else ''}_t"

@@ -105,9 +105,11 @@ def _work(found: Explanation) -> list[str]:
 
 
 def _plan(found: Explanation) -> list[str]:
-    width = max(len(plan.name) for plan in found.plans)
+    width = max((len(plan.name) for plan in found.plans), default=0)
     lines = [f"{plan.name:<{width}}  {plan.complexity}" for plan in found.plans]
-    return [f"{lines[0]} (chosen as the cheapest)", *lines[1:]] if lines[1:] else lines
+    if not lines[1:] or all(plan.chosen for plan in found.plans):
+        return lines
+    return [f"{lines[0]} (chosen as the cheapest)", *lines[1:]]
 
 
 def _relative(found: Relative) -> list[str]:

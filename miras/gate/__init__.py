@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from miras.part import Part, one_of
 
 Axis = Literal["scalar", "key", "value", "both", "slot"]
-Width = Literal["", "key", "value", "slot", "pair", "address", "place"]
+Width = Literal["", "key", "value", "slot", "pair", "address", "place", "unmapped"]
 
 
 class Site(NamedTuple):

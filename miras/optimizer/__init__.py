@@ -96,6 +96,10 @@ class Stepping(Optimizer, ABC):
     heavy_ball: ClassVar[bool] = False  # S <- momentum S - step * gradient, the change is S
     associative: ClassVar[bool] = False  # it follows no gradient: key, value and address say all
     keyed: ClassVar[bool] = False  # the change depends on the key beside the gradient
+    erases: ClassVar[bool] = False  # it takes predictions away by itself, whatever the bias
+    sums: ClassVar[bool] = False  # weights are sums of what was written, solved when they are read
+    normalises: ClassVar[bool] = False  # the length of a change is not that of the gradient
+    closed_axes: ClassVar[tuple[Axis, ...]] = ("scalar",)  # steps for which a closed form is known
 
     of_slots: ClassVar[bool] = False  # the change of a slot depends on how many tokens mean it
 
@@ -151,6 +155,11 @@ class Stepping(Optimizer, ABC):
     def span(self) -> int:
         """Tokens in a row whose gradients are taken at the same weights."""
         return max(self.chunk if self.chunk > 1 else self.every, self.batch)
+
+    @property
+    def stretch(self) -> float:
+        """Largest factor of the optimizer's own on a step."""
+        return 1.0
 
     @property
     def together(self) -> int:

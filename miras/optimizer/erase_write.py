@@ -67,7 +67,8 @@ class EraseWrite(Stepping):
             address = address * step[..., None, None]
         count = address.shape[-2]
         missing = slots.shape[-1] * count - token.value.shape[-1]
-        value = F.pad(token.value, (0, missing)).unflatten(-1, (count, -1))
+        value = F.pad(token.value, (0, missing))
+        value = value.reshape(*value.shape[:-1], count, slots.shape[-1])
         erased = address * gates["erase"][..., None] if "erase" in gates else address
         added = address * gates["write"][..., None] if "write" in gates else address
         new = slots * (1 - erased.mean(-2))[..., None]

@@ -27,6 +27,8 @@ class Retention(Part, ABC):
     """What happens to a memory between two writes."""
 
     nonnegative: ClassVar[bool] = False  # the weights have no negative entry
+    bounded: ClassVar[bool] = False  # the weights stay within bounds, whatever is written
+    fades: ClassVar[bool] = False  # it forgets in another way than by decay gates
     of_pairs: ClassVar[bool] = False  # it evicts stored pairs, so it needs a memory of pairs
     of_weights: ClassVar[bool] = False  # it acts on weights, so it fits no memory of pairs
     of_initial: ClassVar[bool] = False  # it measures by initial weights, which must not be zero

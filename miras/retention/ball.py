@@ -23,6 +23,7 @@ class Ball(Decaying):
     over: Over = Field(default="whole", description="of what the norm is bounded")
     radius: float = Field(default=1.0, gt=0.0, le=16.0)
     of_weights: ClassVar[bool] = True
+    bounded: ClassVar[bool] = True
     reshapes: ClassVar[bool] = True
 
     @property

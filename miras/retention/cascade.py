@@ -31,6 +31,7 @@ class Cascade(Retention):
         default=0.25, gt=0.0, le=0.5, description="flow between the first two levels"
     )
     of_weights: ClassVar[bool] = True
+    fades: ClassVar[bool] = True
 
     @property
     def plain(self) -> bool:

@@ -17,6 +17,7 @@ class RowNorm(Retention):
 
     kind: Literal["row_norm"] = "row_norm"
     of_weights: ClassVar[bool] = True
+    bounded: ClassVar[bool] = True
     of_initial: ClassVar[bool] = True
     reshapes: ClassVar[bool] = True
 

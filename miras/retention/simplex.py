@@ -27,6 +27,7 @@ class Simplex(Decaying):
     )
     total: float = Field(default=1.0, gt=0.0, description="sum of the weights of one slice")
     nonnegative: ClassVar[bool] = True
+    bounded: ClassVar[bool] = True
 
     @property
     def identity_link(self) -> bool:

@@ -28,6 +28,7 @@ class Sphere(Retention):
     radius: float = Field(default=1.0, gt=0.0, le=16.0)
     tangent: bool = Field(default=False, description="drop what a change has along the weights")
     of_weights: ClassVar[bool] = True
+    bounded: ClassVar[bool] = True
     reshapes: ClassVar[bool] = True
 
     @property

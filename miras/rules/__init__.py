@@ -2,8 +2,8 @@
 
 A rule looks at a whole memory and answers with a sentence (who asks, who lacks, what would fit) or
 with nothing. Names T1, T2, ... are those of the compatibility rules of the project's catalogue of
-memories. `fit` says who needs what, `writing` what may be learned when, `stability` what diverges,
-`degenerate` what is legal and pointless.
+memories. `fit` says who needs what, `optimizers` what each of these does, `writing` what may be
+learned when, `stability` what diverges, `degenerate` what is legal and pointless.
 """
 
 from collections.abc import Callable
@@ -51,5 +51,15 @@ def kind(part: object) -> str:
 
 
 # In this order: that two parts do not fit at all is said before what they would do together.
-for _name in ("fit", "rows", "writing", "keeping", "stability", "degenerate"):
+for _name in (
+    "fit",
+    "rows",
+    "slots",
+    "optimizers",
+    "writing",
+    "reading",
+    "keeping",
+    "stability",
+    "degenerate",
+):
     import_module(f"{__name__}.{_name}")

@@ -10,15 +10,16 @@ if TYPE_CHECKING:
 
 def _forgets(memory: "Memory") -> bool:
     gate = getattr(memory.retention, "gate", None)
-    return memory.retention.decays is not None and getattr(gate, "fixed", None) != 1.0
+    decays = memory.retention.decays is not None and getattr(gate, "fixed", None) != 1.0
+    return decays or memory.retention.fades
 
 
 @rule("T4")
 def _deep_hebbian(memory: "Memory") -> str:
     if memory.architecture.linear or memory.architecture.stores_pairs or memory.bias.residual:
         return ""
-    # A norm of the prediction gives the inner product a largest value; a simplex bounds weights.
-    bounded = memory.architecture.bounded_prediction or memory.retention.simplex_axis is not None
+    # A norm of the prediction gives the inner product a largest value, as bounded weights do.
+    bounded = memory.architecture.bounded_prediction or memory.retention.bounded
     if _forgets(memory) or bounded:
         return ""
     return (
@@ -35,7 +36,7 @@ def _unnormalised(memory: "Memory") -> str:
         return ""
     if architecture.normalised or memory.wiring.norm or getattr(architecture, "squash", False):
         return ""
-    if memory.retention.simplex_axis is not None:
+    if memory.retention.bounded:
         return ""
     return (
         f"bias {kind(memory.bias)} adds and retention {kind(memory.retention)} takes nothing away,"
@@ -72,7 +73,10 @@ def _never_read(memory: "Memory") -> str:
 
 @rule("T22", Verdict.warn)
 def _deep_channels(memory: "Memory") -> str:
-    if memory.architecture.linear or memory.retention.decays in (None, "scalar"):
+    architecture = memory.architecture
+    if architecture.linear or architecture.stores_pairs or getattr(architecture, "averages", False):
+        return ""
+    if memory.retention.decays in (None, "scalar"):
         return ""
     return (
         f"retention {kind(memory.retention)} of axis {memory.retention.decays} decays the key side"

@@ -197,10 +197,12 @@ def _closed_step(memory: "Memory") -> str:
         )
     fades = memory.retention.decays is not None or not memory.retention.plain
     stale = step.gradient_at != "retained" and fades
-    if stale or step.span > 1 or step.gradient_at == "anchor" or step.step_axis != "scalar":
+    own = step.step_axis in step.closed_axes
+    if stale or step.span > 1 or step.gradient_at == "anchor" or not own:
         return (
             f"optimizer {kind(step)} solves one token with one step size from the retained memory:"
-            " use gradient_at retained, every 1 and step_axis scalar, or optimizer gd"
+            f" use gradient_at retained, every 1 and step_axis {' or '.join(step.closed_axes)}, or"
+            " optimizer gd"
         )
     return ""
 
@@ -210,7 +212,8 @@ def _normaliser(memory: "Memory") -> str:
     if not memory.architecture.normalised:
         return ""
     features = memory.architecture.features
-    if not features.nonnegative and not features.positive_kernel:
+    absolute = getattr(memory.architecture, "denominator", "") == "absolute"
+    if not features.nonnegative and not features.positive_kernel and not absolute:
         return (
             f"normaliser divides by z . q, which features {kind(features)} can make zero: use"
             " features elu1, relu, softmax or taylor"

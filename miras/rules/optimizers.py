@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from miras.rules import kind, rule
+from miras.rules import Verdict, kind, rule
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -18,6 +18,11 @@ def _keyed(memory: "Memory") -> str:
             f"optimizer {kind(step)} looks at the key of each write, architecture"
             f" {kind(architecture)} is not linear in one: use architecture matrix"
         )
+    if getattr(architecture, "rotation", None) is not None:
+        return (
+            f"optimizer {kind(step)} knows keys as they were written, rotation of architecture"
+            f" {kind(architecture)} turns them: use a matrix without rotation, or optimizer gd"
+        )
     if architecture.normalised:
         return (
             f"optimizer {kind(step)} changes the direction that is written along, normaliser: true"
@@ -27,6 +32,73 @@ def _keyed(memory: "Memory") -> str:
         return (
             f"optimizer {kind(step)} takes one token at a time with the token's own key: use batch"
             " 1, window 1 and another target than next_value, or optimizer gd"
+        )
+    return ""
+
+
+@rule("T12-sums")
+def _sums(memory: "Memory") -> str:
+    step, retention = memory.stepping, memory.retention
+    if step is None or not step.sums:
+        return ""
+    if not retention.plain or retention.decays not in (None, "scalar"):
+        return (
+            f"optimizer {kind(step)} fades two sums alike, retention {kind(retention)} does more"
+            " than one factor per head: use retention none, or decay with axis scalar"
+        )
+    if step.passes > 1:
+        return (
+            f"optimizer {kind(step)} solves for all tokens at once, passes: {step.passes} counts"
+            " each so many times: use passes: 1 and a larger step"
+        )
+    return ""
+
+
+@rule("T7")
+def _one_singular_value(memory: "Memory") -> str:
+    step = memory.stepping
+    if step is None or not step.normalises or memory.bias.window > 1 or step.batch >= 8:
+        return ""
+    return (
+        f"optimizer {kind(step)} makes all singular values of a gradient equal, and that of batch"
+        f" {step.batch} has at most so many: use batch 8 or more, or a bias with window above 1"
+    )
+
+
+@rule("T13-dot", Verdict.warn)
+def _delta_by_another_name(memory: "Memory") -> str:
+    step = memory.stepping
+    if step is None or not step.erases or kind(memory.bias) != "dot":
+        return ""
+    return (
+        f"optimizer {kind(step)} under bias dot is the delta rule: use optimizer gd and bias l2,"
+        " which have fast plans"
+    )
+
+
+@rule("T23")
+def _several_writes(memory: "Memory") -> str:
+    step, architecture = memory.stepping, memory.architecture
+    count: int = getattr(step, "count", 1) if step is not None else 1
+    if step is None or kind(step) != "multi_step" or count == 1:
+        return ""
+    features = architecture.features
+    if not architecture.keyed or features.needs_decay or architecture.normalised:
+        what = f"features {kind(features)}" if features.needs_decay else kind(architecture)
+        return (
+            f"optimizer {kind(step)} writes {count} keys and values per token, {what} has one of"
+            " its own making: use architecture matrix without normaliser, with features such as"
+            " silu_l2"
+        )
+    if memory.bias.target != "value" or memory.bias.window > 1 or step.batch > 1:
+        return (
+            f"optimizer {kind(step)} takes the {count} writes of a token one after the other: use"
+            " target value, window 1 and batch 1, or optimizer gd"
+        )
+    if getattr(step, "momentum", None) is not None and getattr(architecture, "rotation", None):
+        return (
+            f"momentum of optimizer {kind(step)} does not turn with the rotation of architecture"
+            f" {kind(architecture)}: use one of the two"
         )
     return ""
 

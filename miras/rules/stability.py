@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def _explicit(memory: "Memory") -> "Stepping | None":
     """The optimizer, if it can step past the target: nothing bounds its steps from within."""
     step = memory.stepping
-    if step is None or step.quadratic_only or not memory.bias.residual or memory.bias.guarded:
+    if step is None or step.quadratic_only or step.associative or step.normalises:
+        return None
+    if not (memory.bias.residual or step.erases) or memory.bias.guarded:
         return None
     if step.of_slots:  # slots take the mean of what is written to them
         return None
@@ -27,11 +29,26 @@ def _explicit(memory: "Memory") -> "Stepping | None":
 
 def _reach(step: "Stepping") -> float:
     """Largest sum of steps that are taken at the same weights; infinite if nothing bounds it."""
-    return step.step.ceiling(inf) * step.span / (step.together if step.scale == "chunk" else 1)
+    divisor = step.together if step.scale == "chunk" else 1
+    return step.stretch * step.step.ceiling(inf) * step.span / divisor
 
 
 def _unit_keys(memory: "Memory") -> bool:
     return memory.architecture.features.unit_norm or not memory.architecture.keyed
+
+
+@rule("T13")
+def _erases_twice(memory: "Memory") -> str:
+    step = memory.stepping
+    if step is None or not step.erases or not memory.bias.residual or _reach(step) <= 1:
+        return ""
+    if getattr(step, "closed", False):
+        return ""
+    return (
+        f"optimizer {kind(step)} erases what is stored and bias {kind(memory.bias)} does it again:"
+        f" steps {kind(step.step)} reach {_reach(step):.3g} and diverge above 1, use a step of at"
+        " most 1, closed: true, or bias dot"
+    )
 
 
 @rule("T14")
@@ -54,7 +71,7 @@ def _bound(memory: "Memory") -> str:
         return ""
     # Catalogue 3.2, bounds 1 and 2, with |k| = 1 and the smallest decay and momentum that may come.
     decay = _smallest(getattr(memory.retention, "gate", None), memory.retention.decays is not None)
-    decay = max(decay, getattr(memory.retention, "floor", 0.0))
+    decay = max(decay, getattr(memory.retention, "floor", 0.0)) + memory.retention.least_kept - 1
     momentum = _smallest(getattr(step, "momentum", None), "momentum" in step.buffers, out=0.0)
     bound = (2.0 if step.gradient_at == "retained" else 1 + decay) * (1 + momentum)
     if not bound < _reach(step) < inf:
@@ -187,8 +204,9 @@ def _deep_steps(memory: "Memory") -> str:
         return ""
     if memory.architecture.slots:  # slopes are weights of slots, which sum to 1
         return ""
-    bounded = memory.architecture.bounded_prediction or memory.bias.bounded
-    if bounded or memory.retention.simplex_axis is not None:
+    averages = getattr(memory.architecture, "averages", False)
+    bounded = memory.architecture.bounded_prediction or memory.bias.bounded or averages
+    if bounded or memory.retention.bounded:
         return ""
     return (
         f"architecture {kind(memory.architecture)} without norm has no largest prediction, and"

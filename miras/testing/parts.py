@@ -158,7 +158,8 @@ def check_gate(gate: Gate) -> None:
         site = Site(
             "decay", dim=6, heads=3, width=width, low=0.0, high=1.0, layer=1, layers=2, chunk=4
         )
-        shared = {"position": torch.arange(5), "timescale": torch.full((2, 5, *site.shape), 0.1)}
+        left = torch.full((2, 5, *site.shape), 0.1)  # by the retention gate of the same layer
+        shared = {"position": torch.arange(5), "timescale": left, "selection": left}
         found = cast(Tensor, gate.build(site)(x, shared))
         _like(found, x.new_empty(2, 5, *site.shape), f"{gate!r} at a site of width {width}")
         if not gate.recurrent and not gate.derived and not gate.signed:
@@ -216,7 +217,7 @@ def check_optimizer(optimizer: Optimizer) -> None:
     key, value = _normal(2, 3, 5, seed=2), _normal(2, 3, 4, seed=3)
     token = Token(
         key, key, value, gates, 0, residual=value, weights={"leaf": _normal(2, 3, 4, 5, seed=4)}
-    )._replace(step=gates.get("step", _normal(2, 3).exp()))
+    )._replace(step=gates.get("step", _normal(2, 3).exp()), prediction=value)
     buffers |= {
         name: buffer
         for name, buffer in optimizer.begin(gradient, key, value).items()

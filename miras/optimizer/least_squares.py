@@ -1,0 +1,107 @@
+"""The best weights for the whole past, found when they are read."""
+
+from collections.abc import Mapping
+from math import expm1, log
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from miras.gate import Signal
+from miras.optimizer import Stepping, one_step
+from miras.part import SpecError
+from miras.token import Buffers, Token, Weights
+
+
+class LeastSquares(Stepping):
+    """y_t = G_t (H_t + Lambda)^-1 q_t with the sums of the past, both under one retention gate.
+
+    G_t = alpha_t G_{t-1} + step_t v_t k_t^T are the weights, H_t = alpha_t H_{t-1} + step_t k_t
+    k_t^T `[key, key]` stands beside them. G (H + Lambda)^-1 is the minimiser of the faded squares
+    plus Lambda |W|^2. Lambda, one number per key channel, is learned: `floor` + softplus(c), which
+    is `ridge` at the start.
+    The system is solved exactly, or by `iterations` of conjugate gradients from q / (diag H +
+    Lambda), which alone is left with 0.
+
+    Source: MesaNet (arXiv 2506.05233), equations 6-9, 30 iterations in training.
+    """
+
+    kind: Literal["least_squares"] = "least_squares"
+    ridge: float = Field(default=1.0, gt=0.0, le=1e3, description="Lambda at the start")
+    floor: float = Field(default=0.25, gt=0.0, le=1e3, description="smallest Lambda")
+    iterations: int | None = Field(
+        default=None, ge=0, le=128, description="of conjugate gradients; left out: exact"
+    )
+    quadratic_only: ClassVar[bool] = True
+    keyed: ClassVar[bool] = True
+    sums: ClassVar[bool] = True
+
+    @model_validator(mode="after")
+    def _ridge_above_floor(self) -> "LeastSquares":
+        if self.ridge <= self.floor:
+            raise SpecError(
+                f"ridge: {self.ridge:g} is learned above its floor {self.floor:g}: use a larger"
+                " ridge or a smaller floor"
+            )
+        return self
+
+    def constants(self, heads: int, key_dim: int, value_dim: int) -> list[Signal]:
+        infinite, start = float("inf"), log(expm1(self.ridge - self.floor))
+        meaning = "ridge of least squares per key channel, before softplus"
+        return [Signal("ridge", (heads, key_dim), -infinite, infinite, False, meaning, start)]
+
+    def begin(self, weights: Weights, key: Tensor, value: Tensor) -> Buffers:
+        moment = key.new_zeros(*key.shape, key.shape[-1])
+        return super().begin(weights, key, value) | {"moment": {"key": moment}}
+
+    def update(
+        self, step_gradient: Weights, buffers: Buffers, token: Token
+    ) -> tuple[Weights, Buffers]:
+        assert token.prediction is not None
+        step, key = one_step(self, token)[..., None, None], token.key
+        kept = token.gates.get("decay", torch.ones_like(key[..., 0]))[..., None, None]
+        moment = kept * buffers["moment"]["key"] + step * key[..., :, None] * key[..., None, :]
+        # The gradient is step (prediction - target) key: what it takes away is put back.
+        stored = step * token.prediction[..., :, None] * key[..., None, :]
+        change = {name: stored - leaf for name, leaf in step_gradient.items()}
+        return change, {"moment": {"key": moment}}
+
+    def seek(self, query: Tensor, buffers: Buffers, gates: Mapping[str, Tensor]) -> Tensor:
+        precise = torch.promote_types(query.dtype, torch.float32)
+        ridge = self.floor + F.softplus(gates["ridge"]).to(precise)
+        matrix = buffers["moment"]["key"].to(precise) + torch.diag_embed(ridge)
+        asked = query.to(precise)
+        if self.iterations is None:
+            return torch.linalg.solve(matrix, asked[..., None])[..., 0].to(query.dtype)
+        return _conjugate(matrix, asked, self.iterations).to(query.dtype)
+
+    def formula(self, new: str, retained: str, change: str, gates: Mapping[str, str]) -> list[str]:
+        past = "" if gates.get("decay", "1") == "1" else f"{gates['decay']} "
+        step = "" if gates["step"] == "1" else f"{gates['step']} "
+        return [f"{new} = {retained} + {step}v_t k_tᵀ", f"H_t = {past}H_{{t−1}} + {step}k_t k_tᵀ"]
+
+    def seek_formula(self, query: str) -> str:
+        if self.iterations is None:
+            return f"(H_t + Λ)⁻¹ {query}"
+        return f"cg_{self.iterations}(H_t + Λ, {query})"
+
+
+def _conjugate(matrix: Tensor, wanted: Tensor, iterations: int) -> Tensor:
+    """matrix^-1 wanted, approximately: conjugate gradients from the solution of the diagonal."""
+
+    def times(x: Tensor) -> Tensor:
+        return torch.einsum("...ij,...j->...i", matrix, x)
+
+    found = wanted / matrix.diagonal(dim1=-2, dim2=-1)
+    missing = wanted - times(found)
+    direction, size = missing, missing.square().sum(-1, keepdim=True)
+    for _ in range(iterations):
+        tiny = torch.finfo(size.dtype).tiny
+        moved = times(direction)
+        length = size / (direction * moved).sum(-1, keepdim=True).clamp_min(tiny)
+        found, missing = found + length * direction, missing - length * moved
+        after = missing.square().sum(-1, keepdim=True)
+        direction, size = missing + after / size.clamp_min(tiny) * direction, after
+    return found
