@@ -74,7 +74,8 @@ class LeastSquares(Stepping):
         matrix = buffers["moment"]["key"].to(precise) + torch.diag_embed(ridge)
         asked = query.to(precise)
         if self.iterations is None:
-            return torch.linalg.solve(matrix, asked[..., None])[..., 0].to(query.dtype)
+            solved: Tensor = torch.linalg.solve(matrix, asked[..., None])
+            return solved[..., 0].to(query.dtype)
         return _conjugate(matrix, asked, self.iterations).to(query.dtype)
 
     def formula(self, new: str, retained: str, change: str, gates: Mapping[str, str]) -> list[str]:

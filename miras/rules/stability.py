@@ -76,7 +76,8 @@ def _bound(memory: "Memory") -> str:
     bound = (2.0 if step.gradient_at == "retained" else 1 + decay) * (1 + momentum)
     if not bound < _reach(step) < inf:
         return ""
-    earlier = step.gradient_at != "retained" and memory.retention.decays is not None
+    fades = memory.retention.decays is not None or memory.retention.least_kept < 1
+    earlier = step.gradient_at != "retained" and fades
     return (
         f"step {kind(step.step)} reaches {_reach(step):.3g}, optimizer {kind(step)} with"
         f" gradient_at {step.gradient_at} and retention {kind(memory.retention)} is stable up to"
