@@ -62,6 +62,25 @@ def test_wall_attention_fades_every_channel_of_a_key(seen: Tokens, plan: str) ->
     same(found, softmax(logits) @ seen.value)
 
 
+def test_path_carries_keys_through_householder_products(seen: Tokens) -> None:
+    """q_i^T prod_(j<m<=i) (I - beta_m w_m w_m^T) k_j, the product written out for every pair."""
+    directions, removal = DICE.normal(size=(TIME, KEY)), DICE.uniform(0, 2, TIME)
+    gates = {"erased_key": directions, "removal": removal, "decay": 1.0}
+    memory = known()["path"]
+    assert isinstance(memory, Memory)
+    wanted_gates = {name: gates[name] for name in memory.gates(1, KEY, VALUE)}
+    found = play(memory.model_dump(), *seen[:3], wanted_gates).output
+    unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    logits = np.full((TIME, TIME), -np.inf)
+    for j in range(TIME):
+        product = np.eye(KEY)
+        for i in range(j, TIME):
+            if i > j:
+                product = (np.eye(KEY) - removal[i] * np.outer(unit[i], unit[i])) @ product
+            logits[i, j] = seen.query[i] @ product @ seen.key[j] / KEY**0.5
+    same(found, softmax(logits) @ seen.value)
+
+
 def test_deltaformer_takes_off_what_is_known(seen: Tokens) -> None:
     memory = known()["deltaformer"].model_dump()
     memory["architecture"]["features"] = "identity"

@@ -28,9 +28,9 @@ def sigmoid(x: Array) -> Array:
 
 def test_rnn_is_that_of_torch() -> None:
     module = torch.nn.RNN(VALUE, VALUE, bias=False).double()
+    identity, square = torch.eye(VALUE), torch.from_numpy(MATRIX[0])
+    module.load_state_dict({"weight_ih_l0": identity, "weight_hh_l0": square})
     with torch.no_grad():
-        module.weight_ih_l0.copy_(torch.eye(VALUE))
-        module.weight_hh_l0.copy_(torch.from_numpy(MATRIX[0]))
         wanted = module(torch.from_numpy(INPUT))[0].numpy()
     same(output("rnn", {"recurrence": MATRIX[0]}), wanted)
 

@@ -33,8 +33,10 @@ def initial_weights(
 def learned(memory: "AnyCell", name: str) -> bool:
     """Whether a layer trains these initial weights; those of linear memories stay zero."""
     if isinstance(memory, Memory):
-        fixed = memory.architecture.linear or memory.architecture.stores_pairs
-        return not fixed and memory.architecture.leaves(1, 1)[name].learned
+        architecture, leaf = memory.architecture, memory.architecture.leaves(1, 1)[name]
+        # A linear memory starts at zero for good, unless it says where else.
+        starts = leaf.std > 0 or not architecture.linear
+        return starts and leaf.learned and not architecture.stores_pairs
     place, _, inner = name.partition(".")
     return learned(memory.cells[int(place)], inner)
 

@@ -64,6 +64,8 @@ def _never_read(memory: "Memory") -> str:
     step = memory.stepping
     if step is None or step.every == 1 or not memory.architecture.linear:
         return ""
+    if getattr(memory.architecture, "initial_std", 0.0):
+        return ""
     return (
         f"optimizer {kind(step)} with every {step.every} refreshes what is read once in"
         f" {step.every} tokens and architecture {kind(memory.architecture)} starts at zero, so a"
