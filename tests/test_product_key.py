@@ -9,7 +9,7 @@ import torch
 from plain import same
 from torch import Tensor
 
-from miras import Memory, run, start
+from miras import Memory, State, run, start
 from miras.architecture.product_key import ProductKey
 from miras.plans import plans
 from miras.state import initial_weights
@@ -54,7 +54,7 @@ def test_the_best_slots_are_found_without_looking_at_all(side: int, top: int, sc
     every = scored(architecture, weights, key)
     best, index = every.topk(min(top, side**2), dim=-1)
     chosen = architecture.choose(weights, key)
-    assert torch.equal(chosen.index, index[:, 0])
+    assert torch.equal(chosen.slot, index[:, 0])
     torch.testing.assert_close(chosen.weight, best[:, 0].softmax(-1))
 
 
@@ -65,7 +65,7 @@ def test_large_tables_are_searched_exactly() -> None:
     first, second = architecture.scores(weights, key)
     every = (first[..., :, None] + second[..., None, :]).flatten(-2)
     index = every.topk(32, dim=-1).indices.flatten(-2)
-    assert torch.equal(architecture.choose(weights, key).index, index)
+    assert torch.equal(architecture.choose(weights, key).slot, index)
 
 
 @pytest.mark.parametrize("softmax", ["joint", "each"])
@@ -168,9 +168,10 @@ def test_fwpkm_equals_plain_loops(factor: float, balance: float, plan: str) -> N
     gate = dice.uniform(0.1, 0.9, 17)
     first = {n: x.double() for n, x in initial_weights(memory, 1, 6, 4, seed=2).items()}
     k, v, g = (torch.from_numpy(x)[None, :, None] for x in (key, value, gate))
-    state = start(memory, 1, 1, 6, 4, first, torch.float64)
+    state: State = start(memory, 1, 1, 6, 4, first, torch.float64)
     output, after = run(memory, k, k, v, {"step": g}, state, plan)
     plain = {name: leaf[0].numpy() for name, leaf in first.items()}
+    assert isinstance(after, State)
     read, tables = written(
         plain, key, value, gate, side=4, top=3, batch=5, factor=factor, balance=balance
     )
@@ -225,7 +226,7 @@ def pairs(count: int, clustered: bool = False, seed: int = 0) -> tuple[Tensor, T
 
 
 def curve(
-    key: Tensor, value: Tensor, factor: float, passes: int, balance: float = 0.0
+    key: Tensor, value: Tensor, factor: float, passes: int, balance: float = 0.0, again: int = 1
 ) -> tuple[list[float], float]:
     """Recall after each pass over all pairs in one chunk, and the share of slots in use."""
     memory = Memory.model_validate(
@@ -235,21 +236,24 @@ def curve(
                 "kind": "row_mean",
                 "factor": factor,
                 "batch": len(key),
+                "passes": again,
                 "step": {"kind": "constant", "value": 1.0},
                 "read": "before",
             },
         }
     )
-    state, found = start(memory, 1, 1, 64, 64, dtype=torch.float64), list[float]()
+    state: State = start(memory, 1, 1, 64, 64, dtype=torch.float64)
+    found: list[float] = []
     seen: Tensor = torch.zeros(())
     for _ in range(passes):
-        _, state = run(memory, *(x[None, :, None] for x in (key, key, value)), {}, state)
+        k, v = key[None, :, None], value[None, :, None]
+        _, state = run(memory, k, k, v, {}, state)
         weights = {name: leaf[0, 0] for name, leaf in state.weights.items()}
         answer = memory.architecture.read(weights, key, {})
         nearest = torch.cdist(answer, value).argmin(-1)
         found.append(float((nearest == torch.arange(len(key))).double().mean()))
         assert isinstance(memory.architecture, ProductKey)
-        seen = memory.architecture.choose(weights, key).index.unique()
+        seen = memory.architecture.choose(weights, key).slot.unique()
     return found, len(seen) / 4096
 
 
@@ -266,9 +270,9 @@ def test_spreading_addresses_saves_clustered_keys() -> None:
     key, value = pairs(1024, clustered=True)
     with torch.no_grad():
         without, few = curve(key, value, 8.0, 1)
-        recall, many = curve(key, value, 8.0, 50, balance=1.0)
+        recall, many = curve(key, value, 8.0, 1, balance=1.0, again=24)
     assert without[0] <= 0.25 and few <= 0.08
-    assert recall[-1] >= 0.95 and many >= 0.3
+    assert recall[-1] >= 0.95 and many >= 0.25
 
 
 def test_passes_read_the_batch_again() -> None:
@@ -282,9 +286,9 @@ def test_passes_read_the_batch_again() -> None:
     gates = {"step": torch.rand(1, 6, 1, dtype=torch.float64)}
     _, at_once = run(memory, key, key, value, gates)
     spec["optimizer"]["passes"] = 1
-    once, state = Memory.model_validate(spec), None
+    once = Memory.model_validate(spec)
+    state: State = start(once, 1, 1, 4, 4, dtype=torch.float64)
     for _ in range(3):
         _, state = run(once, key, key, value, gates, state)
-    assert state is not None
     for name, leaf in at_once.weights.items():
         torch.testing.assert_close(leaf, state.weights[name])

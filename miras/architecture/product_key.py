@@ -1,7 +1,7 @@
 """A large table of slots, found through two small tables of sub-keys."""
 
 from functools import cache
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from miras.gate import Axis
 class Chosen(NamedTuple):
     """The slots that a key means; all addresses of a token beside each other."""
 
-    index: Tensor  # [..., addresses * top], whole numbers below side^2
+    slot: Tensor  # [..., addresses * top], whole numbers below side^2
     weight: Tensor  # [..., addresses * top], what the softmax gives to each
 
 
@@ -132,7 +132,7 @@ class ProductKey(Architecture):
             written = chosen.weight[..., None] * error[..., None, :]
             nothing = {name: torch.zeros_like(leaf) for name, leaf in weights.items()}
             values = nothing["values"]
-            places = _places(values, chosen.index)
+            places = _places(values, chosen.slot)
             written = torch.broadcast_to(written, (*places[-1].shape, written.shape[-1]))
             return nothing | {"values": values.index_put(places, written, accumulate=True)}
 
@@ -141,7 +141,7 @@ class ProductKey(Architecture):
     def address(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
         chosen = self.choose(weights, key)
         nothing = chosen.weight.new_zeros(*chosen.weight.shape[:-1], self.slots)
-        return nothing.scatter_add(-1, chosen.index, chosen.weight)
+        return nothing.scatter_add(-1, chosen.slot, chosen.weight)
 
     def counts(self, weights: Weights, keys: Tensor, gates: Gates) -> Tensor:
         found = {name: leaf[..., None, :, :] for name, leaf in weights.items() if name == "values"}
@@ -214,9 +214,10 @@ def _ranks(top: int, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
     A pair of ranks (a, b), counted from 0, has (a + 1)(b + 1) - 1 pairs that are at least as good.
     """
-    pairs = [(a, b) for a in range(count) for b in range(count) if (a + 1) * (b + 1) <= top]
-    upper, lower = zip(*pairs, strict=True)
-    return upper, lower
+    pairs: list[tuple[int, int]] = [
+        (a, b) for a in range(count) for b in range(count) if (a + 1) * (b + 1) <= top
+    ]
+    return tuple(a for a, _ in pairs), tuple(b for _, b in pairs)
 
 
 def _places(table: Tensor, index: Tensor) -> tuple[Tensor, ...]:
@@ -229,9 +230,9 @@ def _places(table: Tensor, index: Tensor) -> tuple[Tensor, ...]:
     for place, size in enumerate(leading):
         along = torch.arange(size, device=index.device)
         found.append(along.reshape(size, *[1] * (len(leading) - place)))
-    return tuple(torch.broadcast_tensors(*found, index))
+    return cast(tuple[Tensor, ...], torch.broadcast_tensors(*found, index))
 
 
 def _mixed(table: Tensor, chosen: Chosen) -> Tensor:
-    rows = table[_places(table, chosen.index)]
+    rows = table[_places(table, chosen.slot)]
     return torch.einsum("...n,...nv->...v", chosen.weight, rows)

@@ -106,7 +106,7 @@ class _Piece(NamedTuple):
     tokens: Weights
 
     @property
-    def count(self) -> int:
+    def length(self) -> int:
         return self.tokens["key"].shape[2]
 
     def run(self, state: State, still: bool) -> tuple[Tensor, State]:
@@ -114,9 +114,9 @@ class _Piece(NamedTuple):
         after = self.learn(state, still)
         early = self.step.read == "before" or still or after.position % self.step.batch
         late = 0 if early else 1  # the last token of a batch reads what the batch has written
-        output = self.read(state, 0, self.count - late)
+        output = self.read(state, 0, self.length - late)
         if late:
-            last = self.read(after, self.count - 1, self.count)
+            last = self.read(after, self.length - 1, self.length)
             output = torch.cat((output, last), dim=2)
         return output, after
 
@@ -134,7 +134,7 @@ class _Piece(NamedTuple):
         """The state after the piece."""
         step, buffers, weights = self.step, state.buffers, state.weights
         pairs, buffers = self.pairs(state, buffers)
-        position = state.position + self.count
+        position = state.position + self.length
         if still:
             return state._replace(position=position, buffers=buffers)
         due = position % step.batch == 0
@@ -166,7 +166,7 @@ class _Piece(NamedTuple):
             past = buffers["previous"][name].unsqueeze(2)
             found[name] = torch.cat((past, found[name][:, :, :-1]), dim=2)
         first = 0 if state.position else 1
-        return _part(found, first, self.count), buffers | {"previous": waiting}
+        return _part(found, first, self.length), buffers | {"previous": waiting}
 
     def gradient(
         self, weights: Weights, pairs: Mapping[str, Tensor], buffers: Buffers
