@@ -42,6 +42,7 @@ def play(
     state = start(memory, 1, 1, key_dim, value_dim, first or None, torch.float64)
     query_, key_, value_ = (torch.from_numpy(x.copy())[None, :, None] for x in (query, key, value))
     output, state = run(memory, query_, key_, value_, tensors, state, plan)
+    assert isinstance(state, State)
     accumulator = {name: leaf[0, 0].numpy() for name, leaf in state.weights.items()}
     exposed = {
         name: memory.retention.link(leaf)[0, 0].numpy() for name, leaf in state.weights.items()

@@ -152,7 +152,7 @@ class Shrinking(Decay):
 class Lazy(GradientDescent):
     """A step that says it is plain and takes half."""
 
-    def update(self, step_gradient, buffers, gates):
+    def update(self, step_gradient, buffers, token):
         return {name: -leaf / 2 for name, leaf in step_gradient.items()}, {}
 
 

@@ -15,6 +15,7 @@ from miras.streams.burst import Burst
 from miras.streams.correlated import Correlated
 from miras.streams.haystack import Haystack
 from miras.streams.impulse import Impulse
+from miras.streams.lookup import Lookup
 from miras.streams.novelty import Novelty
 from miras.streams.outliers import Outliers
 from miras.streams.overwrite import Overwrite
@@ -32,6 +33,7 @@ SMALL: dict[str, Stream] = {
     "correlated": Correlated(key_dim=6, value_dim=3, time=40, asked=20),
     "haystack": Haystack(needles=3, fillers=4, key_dim=12, value_dim=10, time=30),
     "impulse": Impulse(time=300, ages=(1, 4, 16)),
+    "lookup": Lookup(questions=20, key_dim=6, value_dim=5, top=3),
     "novelty": Novelty(common=3, novel=4, time=40, key_dim=6, value_dim=5),
     "outliers": Outliers(pairs=4, key_dim=6, value_dim=5, time=40),
     "overwrite": Overwrite(keys=5, values=4, rewrites=20, total=2.0),
@@ -193,6 +195,7 @@ def test_data_of_streams() -> None:
     spoiled = (value - clean).abs().amax(-1) > 1e-9
     assert 0.08 < float(spoiled.double().mean()) < 0.12
     assert 19 < float((value - clean)[spoiled].std()) < 21
+    assert not SMALL["visits"].episode(0).pieces[0].gates["spread"].any()
     tasks = SMALL["two_tasks"].episode(0)
     assert [float(piece.gates["boundary"].sum()) for piece in tasks.pieces] == [0, 1]
 
@@ -217,6 +220,36 @@ def test_a_memory_is_played_as_a_plain_loop_says() -> None:
         assert found.state_floats == 24 and found.parameters == 0
 
 
+def test_rehearsals_show_keys_and_teach_no_values() -> None:
+    stream = Pairs(pairs=12, key_dim=6, value_dim=5, passes=1, rehearsals=2)
+    steps = [float(piece.gates["step"].sum()) for piece in stream.episode(0).pieces]
+    assert steps == [0, 0, 12]
+    spec = {
+        "architecture": {"kind": "product_key", "side": 8, "top": 2},
+        "optimizer": {"kind": "row_mean", "factor": 2.0, "step": "sigmoid", "batch": 12},
+    }
+    (found,) = play(Memory.model_validate(spec), stream, (0,))
+    slots = found.scores["coverage"] * 64
+    assert slots == round(slots) and 1 <= slots <= 24  # two slots for each of twelve pairs
+    assert 0 < found.scores["recall"] <= 1
+
+
+def test_lookup_looks_at_every_slot() -> None:
+    stream = SMALL["lookup"]
+    spec: dict[str, dict[str, object]] = {
+        "architecture": {"kind": "product_key", "side": 6, "top": 3},
+        "optimizer": {"kind": "row_mean", "step": "sigmoid", "batch": 4},
+    }
+    (right,) = play(Memory.model_validate(spec), stream, (0,))
+    assert right.scores == {"equal": 1.0}
+    spec["architecture"]["top"] = 2
+    (wrong,) = play(Memory.model_validate(spec), stream, (0,))
+    assert wrong.scores == {"equal": 0.0}
+    plain = {"architecture": "matrix", "optimizer": {"kind": "gd", "step": "sigmoid"}}
+    with pytest.raises(SpecError, match="use architecture product_key"):
+        play(Memory.model_validate(plain), stream, (0,))
+
+
 def test_a_gate_that_nobody_offers_is_a_sentence() -> None:
     memory = Memory.model_validate({"architecture": "matrix", "optimizer": "gd"})
     with pytest.raises(SpecError, match=r"gate step, the stream offers none: .*constant"):
@@ -224,7 +257,7 @@ def test_a_gate_that_nobody_offers_is_a_sentence() -> None:
 
 
 def test_the_share_of_written_tokens_is_measured() -> None:
-    spec = {
+    spec: dict[str, object] = {
         "architecture": {"kind": "kv", "features": "l2", "sharpness": 32.0},
         "retention": {"kind": "window", "size": 16},
         "optimizer": {"kind": "closed_form", "surprise": {"budget": 0.2}},

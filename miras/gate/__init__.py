@@ -111,7 +111,7 @@ class Use(NamedTuple):
 def uses(
     role: str, axis: Axis, gate: Gate, meaning: str, low: float = 0.0, high: float = math.inf
 ) -> list[Use]:
-    """The uses of one gate along an axis: `decay`, `decay_key`, `decay_value`, `decay_slot`, or two."""
+    """The uses of one gate along an axis: `decay`, `decay_key`, `decay_slot`, or two of them."""
     widths: dict[Axis, tuple[Width, ...]] = {
         "scalar": ("",),
         "key": ("key",),

@@ -1,8 +1,8 @@
 """The best weights for the whole past, found when they are read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import expm1, log
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -74,8 +74,8 @@ class LeastSquares(Stepping):
         matrix = buffers["moment"]["key"].to(precise) + torch.diag_embed(ridge)
         asked = query.to(precise)
         if self.iterations is None:
-            solved: Tensor = torch.linalg.solve(matrix, asked[..., None])
-            return solved[..., 0].to(query.dtype)
+            solve = cast(Callable[[Tensor, Tensor], Tensor], cast(Any, torch.linalg).solve)
+            return solve(matrix, asked[..., None])[..., 0].to(query.dtype)
         return _conjugate(matrix, asked, self.iterations).to(query.dtype)
 
     def formula(self, new: str, retained: str, change: str, gates: Mapping[str, str]) -> list[str]:
