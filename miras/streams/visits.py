@@ -13,7 +13,8 @@ class Visits(Stream):
     """`items` items in one random circle, walked `laps` times; then each is a cue for its next.
 
     An item is a key of length 1 with itself as value, so nothing told links an item to the next but
-    the order of time. At the end every item is asked.
+    the order of time. The stream offers the gate `spread`: 0 on the walk, so that what is active
+    is what is there. At the end every item is asked.
     Scores: `next`, the share of answers that, among all items but the asked one, are nearest to
     the next; `same`, the share that are nearest to the asked item among all. Chance of `next` is
     1 / (items - 1).
@@ -25,13 +26,15 @@ class Visits(Stream):
     kind: Literal["visits"] = "visits"
     items: int = Field(default=16, ge=3)
     laps: int = Field(default=4, ge=1)
-    dim: int = Field(default=32, ge=2)
+    dim: int = Field(default=128, ge=2)
 
     def episode(self, seed: int) -> Episode:
         dice = Dice(self.kind, seed)
         items = unit(dice.normal(self.items, self.dim))
         walk = torch.arange(self.items).repeat(self.laps)
-        return Episode((piece(items[walk], items[walk], items),), {"items": items})
+        still = torch.zeros(len(walk), dtype=torch.float64)
+        told = piece(items[walk], items[walk], items, spread=still)
+        return Episode((told,), {"items": items})
 
     def score(self, episode: Episode, heard: Sequence[Heard]) -> Scores:
         items, answer = episode.truth["items"], heard[-1].answer
