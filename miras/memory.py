@@ -91,7 +91,9 @@ class Memory(Part):
 
     def value_size(self, key_dim: int) -> int | None:
         """The size that values must have with keys of this size, where only one will do."""
-        added = getattr(self.architecture, "residual", False) or self.architecture.autoassociative
+        architecture = self.architecture
+        added = getattr(architecture, "residual", False) or architecture.autoassociative
+        added = added or architecture.backwards
         compared = self.bias.target not in ("value", "next_value")
         return self.architecture.features.width(key_dim) if added or compared else None
 

@@ -159,6 +159,8 @@ def _check(
         target = memory.bias.target
         asks = "residual: true" if target in ("value", "next_value") else f"target: {target}"
         cure = "residual: false" if asks == "residual: true" else "target: value"
+        if memory.architecture.backwards:
+            asks, cure = "an architecture that is read backwards", "architecture: matrix"
         raise SpecError(
             f"{asks} puts a key, of size {wanted}, beside a value, of size {value_dim}: give key"
             f" and value one size, or write {cure}"

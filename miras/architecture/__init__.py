@@ -46,6 +46,7 @@ class Architecture(Part, ABC):
 
     features: AnyFeatures = Identity()
 
+    backwards: ClassVar[bool] = False  # it is read with what it predicts, and answers with a key
     linear: ClassVar[bool] = False  # the prediction is linear in the weights and in the key
     keyed: ClassVar[bool] = True  # it looks at query and key at all
     stores_pairs: ClassVar[bool] = False  # it keeps keys and values themselves

@@ -46,6 +46,11 @@ def _sums(memory: "Memory") -> str:
             f"optimizer {kind(step)} fades two sums alike, retention {kind(retention)} does more"
             " than one factor per head: use retention none, or decay with axis scalar"
         )
+    if memory.architecture.backwards:
+        return (
+            f"optimizer {kind(step)} solves on the side of the keys, architecture"
+            f" {kind(memory.architecture)} is asked from the other: use architecture matrix"
+        )
     if step.passes > 1:
         return (
             f"optimizer {kind(step)} solves for all tokens at once, passes: {step.passes} counts"
