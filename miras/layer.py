@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from miras.composition import AnyCell, AnyState, Composition, Shell
 from miras.composition.either import initial_weights, keyed, learned, places, start, wiring
 from miras.gate import Site
-from miras.operator import run
+from miras.operator import ask, run
 
 
 class LayerState(NamedTuple):
@@ -135,12 +135,7 @@ class Layer(nn.Module):
         if self.conv is not None:
             mixed, conv = self.conv(mixed, conv)
         query, key, value = self._heads(mixed)
-        gates: dict[str, Tensor] = {_named(name): leaf for name, leaf in self.constants.items()}
-        index = torch.arange(x.shape[1], device=x.device) + state.memory.position
-        shared: dict[str, MutableMapping[str, Tensor]] = {}
-        for name, group in self.groups.items():
-            beside = shared.setdefault(group, {"position": index})
-            gates[name] = self.gates[_stored(name)](x, beside)
+        gates = self._made(x, state.memory.position)
         read, memory = run(self.memory, query, key, value, gates, state.memory, self.plan)
         if self.skip is not None:
             read = read + self.skip * value
@@ -152,6 +147,28 @@ class Layer(nn.Module):
             silu = self.wiring.output_gate == "silu"
             read = read * (F.silu(gate) if silu else gate.sigmoid())
         return self.out(read), LayerState(memory, conv)
+
+    def ask(self, x: Float[Tensor, "batch time dim"], state: LayerState) -> Tensor:
+        """What the memory answers to each token as it stands; nothing is written.
+
+        For layers without convolution and output gate, around memories that are operators.
+        """
+        query, _, _ = self._heads(self.project(x))
+        gates = self._made(x, state.memory.position)
+        read = ask(self.memory, query, gates, state.memory, self.value_dim)
+        if self.norm is not None:
+            read = F.rms_norm(read, (self.value_dim,), eps=1e-5) * self.norm
+        return self.out(rearrange(read, "b t h v -> b t (h v)"))
+
+    def _made(self, x: Tensor, position: int) -> dict[str, Tensor]:
+        """Gates and constants; `position` tokens were read before."""
+        found: dict[str, Tensor] = {_named(name): leaf for name, leaf in self.constants.items()}
+        index = torch.arange(x.shape[1], device=x.device) + position
+        shared: dict[str, MutableMapping[str, Tensor]] = {}
+        for name, group in self.groups.items():
+            beside = shared.setdefault(group, {"position": index})
+            found[name] = self.gates[_stored(name)](x, beside)
+        return found
 
     def _heads(self, mixed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         query, key, value = torch.split(mixed, list(self.widths), dim=-1)

@@ -44,6 +44,13 @@ CASES: dict[str, str] = {
     "tiers": "{compose: tiers, window: 3, slots: 4, sharpness: 4.0, match: 0.0, threshold: 0.1}",
     "tiers, three": "{compose: tiers, of: gated-deltanet, window: 2, slots: 3, sharpness: 3.0,"
     " match: 0.3, threshold: 0.2, period: 4, promote: 2, mix: sigmoid}",
+    "self_referential": "{compose: self_referential, chunk: 4, of: {use: titans-lmm,"
+    " optimizer: {kind: gd, gradient_at: anchor, chunk: 4, scale: chunk}}}",
+    "serial": "{compose: serial, of: [titans-lmm, {use: sliding-window, retention: {size: 4}}]}",
+    "serial with residual": "{compose: serial, residual: true, of: [gla, deltanet]}",
+    "context": "{compose: context, of: titans-lmm, segment: 5, persistent: 2}",
+    "controller": "{compose: controller, of: gla, layers: 1, heads: 2, feedforward: 8,"
+    " positions: 0, dropout: 0.0}",
     "nested": "{compose: parallel, of: [deltanet, {compose: resets, of: deltanet, segment: 4},"
     " {compose: chain, of: [gla, deltanet]}]}",
 }

@@ -38,6 +38,7 @@ __all__ = [
     "CompositionState",
     "Engine",
     "Inputs",
+    "Layered",
     "Own",
     "Shell",
     "Sizes",
@@ -148,6 +149,26 @@ class Composition(Part, ABC):
         `M_i(q)` stands for the read of cell i.
         """
         return (), (), ()
+
+
+class Layered(Composition, ABC):
+    """A composition whose cells have projections of their own: it is a module, not an operator."""
+
+    layered: ClassVar[bool] = True
+
+    def forward(
+        self, engine: Engine, inputs: Inputs, state: CompositionState
+    ) -> tuple[Tensor, CompositionState]:
+        raise SpecError(
+            f"the cells of compose {kind(self)} have projections of their own: build a layer"
+            " (miras.Layer) instead of running it on queries, keys and values"
+        )
+
+    def ask(self, engine: Engine, inputs: Inputs, state: CompositionState) -> Tensor:
+        return self.forward(engine, inputs, state)[0]
+
+    @abstractmethod
+    def build(self, shell: Shell) -> nn.Module: ...
 
 
 def run(
