@@ -16,16 +16,19 @@ import math
 import random
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from .narrowing import Check, checks
+from .narrowing import Check, Narrowing, checks
 from .nodes import Choice, Fields, Fixed, Node, Number, Value, inner, label_of, shortened, size
 from .sketch import Sketch, Undecided
 
-BRANCHES = 1_000_000
-"""Of an exact count. A second holds some 30,000."""
+BRANCHES = 20_000
+"""Looked at before the rest is estimated, those of small regions not counted."""
+
+SMALL = 200_000
+"""Structures of a region that is divided to its end."""
 
 Tick = Callable[[float], None]
 """Told how much of the work is done, between 0 and 1."""
@@ -90,6 +93,7 @@ class _Branch(NamedTuple):
     """Structures that share some decisions, and the rules that have no answer for them yet."""
 
     decisions: dict[str, Value]
+    last: str  # the hole that was filled last
     structures: int
     asked: tuple[Check, ...]  # they may have one now
     waiting: tuple[_Waiting, ...]
@@ -104,16 +108,16 @@ class _Divider:
         self.regions: list[Region] = []
         self.refused: Counter[str] = Counter()
         self.sentences: dict[str, str] = {}
+        self.branches = 0
 
     def size(self, node: Node) -> int:
         if id(node) not in self.sizes:
             self.sizes[id(node)] = size(node)
         return self.sizes[id(node)]
 
-    def divide(self, branch: _Branch) -> list[_Branch]:
+    def divide(self, sketch: Sketch, branch: _Branch) -> list[_Branch]:
         """The branches of a branch; none if it is decided, which is noted."""
-        sketch = Sketch(self.root)
-        sketch.decisions.update(branch.decisions)
+        self.branches += 1
         still = list(branch.waiting)
         for check in branch.asked:
             try:
@@ -135,9 +139,15 @@ class _Divider:
         hole = next(each.hole for each in still if each.name == name)
         outside = branch.structures // self.size(hole)
         return [
-            _Branch(branch.decisions | {name: value}, outside * inside, asked, waiting)
+            _Branch(branch.decisions | {name: value}, name, outside * inside, asked, waiting)
             for value, inside in self.values(hole)
         ]
+
+    def finish(self, sketch: Sketch, branch: _Branch) -> None:
+        """Divide a branch to its end; faster, because what the sketch knows is kept."""
+        for each in self.divide(sketch, branch):
+            with sketch.trying(each.last, each.decisions[each.last]):
+                self.finish(sketch, each)
 
     def values(self, hole: Choice | Number) -> Iterator[tuple[Value, int]]:
         """What may fill a hole, and the structures inside of that."""
@@ -152,74 +162,102 @@ class _Divider:
 def divide(root: Node, most: int = BRANCHES, tick: Tick = lambda _: None) -> Division:
     """Divide a space, the largest open region first, until it is done or has `most` branches."""
     divider = _Divider(root)
-    whole = size(root)
-    first = _Branch({}, whole, tuple(checks()), ())
+    whole = open_ = size(root)
     # Ties go to the older branch: what is found is the same in every process.
-    heap, number, branches, open_ = [(-whole, 0, first)], 1, 0, whole
-    while heap and branches < most:
+    heap, number, divided = [(-whole, 0, _Branch({}, "", whole, checks(), ()))], 1, 0
+    while heap and (divided < most or -heap[0][0] <= SMALL):
         _, _, branch = heapq.heappop(heap)
-        found = divider.divide(branch)
+        sketch = Sketch(root)
+        sketch.decisions.update(branch.decisions)
+        if branch.structures <= SMALL:
+            divider.finish(sketch, branch)
+            found: list[_Branch] = []
+        else:
+            found = divider.divide(sketch, branch)
+            divided += 1
         for each in found:
             heapq.heappush(heap, (-each.structures, number, each))
             number += 1
         open_ -= 0 if found else branch.structures
-        branches += 1
-        if branches % 256 == 0:
-            tick(max(branches / most, 1 - open_ / whole))
+        tick(max(divided / most, 1 - open_ / whole))
     return Division(
         regions=tuple(divider.regions),
         refused=dict(divider.refused.most_common()),
         sentences=divider.sentences,
         open=tuple(Region(branch.decisions, branch.structures) for _, _, branch in heap),
-        branches=branches,
+        branches=divider.branches,
     )
 
 
 def anywhere(root: Node, dice: random.Random, region: Region | None = None) -> dict[str, Value]:
     """The choices of one structure of a region, or of all, each as likely as any other."""
-    decisions = dict(region.decisions) if region else {}
-    sizes: dict[int, int] = {}
+    decisions = region.decisions if region else {}
+    return _Descent(root, dice, decisions, None).choices
 
-    def weigh(node: Node) -> int:
-        if id(node) not in sizes:
-            sizes[id(node)] = size(node)
-        return sizes[id(node)]
 
-    chosen: dict[str, Value] = {}
+def likely(root: Node, dice: random.Random) -> tuple[dict[str, Value], float]:
+    """Choices of which none is known to be refused, and how much too often they come.
 
-    def fill(node: Node, name: str, label: str) -> None:
+    Options are as likely as the structures inside of them, those that do not fit are left out. The
+    number is the share of structures that were not left out, choice by choice: its mean over many
+    descents, counted as 0 where the memory is refused in the end, is the share of structures that
+    are well typed. Knuth estimates the sizes of trees like that (Knuth 1975).
+    """
+    found = _Descent(root, dice, {}, Narrowing(root))
+    return found.choices, found.weight
+
+
+class _Descent:
+    """One way down a space."""
+
+    def __init__(
+        self,
+        root: Node,
+        dice: random.Random,
+        decisions: Mapping[str, Value],
+        narrowing: Narrowing | None,
+    ) -> None:
+        self.dice, self.decisions, self.narrowing = dice, decisions, narrowing
+        self.choices: dict[str, Value] = {}
+        self.weight = 1.0
+        self.fill(root, "memory" if isinstance(root, Choice) else "", "")
+
+    def fill(self, node: Node, name: str, label: str) -> None:
         match node:
             case Fixed():
                 return
             case Number(low, high, whole=whole):
-                name = shortened(inner(name, label))
-                drawn = dice.randint(int(low), int(high)) if whole else node.middle
-                chosen[name] = decisions.get(name, drawn)
+                drawn = self.dice.randint(int(low), int(high)) if whole else node.middle
+                self.keep(inner(name, label), drawn)
             case Choice(options):
-                labels = list(options)
-                drawn = labels[_weighted([weigh(option) for option in options.values()], dice)]
-                picked = str(decisions.get(shortened(name), drawn))
-                chosen[shortened(name)] = picked
-                fill(options[picked], name, picked)
+                picked = str(self.keep(name, self.pick(shortened(name), options)))
+                self.fill(options[picked], name, picked)
             case Fields(_, entries):
                 inside = inner(name, label)
                 for field, entry in entries.items():
-                    fill(entry, f"{inside}.{field}" if inside else field, label_of(entry))
+                    self.fill(entry, f"{inside}.{field}" if inside else field, label_of(entry))
 
-    fill(root, "memory" if isinstance(root, Choice) else "", "")
-    return chosen
+    def pick(self, name: str, options: Mapping[str, Node]) -> str:
+        fitting = tuple(options)
+        if self.narrowing:
+            fitting = self.narrowing.fitting(name, fitting)
+        sums = list(accumulate(size(options[option]) for option in fitting))
+        self.weight *= sums[-1] / sum(size(option) for option in options.values())
+        # The numbers are too large for floats.
+        return fitting[bisect_right(sums, self.dice.randrange(sums[-1]))]
+
+    def keep(self, name: str, value: Value) -> Value:
+        name = shortened(name)
+        value = self.choices[name] = self.decisions.get(name, value)
+        if self.narrowing:
+            self.narrowing.decide(name, value)
+        return value
 
 
 def within(
     root: Node, regions: Sequence[Region], dice: random.Random
 ) -> Iterator[dict[str, Value]]:
-    """Choices of well-typed structures without end, each as likely as any other."""
+    """Choices of structures of some regions without end, each as likely as any other."""
     sums = list(accumulate(region.structures for region in regions))
     while sums:
         yield anywhere(root, dice, regions[bisect_right(sums, dice.randrange(sums[-1]))])
-
-
-def _weighted(weights: Sequence[int], dice: random.Random) -> int:
-    # The numbers are too large for floats.
-    sums = list(accumulate(weights))
-    return bisect_right(sums, dice.randrange(sums[-1]))

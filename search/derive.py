@@ -8,16 +8,20 @@ what is chosen already; the memory as a whole is checked when all choices are ma
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
-from optuna import Trial
 from pydantic import ValidationError
 
 from miras.canonical import key
 from miras.memory import Memory
 from miras.part import IncompatibleParts, SpecError
 
+from .choosers import Chooser as Chooser
+from .choosers import FromChoices as FromChoices
+from .choosers import FromRandom as FromRandom
+from .choosers import FromTrial as FromTrial
+from .choosers import Odometer
 from .narrowing import Narrowing
 from .nodes import (
     Choice,
@@ -42,19 +46,6 @@ TRIES = 100
 """Draws after which a space is said to hold nothing that fits."""
 
 
-@runtime_checkable
-class Chooser(Protocol):
-    """Somebody who decides. Names and options never depend on who it is."""
-
-    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
-        """One of at least two options; those that are not `fitting` would be refused."""
-        ...
-
-    def number(self, name: str, among: Number) -> int | float:
-        """A number between two ends."""
-        ...
-
-
 class Derivation(NamedTuple):
     """What was chosen, by parameter name, and what came of it."""
 
@@ -70,6 +61,14 @@ class Refusal(NamedTuple):
     sentence: str
 
 
+class Drawn(NamedTuple):
+    """A random memory, what was chosen, and what was drawn and refused before it."""
+
+    memory: Memory
+    derivation: Derivation
+    refused: tuple[Refusal, ...]
+
+
 class Count(NamedTuple):
     """How many memories a space holds; `valid` and `different` are None where nobody counted."""
 
@@ -78,89 +77,6 @@ class Count(NamedTuple):
     valid: int | None = None
     different: int | None = None
     refused: Mapping[str, int] = {}
-
-
-class FromTrial:
-    """Optuna decides; where its choice does not fit, chance takes one that does.
-
-    Optuna needs the same options for a name in every trial. What it sees of a trial afterwards is
-    what was taken.
-    """
-
-    def __init__(self, trial: Trial, seed: int | None = None) -> None:
-        self.trial = trial
-        self.generator = np.random.default_rng(trial.number if seed is None else seed)
-
-    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
-        chosen = str(self.trial.suggest_categorical(name, options))
-        return chosen if chosen in fitting else _any(fitting, self.generator)
-
-    def number(self, name: str, among: Number) -> int | float:
-        if among.whole:
-            return self.trial.suggest_int(name, int(among.low), int(among.high))
-        return self.trial.suggest_float(name, among.low, among.high, log=among.log)
-
-
-class FromRandom:
-    """Every option that fits alike, numbers uniform or, with log, uniform in their logarithm."""
-
-    def __init__(self, generator: np.random.Generator) -> None:
-        self.generator = generator
-
-    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
-        return _any(fitting, self.generator)
-
-    def number(self, name: str, among: Number) -> int | float:
-        if among.whole:
-            return int(self.generator.integers(int(among.low), int(among.high) + 1))
-        return among.between(self.generator.random())
-
-
-class FromChoices:
-    """What was chosen before is chosen again. Raises SpecError where the space has changed."""
-
-    def __init__(self, choices: Mapping[str, Value]) -> None:
-        self.choices = choices
-
-    def _recorded(self, name: str, fits: bool) -> None:
-        if not fits:
-            given = repr(self.choices[name]) if name in self.choices else "nothing"
-            raise SpecError(
-                f"the record has {given} for {name}, which this space does not offer: use the space"
-                " with which it was made"
-            )
-
-    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
-        self._recorded(name, self.choices.get(name) in options)
-        return str(self.choices[name])
-
-    def number(self, name: str, among: Number) -> int | float:
-        value = self.choices.get(name)
-        known = isinstance(value, int | float)
-        self._recorded(name, known and among.low <= value <= among.high)
-        return self.choices[name]  # pyright: ignore[reportReturnType] - a number, as just seen
-
-
-class _Odometer:
-    """Goes through all options; a real number stands at the middle of its range."""
-
-    def __init__(self, start: list[int]) -> None:
-        self.start = start
-        self.dials: list[tuple[int, int]] = []  # position and number of positions
-
-    def _turn(self, positions: int) -> int:
-        depth = len(self.dials)
-        position = self.start[depth] if depth < len(self.start) else 0
-        self.dials.append((position, positions))
-        return position
-
-    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
-        return options[self._turn(len(options))]
-
-    def number(self, name: str, among: Number) -> int | float:
-        if among.whole:
-            return int(among.low) + self._turn(int(among.high - among.low) + 1)
-        return among.middle
 
 
 class _Recorder:
@@ -237,15 +153,11 @@ def _build(node: Node, name: str, label: str, asked: _Recorder) -> Any:
             }
 
 
-def _any(options: tuple[str, ...], generator: np.random.Generator) -> str:
-    return options[generator.integers(len(options))]
-
-
 def derivations(space: Space) -> Iterator[Derivation]:
     """Every derivation once, in a fixed order; real numbers stand at the middle of their range."""
     start: list[int] = []
     while True:
-        odometer = _Odometer(start)
+        odometer = Odometer(start)
         yield derive(space, odometer, narrow=False)
         dials = odometer.dials
         while dials and dials[-1][0] + 1 == dials[-1][1]:
@@ -267,6 +179,25 @@ def build(spec: Mapping[str, Any]) -> Memory | Refusal:
             sentence, _, rule = sentence.rpartition(" [")
             return Refusal(rule.removesuffix("]"), sentence)
         return Refusal("settings of " + ".".join(map(str, first["loc"])), sentence)
+
+
+def draw(space: Space, generator: np.random.Generator, tries: int = TRIES) -> Drawn:
+    """A random memory of a space: every option that fits is as likely as any other.
+
+    What cannot be foreseen is drawn again, at most `tries` times. Raises SpecError after that.
+    """
+    refused: list[Refusal] = []
+    while len(refused) < tries:
+        found = derive(space, FromRandom(generator))
+        memory = build(found.spec)
+        if isinstance(memory, Memory):
+            return Drawn(memory, found, tuple(refused))
+        refused.append(memory)
+    rules = ", ".join(dict.fromkeys(each.rule for each in refused))
+    raise SpecError(
+        f"{tries} draws from space {space.name} were all refused ({rules}): use fewer choices that"
+        " exclude each other, such as one architecture with the optimizers that fit it"
+    )
 
 
 def count(space: Space, most: int = MOST_COUNTED) -> Count:

@@ -6,7 +6,7 @@ hole at which it stopped. An option is out if a rule that waits objects to it wh
 chosen of the holes that this rule asks for. Of a range three numbers stand for all.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -29,46 +29,63 @@ class Check(NamedTuple):
     """A condition on a whole memory: a sentence, or nothing if there is no objection."""
 
     name: str
+    detail: str  # which one, of several of that name
     ask: Callable[[Memory], str]
 
 
-def checks() -> Iterator[Check]:
+@cache
+def checks() -> tuple[Check, ...]:
     """Conditions on settings of one part, then the rules that refuse, in their order."""
-    for slot in _fields_with_checks(Memory):
-        yield Check(f"settings of {slot}", _settings(slot))
-    yield from (Check(rule.name, rule.check) for rule in RULES if rule.verdict is Verdict.refuse)
+    found: dict[tuple[str, str], Check] = {}
+    for slot, field in Memory.model_fields.items():
+        for kind in parts_of(type_of(field)).values():
+            for own in _own_checks(kind):
+                ask = partial(_settings, slot, _name(own))
+                check = Check(f"settings of {slot}", _name(own), ask)
+                found.setdefault((slot, _name(own)), check)
+            for inside in _fields_with_checks(kind):
+                ask = partial(_settings_inside, slot, inside)
+                check = Check(f"settings of {slot}.{inside}", "", ask)
+                found.setdefault((slot, inside), check)
+    rules = (Check(rule.name, "", rule.check) for rule in RULES if rule.verdict is Verdict.refuse)
+    return (*found.values(), *rules)
 
 
-def _settings(slot: str) -> Callable[[Memory], str]:
-    def ask(memory: Memory) -> str:
-        return _inside(memory, slot)
+def _settings(slot: str, name: str, memory: Memory) -> str:
+    """What a part has to say against its own settings."""
+    part = getattr(memory, slot)
+    own = (check for check in _own_checks(type(part)) if _name(check) == name)
+    return _objection(part, own)
 
-    return ask
+
+def _settings_inside(slot: str, field: str, memory: Memory) -> str:
+    """What the parts inside a part have to say against theirs."""
+    part = getattr(memory, slot)
+    if field not in type(part).model_fields:
+        return ""
+    inside = getattr(part, field)
+    if not isinstance(inside, Part):
+        return ""
+    below = (
+        _objection(value, _own_checks(type(value)))
+        for name in _fields_with_checks(type(inside))
+        for value in [getattr(inside, name)]
+        if isinstance(value, Part)
+    )
+    return _objection(inside, _own_checks(type(inside))) or next(filter(None, below), "")
 
 
-def _objection(part: Part) -> str:
-    """What a part has to say against its own settings, or those of parts inside it."""
-    open_one: Undecided | None = None
-    asked = [partial(check, part) for check in _own_checks(type(part))]
-    asked += [partial(_inside, part, field) for field in _fields_with_checks(type(part))]
-    for ask in asked:
+def _objection(part: Part, own: Iterable[Callable[[Part], object]]) -> str:
+    for check in own:
         try:
-            answer = ask()
+            check(part)
         except SpecError as error:
             return str(error)
-        except Undecided as found:
-            open_one = open_one or found
-        else:
-            if answer and isinstance(answer, str):
-                return answer
-    if open_one is not None:
-        raise open_one
     return ""
 
 
-def _inside(part: Part, field: str) -> str:
-    value = getattr(part, field)
-    return _objection(value) if isinstance(value, Part) else ""
+def _name(check: Callable[[Part], object]) -> str:
+    return str(getattr(check, "__qualname__", check))
 
 
 @cache
@@ -95,7 +112,7 @@ class Narrowing:
     def __init__(self, root: Node) -> None:
         self.sketch = Sketch(root)
         self.waiting: dict[str, list[Check]] = {}
-        self.ways: dict[str, Way] = {}  # by check: a way that is open to it
+        self.ways: dict[Check, Way] = {}  # one that is open to a check
         self.refused = self._ask(checks())
 
     def _ask(self, asked: Iterable[Check]) -> str:
@@ -114,30 +131,38 @@ class Narrowing:
         """Fill a hole; the name of a check that objects, or nothing."""
         self.sketch.decisions[name] = value
         self.ways = {check: way for check, way in self.ways.items() if _agrees(way, name, value)}
-        if asked := self.waiting.pop(name, []):
-            self.refused = self.refused or self._ask(asked)
+        asked = self.waiting.pop(name, [])
+        if asked and not self.refused:
+            self.refused = self._ask(asked)
         return self.refused
 
     def fitting(self, name: str, options: Sequence[str]) -> tuple[str, ...]:
         """The options to which nothing objects; all of them if something objects to each."""
-        if not self.waiting or self.refused:
+        wrong = self.refused
+        if not self.waiting or wrong:
             return tuple(options)
-        found = tuple(option for option in options if not self.objection(name, option))
-        return found or tuple(options)
+        found: list[str] = []
+        for option in options:
+            wrong = self.objection(name, option)
+            if not wrong:
+                found.append(option)
+        if not found:
+            self.refused = wrong  # what was chosen before leaves nothing: no use to go on looking
+        return tuple(found or options)
 
     def objection(self, name: str, value: Value) -> str:
         """The name of a check that objects to an option, whatever else is chosen."""
         for waiting in self.waiting.values():
             for check in waiting:
-                known = self.ways.get(check.name) or self._way(check, [AHEAD])
+                known = self.ways.get(check) or self._way(check, [AHEAD])
                 if known is not None and _agrees(known, name, value):
-                    self.ways[check.name] = known
+                    self.ways[check] = known
                     continue
                 with self.sketch.trying(name, value):
                     way = self._way(check, [AHEAD])
                 if way is None:
                     return check.name
-                self.ways[check.name] = {name: value} | way
+                self.ways[check] = {name: value} | way
         return ""
 
     def _way(self, check: Check, left: list[int]) -> Way | None:

@@ -226,6 +226,14 @@ class Architecture(Part, ABC):
         """`predict` in writing."""
         return f"M({weights}, {key})"
 
+    def asked_formula(self, weights: str, key: str) -> str:
+        """The prediction of `respond` in writing: what is compared with the target."""
+        return self.formula(weights, key)
+
+    def target_formula(self, key: str, value: str) -> str:
+        """`target` in writing."""
+        return value
+
     def meaning(self) -> str:
         """What `formula` leaves open."""
         return ""

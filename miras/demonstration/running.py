@@ -31,7 +31,8 @@ class Job(NamedTuple):
 
 def key_of(row: Row, memory: AnyCell) -> str:
     """A hash of everything that a result depends on but the seed."""
-    described = (row.stream.model_dump(), memory.model_dump(), row.grid, row.metric, row.better)
+    described = [row.stream.model_dump(), memory.model_dump(), row.grid, row.metric, row.better]
+    described += [row.lessons.model_dump()] if row.lessons else []
     text = json.dumps(described, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -57,7 +58,7 @@ def do(job: Job) -> list[Shown]:
     began = time.monotonic()
     settings = choose(row, memory) if job.settings is None else job.settings
     fitted = changed(memory, settings)
-    played = play(fitted, row.stream, job.seeds)
+    played = play(fitted, row.stream, job.seeds, row.lessons)
     seconds = (time.monotonic() - began) / len(job.seeds)
     return [
         Shown(
@@ -90,7 +91,7 @@ def choose(row: Row, memory: AnyCell) -> dict[str, float]:
 
 
 def _validation(row: Row, memory: AnyCell) -> float:
-    played = play(memory, row.stream, VALIDATION)
+    played = play(memory, row.stream, VALIDATION, row.lessons)
     mean = fmean(each.scores[row.metric] for each in played)
     return mean if row.better == "higher" else -mean
 

@@ -55,6 +55,18 @@ class Claim(Part):
         return f"{self.metric} of {self.memory} {sign} {bound}"
 
 
+class Lessons(Part):
+    """Training of a memory's own tensors: constants and initial weights. There is no layer.
+
+    Adam on the lesson of the stream; the rate falls to zero along a cosine. Episodes are fresh and
+    none is one that is reported.
+    """
+
+    steps: int = Field(ge=1, le=100_000)
+    rate: float = Field(default=0.01, gt=0.0, le=1.0)
+    batch: int = Field(default=32, ge=1, le=4096, description="episodes of a step")
+
+
 class Row(Part):
     """One ability: a stream, a candidate, controls, and what is claimed of them."""
 
@@ -72,6 +84,9 @@ class Row(Part):
         default_factory=dict,
         max_length=1,
         description="one setting and the numbers to try; for every memory that has this setting",
+    )
+    lessons: Lessons | None = Field(
+        default=None, description="training before it is shown, for every memory that can learn"
     )
     claims: tuple[Claim, ...] = Field(min_length=1)
     note: str = Field(default="", description="what a reader must know to judge the row")

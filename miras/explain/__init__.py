@@ -67,7 +67,7 @@ def plain(explanation: Explanation) -> dict[str, Any]:
 def _summary(memory: Memory) -> str:
     architecture, retention, step = memory.architecture, memory.retention, memory.stepping
     of = f" with {_kind(architecture.features)} keys" if architecture.keyed else ""
-    axes = {"scalar": "head", "key": "key channel", "value": "value channel"}
+    axes = {"scalar": "head", "slot": "slot"} | {n: f"{n} channel" for n in ("key", "value")}
     axis = retention.decays
     forgets = "forgets nothing"
     if axis is not None:

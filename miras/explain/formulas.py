@@ -65,6 +65,7 @@ def equations(memory: Memory) -> Equations:
 def _of_pairs(memory: Memory, gates: Mapping[str, str], lines: list[str]) -> Equations:
     size = memory.retention.capacity
     kept = "" if size is None else f"the last {size} of "
+    lines += memory.retention.pairs_formula(gates)
     lines.append(f"P_t = {kept}P_{{t−1}} ∪ {{(k_t, v_t)}}")
     read = f"y_t = {memory.architecture.read_formula('P_t', 'q_t', gates)}"
     return Equations(tuple(lines), (read,), ())
@@ -83,7 +84,7 @@ def _of_steps(
     value = architecture.candidate_formula("v_t", "y_{t−1}", gates)
     if value != "v_t":
         lines.append(f"c_t = {value}")
-    at = _place(memory, step, decays)
+    at = _place(memory, step, retained != f"{stored}_{{t−1}}")
     named, change = _change(memory, step, at, "v_t" if value == "v_t" else "c_t", gates)
     if at == f"{weights}′" and any(at in line for line in (*named, change)):
         lines.append(f"{stored}′ = {retained}")
@@ -105,19 +106,19 @@ def _of_steps(
 
 def _factors(role: str, gates: Mapping[str, str]) -> dict[str, str]:
     """The gates of a role by axis, as architectures take them; those that are 1 are left out."""
-    names = {"": role, "value": f"{role}_value", "key": f"{role}_key"}
+    names = {"": role} | {axis: f"{role}_{axis}" for axis in ("value", "key", "slot")}
     found = {axis: gates[name] for axis, name in names.items() if name in gates}
     return {axis: gate for axis, gate in found.items() if gate != "1"}
 
 
-def _place(memory: Memory, step: Stepping, decays: Mapping[str, str]) -> str:
-    """The weights at which the gradient is taken."""
+def _place(memory: Memory, step: Stepping, changed: bool) -> str:
+    """The weights at which the gradient is taken; `changed`: before the write, by retention."""
     weights = memory.architecture.symbol
     if step.chunk > 1:
         return f"{weights}_ξ"
     if step.every > 1:
         return f"{weights}_ρ"
-    return f"{weights}′" if decays and step.gradient_at == "retained" else f"{weights}_{{t−1}}"
+    return f"{weights}′" if changed and step.gradient_at == "retained" else f"{weights}_{{t−1}}"
 
 
 def _change(
@@ -130,7 +131,8 @@ def _change(
     key, value = pair(memory, at, value, gates)
     asked = gated(key, _factors("erase", gates))
     asked = asked if asked == key else f"({asked})"
-    error = bias.formula(architecture.formula(at, asked), value, gates, limit)
+    value = architecture.target_formula(key, value)
+    error = bias.formula(architecture.asked_formula(at, asked), value, gates, limit)
     sign = "−"
     if error == f"−{value}":
         sign, error = "+", grouped(value)
@@ -150,7 +152,7 @@ def _steps(
     divisor = {"none": "", "chunk": f" / {step.together}", "key_dim": " / key_dim"}[step.scale]
     if step.scale == "chunk" and step.together == 1:
         divisor = ""
-    names = {"": "step", "value": "step_value", "key": "step_key"}
+    names = {"": "step"} | {axis: f"step_{axis}" for axis in ("value", "key", "slot")}
     steps = {
         axis: f"{grouped(gates[name])}{divisor}" if divisor else gates[name]
         for axis, name in names.items()

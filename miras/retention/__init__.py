@@ -125,6 +125,10 @@ class Retention(Part, ABC):
         """`keep` in writing: what stays of the decayed accumulator, and lines that come before."""
         return retained, []
 
+    def pairs_formula(self, gates: Mapping[str, str]) -> list[str]:
+        """`keep` in writing, for stored pairs: lines that come before the new pair."""
+        return []
+
     def settle_formula(self, accumulator: str) -> list[str]:
         """`settle` in writing: lines that say what becomes of the accumulator after the write."""
         return []

@@ -118,11 +118,12 @@ class Consolidation(Retention):
         return settled, buffers
 
     def settle_formula(self, accumulator: str) -> list[str]:
-        importance = "H" if self.curvature == "full" else "h"
+        held = "H" if self.curvature == "full" else "h"
+        held = held if self.strength == 1 else f"{self.strength:g} {held}"
         by = {
-            "full": f" (I + {self.strength:g} {importance})^−1",
-            "diagonal": f" Diag(1 / (1 + {self.strength:g} {importance}))",
-            "gradient": f" ⊙ 1 / (1 + {self.strength:g} {importance})",
+            "full": f" (I + {held})⁻¹",
+            "diagonal": f" Diag(1 / (1 + {held}))",
+            "gradient": f" ⊙ 1 / (1 + {held})",
         }[self.curvature]
         sums = {
             "full": "H: sum of k kᵀ",

@@ -92,9 +92,18 @@ class DiagonalPlusRankOne(Decaying):
         return weights | {name: weights[name] - gone}, buffers
 
     def keep_formula(self, retained: str, gates: Mapping[str, str]) -> tuple[str, list[str]]:
+        beside, address = self._gone(gates)
+        read = "W_{t−1}" if self.order == "together" else retained
+        return f"({retained} − ({read} ε_t) {beside}ᵀ)", [address]
+
+    def pairs_formula(self, gates: Mapping[str, str]) -> list[str]:
+        beside, address = self._gone(gates)
+        return [address, f"k_i ← k_i − (k_i · ε_t) {beside} for the keys in P_{{t−1}}"]
+
+    def _gone(self, gates: Mapping[str, str]) -> tuple[str, str]:
+        """What is taken along the address, and the address."""
         raw = gates["erased_key"] if self.address else "(κ ⊙ k_t)"
         per_channel = self.removal_axis == "key"
         removal = grouped(gates["removal_key" if per_channel else "removal"])
-        beside = f"({removal} ⊙ ε_t)ᵀ" if per_channel else f"{removal} ε_tᵀ"
-        read = "W_{t−1}" if self.order == "together" else retained
-        return f"({retained} − ({read} ε_t) {beside})", [f"ε_t = {raw} / ‖{raw}‖"]
+        beside = f"({removal} ⊙ ε_t)" if per_channel else f"{removal} ε_t"
+        return beside, f"ε_t = {raw} / ‖{raw}‖"

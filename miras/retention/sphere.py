@@ -50,7 +50,8 @@ class Sphere(Retention):
     def settle_formula(self, accumulator: str) -> list[str]:
         old = accumulator.replace("_t", "_{t−1}")
         of = "" if self.over == "whole" else f" for each of its {self.over}"
-        lines = [f"{accumulator} ← {self.radius:g} {accumulator} / ‖{accumulator}‖{of}"]
+        size = "" if self.radius == 1 else f"{self.radius:g} "
+        lines = [f"{accumulator} ← {size}{accumulator} / ‖{accumulator}‖{of}"]
         if self.tangent:
             change = f"({accumulator} − {old})"
             along = f"w (w · {change}), w = {old} / ‖{old}‖"

@@ -20,6 +20,7 @@ def _deep_hebbian(memory: "Memory") -> str:
         return ""
     # A norm of the prediction gives the inner product a largest value, as bounded weights do.
     bounded = memory.architecture.bounded_prediction or memory.retention.bounded
+    bounded = bounded or getattr(memory.architecture, "averaged", False)
     if _forgets(memory) or bounded:
         return ""
     return (
@@ -78,7 +79,7 @@ def _deep_channels(memory: "Memory") -> str:
     architecture = memory.architecture
     if architecture.linear or architecture.stores_pairs or getattr(architecture, "averages", False):
         return ""
-    if memory.retention.decays in (None, "scalar"):
+    if memory.retention.decays in (None, "scalar") or not architecture.factored:
         return ""
     return (
         f"retention {kind(memory.retention)} of axis {memory.retention.decays} decays the key side"

@@ -37,17 +37,20 @@ def _pairs(memory: "Memory") -> str:
 @rule("axes")
 def _axes(memory: "Memory") -> str:
     allowed = memory.architecture.allowed_axes()
+
+    def objection(part: object, axis: str | None) -> str:
+        if axis is None or axis in allowed:
+            return ""
+        return (
+            f"{kind(part)} acts along the axis {axis!r}, architecture"
+            f" {kind(memory.architecture)} has {', '.join(sorted(allowed))}: use one of these"
+        )
+
+    # One after the other: what is wrong with the first is wrong whatever the second will be.
+    if wrong := objection(memory.retention, memory.retention.decays):
+        return wrong
     step = memory.stepping
-    for part, axis in (
-        (memory.retention, memory.retention.decays),
-        (memory.optimizer, step.step_axis if step else None),
-    ):
-        if axis is not None and axis not in allowed:
-            return (
-                f"{kind(part)} acts along the axis {axis!r}, architecture"
-                f" {kind(memory.architecture)} has {', '.join(sorted(allowed))}: use one of these"
-            )
-    return ""
+    return objection(memory.optimizer, step.step_axis if step else None)
 
 
 @rule("derived-gate")

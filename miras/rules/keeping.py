@@ -34,10 +34,11 @@ def _keys(memory: "Memory") -> str:
 
 @rule("retention-start")
 def _start(memory: "Memory") -> str:
-    if not memory.retention.of_initial or not memory.architecture.linear:
+    leaves = memory.architecture.leaves(2, 2).values()
+    if not memory.retention.of_initial or all(leaf.std > 0 for leaf in leaves):
         return ""
     return (
         f"retention {kind(memory.retention)} measures by the initial weights, architecture"
-        f" {kind(memory.architecture)} starts at zero: use an mlp, which starts at random weights,"
-        " or retention sphere"
+        f" {kind(memory.architecture)} starts at zero: use an mlp or initial_std, which start at"
+        " random weights, or retention sphere"
     )

@@ -58,3 +58,32 @@ def _fading(memory: "Memory") -> str:
         f"retention {kind(memory.retention)} with axis scalar fades the sub-keys of architecture"
         " product_key with the values, so that slots lose their addresses: use axis slot or value"
     )
+
+
+@rule("slot-address")
+def _address(memory: "Memory") -> str:
+    if getattr(memory.architecture, "addressing", "") != "step" or not memory.bias.residual:
+        return ""
+    return (
+        f"addressing: step lets all slots answer to every token, and bias {kind(memory.bias)}"
+        " corrects the sum of all their answers: use addressing gate or content, or bias dot"
+    )
+
+
+@rule("slot-means")
+def _means(memory: "Memory") -> str:
+    step, retention = memory.stepping, memory.retention
+    if not getattr(memory.architecture, "averaged", False) or step is None:
+        return ""
+    if memory.bias.residual or not step.plain:
+        return (
+            "averaged: true divides by the summed weight of what was written, bias"
+            f" {kind(memory.bias)} with optimizer {kind(step)} writes something else: use bias dot"
+            " and optimizer gd"
+        )
+    if not retention.identity_link or retention.reshapes:
+        return (
+            f"averaged: true needs slots that add up, retention {kind(retention)} reshapes them:"
+            " use retention none or decay"
+        )
+    return ""

@@ -14,7 +14,7 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from miras.part import Part, one_of
+from miras.part import Part, SpecError, one_of
 
 Scores = dict[str, float]
 """Numbers by name. `recall/pass=2` is a point of a curve: `recall` over the number of the pass."""
@@ -62,6 +62,12 @@ class Stream(Part, ABC):
     @abstractmethod
     def episode(self, seed: int) -> Episode:
         """Tokens, questions and truth."""
+
+    def lesson(self, episode: Episode, heard: Sequence[Heard]) -> Tensor:
+        """What a memory that has learned tensors may be trained to make small, if anything."""
+        raise SpecError(
+            f"stream {type(self).model_fields['kind'].default} has no lessons: leave lessons out"
+        )
 
     @abstractmethod
     def score(self, episode: Episode, heard: Sequence[Heard]) -> Scores:

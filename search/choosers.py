@@ -1,0 +1,111 @@
+"""Choosers: who fills the holes of a space."""
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from optuna import Trial
+
+from miras.part import SpecError
+
+from .nodes import Number, Value
+
+
+@runtime_checkable
+class Chooser(Protocol):
+    """Somebody who decides. Names and options never depend on who it is."""
+
+    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
+        """One of at least two options; those that are not `fitting` would be refused."""
+        ...
+
+    def number(self, name: str, among: Number) -> int | float:
+        """A number between two ends."""
+        ...
+
+
+class FromTrial:
+    """Optuna decides; where its choice does not fit, chance takes one that does.
+
+    Optuna needs the same options for a name in every trial. What it sees of a trial afterwards is
+    what was taken.
+    """
+
+    def __init__(self, trial: Trial, seed: int | None = None) -> None:
+        self.trial = trial
+        self.generator = np.random.default_rng(trial.number if seed is None else seed)
+
+    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
+        chosen = str(self.trial.suggest_categorical(name, options))
+        return chosen if chosen in fitting else _any(fitting, self.generator)
+
+    def number(self, name: str, among: Number) -> int | float:
+        if among.whole:
+            return self.trial.suggest_int(name, int(among.low), int(among.high))
+        return self.trial.suggest_float(name, among.low, among.high, log=among.log)
+
+
+class FromRandom:
+    """Every option that fits alike, numbers uniform or, with log, uniform in their logarithm."""
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        self.generator = generator
+
+    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
+        return _any(fitting, self.generator)
+
+    def number(self, name: str, among: Number) -> int | float:
+        if among.whole:
+            return int(self.generator.integers(int(among.low), int(among.high) + 1))
+        return among.between(self.generator.random())
+
+
+class FromChoices:
+    """What was chosen before is chosen again. Raises SpecError where the space has changed."""
+
+    def __init__(self, choices: Mapping[str, Value]) -> None:
+        self.choices = choices
+
+    def _recorded(self, name: str, fits: bool) -> None:
+        if not fits:
+            given = repr(self.choices[name]) if name in self.choices else "nothing"
+            raise SpecError(
+                f"the record has {given} for {name}, which this space does not offer: use the space"
+                " with which it was made"
+            )
+
+    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
+        self._recorded(name, self.choices.get(name) in options)
+        return str(self.choices[name])
+
+    def number(self, name: str, among: Number) -> int | float:
+        value = self.choices.get(name)
+        known = isinstance(value, int | float)
+        self._recorded(name, known and among.low <= value <= among.high)
+        return self.choices[name]  # pyright: ignore[reportReturnType] - a number, as just seen
+
+
+class Odometer:
+    """Goes through all options; a real number stands at the middle of its range."""
+
+    def __init__(self, start: list[int]) -> None:
+        self.start = start
+        self.dials: list[tuple[int, int]] = []  # position and number of positions
+
+    def _turn(self, positions: int) -> int:
+        depth = len(self.dials)
+        position = self.start[depth] if depth < len(self.start) else 0
+        self.dials.append((position, positions))
+        return position
+
+    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
+        return options[self._turn(len(options))]
+
+    def number(self, name: str, among: Number) -> int | float:
+        if among.whole:
+            return int(among.low) + self._turn(int(among.high - among.low) + 1)
+        return among.middle
+
+
+def _any(options: tuple[str, ...], generator: np.random.Generator) -> str:
+    return options[generator.integers(len(options))]
