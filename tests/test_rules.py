@@ -106,6 +106,8 @@ def test_every_rule_has_a_row() -> None:
 @pytest.mark.parametrize("name", known())
 def test_known_memories_pass_all_rules(name: str) -> None:
     expected = {"moneta": {"T22"}, "swla": {"T8"}, "yaad": {"T16", "T22"}}.get(name, set())
+    if name.startswith("memnet"):  # what its reads are for comes with the next token
+        expected = {"T21"}
     assert set(names(known()[name].warnings)) == expected
 
 

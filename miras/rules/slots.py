@@ -62,8 +62,8 @@ def _erase_of_edges(memory: "Memory") -> str:
 
 @rule("bookkeeping")
 def _bookkeeping(memory: "Memory") -> str:
-    held = memory.architecture.leaves(1, 1).values()
-    if all(leaf.learned for leaf in held) or kind(memory.retention) in ("none", "decay"):
+    held = memory.architecture.leaves(1, 1)
+    if "age" not in held or kind(memory.retention) in ("none", "decay"):
         return ""
     return (
         f"retention {kind(memory.retention)} acts on all weights, architecture"

@@ -30,7 +30,7 @@ def _target(memory: "Memory") -> str:
 @rule("addresses")
 def _addresses(memory: "Memory") -> str:
     step, architecture = memory.stepping, memory.architecture
-    if step is None or (step.erase is None and step.write is None):
+    if step is None or step.associative or (step.erase is None and step.write is None):
         return ""
     if architecture.normalised:
         return (
