@@ -137,6 +137,8 @@ class Layer(nn.Module):
         query, key, value = self._heads(mixed)
         gates = self._made(x, state.memory.position)
         read, memory = run(self.memory, query, key, value, gates, state.memory, self.plan)
+        if self.wiring.mix:
+            read = torch.lerp(value, read, gates["step"][..., None])
         if self.skip is not None:
             read = read + self.skip * value
         if self.norm is not None:
@@ -175,6 +177,8 @@ class Layer(nn.Module):
         if self.wiring.value == "silu":
             value = F.silu(value)
         value = rearrange(value, "b t (h v) -> b t h v", h=self.heads)
+        if self.wiring.value == "zscore":
+            value = F.layer_norm(value, (self.value_dim,), eps=1e-6)
         if not self.key_heads:
             none = value.new_zeros(*value.shape[:3], 1)
             return none, none, value

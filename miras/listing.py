@@ -50,7 +50,10 @@ def yamls(folder: str) -> list[Path]:
 def _known(name: str) -> Row:
     memory = known()[name]
     if isinstance(memory, Composition):
-        cells = " ".join(cell.name or "-" for cell in memory.cells)
+        cells = " ".join(
+            cell.name or (kind_of(cell) if isinstance(cell, Composition) else "-")
+            for cell in memory.cells
+        )
         four = {"architecture": f"{kind_of(memory)}: {cells}"}
         four |= dict.fromkeys(("bias", "retention", "optimizer"), "")
         return {"name": name, **four, "plan": "", "paper": memory.paper}

@@ -29,9 +29,15 @@ class Wiring(Part):
     key_dim: int | None = Field(default=None, ge=1, description="size of a key; dim / heads if out")
     value_dim: int | None = Field(default=None, ge=1, description="size of a value; dim / heads")
     shared_keys: bool = Field(default=False, description="one query and key for all heads")
-    value: Literal["none", "silu"] = Field(default="none", description="activation of the value")
+    value: Literal["none", "silu", "zscore"] = Field(
+        default="none",
+        description="of the value: silu, or mean 0 and variance 1 over its entries (zscore)",
+    )
     bias: bool = Field(default=False, description="a bias in projections to and from the memory")
     skip: bool = Field(default=False, description="add a learned multiple of the value to the read")
+    mix: bool = Field(
+        default=False, description="answer g y + (1 - g) v, g the step of the token, y its read"
+    )
     norm: bool = Field(default=True, description="RMS norm of each head's read")
     output_gate: Literal["none", "silu", "sigmoid"] = Field(
         default="none", description="multiply the read by a gate of the input"

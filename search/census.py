@@ -5,6 +5,7 @@ What counts as one structure, and how structures are counted, is said in `counti
 
 import math
 import random
+from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean, stdev
 from textwrap import wrap
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 
 from miras.canonical import key, normal
 from miras.known import cells
+from miras.load import dump
 from miras.memory import Memory
 from miras.part import Part
 
@@ -22,6 +24,7 @@ from .counting import Division, Share, Tick, divide, likely, within
 from .derive import Drawn, FromChoices, Refusal, build, derivations, derive, draw
 from .nodes import Choice, Fields, Fixed, Node, Number
 from .opening import TITLES, type_of
+from .planner import describe
 from .space import Space
 
 LIMIT = 2_000
@@ -188,6 +191,18 @@ def sample(space: Space, count: int, seed: int = 0, tick: Tick = lambda _: None)
     return found
 
 
+def documents(drawn: Sequence[Drawn]) -> str:
+    """Memories as YAML, one document each, and how many draws it took."""
+    refused = Counter(refusal.rule for each in drawn for refusal in each.refused)
+    draws = len(drawn) + refused.total()
+    rules = ", ".join(f"{rule} {count}" for rule, count in refused.most_common())
+    share = _percent(refused.total() / draws) if draws else "0 %"
+    first = f"{len(drawn)} memories from {draws} draws; {share} refused"
+    head = wrap(first + (f": {rules}" if rules else ""), 98)
+    texts = [dump(each.memory.model_copy(update={"name": describe(each.memory)})) for each in drawn]
+    return "\n".join(f"# {line}" for line in head) + "\n" + "---\n".join(texts)
+
+
 def text(found: Census) -> str:
     """The census in lines of at most 100 columns."""
     low, high = found.interval
@@ -232,7 +247,13 @@ def summary(found: Census) -> str:
 
 
 def _block(title: str, words: str) -> Sequence[str]:
-    return wrap(words, 98, initial_indent=f"  {title:<14}", subsequent_indent=" " * 16)
+    return wrap(
+        words,
+        98,
+        initial_indent=f"  {title:<14}",
+        subsequent_indent=" " * 16,
+        break_on_hyphens=False,
+    )
 
 
 def _number(value: float) -> str:

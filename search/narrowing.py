@@ -53,14 +53,14 @@ def checks() -> tuple[Check, ...]:
 
 def _settings(slot: str, name: str, memory: Memory) -> str:
     """What a part has to say against its own settings."""
-    part = getattr(memory, slot)
+    part: Part = getattr(memory, slot)
     own = (check for check in _own_checks(type(part)) if _name(check) == name)
     return _objection(part, own)
 
 
 def _settings_inside(slot: str, field: str, memory: Memory) -> str:
     """What the parts inside a part have to say against theirs."""
-    part = getattr(memory, slot)
+    part: Part = getattr(memory, slot)
     if field not in type(part).model_fields:
         return ""
     inside = getattr(part, field)

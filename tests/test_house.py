@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("miras", "search", "plots", "tests", "benchmarks")
-COMMANDS = {"cli", "checking", "listing", "running", "demonstrating"}
+COMMANDS = {"cli", "terminal", "checking", "listing", "running", "demonstrating"}
 """Modules behind the command line: these alone may import search and plots, inside functions."""
 
 LEVELS = (
@@ -56,6 +56,7 @@ LIBRARY = {"torch", "numpy", "pydantic", "pydantic_core", "yaml", "einops", "jax
 FOREIGN = {  # what a folder or module may import from others, at its top or inside functions
     "miras": LIBRARY | {"safetensors"},
     "miras.cli": LIBRARY | {"typer", "rich"},
+    "miras.terminal": {"rich"},
     "miras.search": LIBRARY | {"optuna", "rich", "sqlalchemy"},
     "miras.plots": {"matplotlib", "numpy", "pydantic"},
 }

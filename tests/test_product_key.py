@@ -81,7 +81,7 @@ def test_several_addresses_share_one_table(softmax: Any) -> None:
             for n in range(3):
                 dense[t, index[t, a, n]] += shares[t, a, n]
     torch.testing.assert_close(architecture.address(weights, key, {}), dense)
-    torch.testing.assert_close(architecture.predict(weights, key, {}), dense @ weights["values"])
+    torch.testing.assert_close(architecture.predict(weights, key, {}), dense @ weights["table"])
     torch.testing.assert_close(architecture.sensitivity(weights, key, {}), (dense**2).sum(-1))
     wide = {name: leaf[None, None] for name, leaf in weights.items()}
     counted = architecture.counts(wide, key[None, None], {})
@@ -130,15 +130,15 @@ def written(
         return balance * gradient[:, None]
 
     for t in range(len(key)):
-        read[t] = sum(share * tables["values"][n] for n, share in look(key[t]).items())
+        read[t] = sum(share * tables["table"][n] for n, share in look(key[t]).items())
         if t:
             waiting.append((key[t - 1], value[t], gate[t - 1]))
         if (t + 1) % size:
             continue
-        change, reads = np.zeros_like(tables["values"]), np.zeros(side**2)
+        change, reads = np.zeros_like(tables["table"]), np.zeros(side**2)
         for query, target, strength in waiting:
             slots = look(query)
-            missed = target - sum(share * tables["values"][n] for n, share in slots.items())
+            missed = target - sum(share * tables["table"][n] for n, share in slots.items())
             for n, share in slots.items():
                 change[n] += strength * share * missed
                 reads[n] += 1
@@ -147,7 +147,7 @@ def written(
             "first": spread("first", queries[:, :half]),
             "second": spread("second", queries[:, half:]),
         }
-        tables["values"] += factor * change / np.maximum(reads, 1)[:, None]
+        tables["table"] += factor * change / np.maximum(reads, 1)[:, None]
         for name in moved:
             tables[name] -= moved[name]
         waiting = []

@@ -92,7 +92,8 @@ def test_study_with_two_workers(tmp_path: Path) -> None:
 
     manifest = json.loads((tmp_path / "study.json").read_text())
     assert manifest["trials"] == {"ok": 14} and manifest["finished"] >= manifest["started"]
-    assert manifest["refused"]["T15"] > 0 and manifest["objectives"] == ["recall", "tracking"]
+    assert manifest["refused"] == {}  # what does not fit is known before it is drawn
+    assert manifest["objectives"] == ["recall", "tracking"]
 
     best = winner(study, found, study.measures)
     assert best is not None

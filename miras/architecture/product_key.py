@@ -86,7 +86,7 @@ class ProductKey(Architecture):
         key_std = self.key_std or (6 * shape[-1]) ** -0.5
         half = Leaf(shape, ("subkey", "address", "half"), key_std, uniform=True)
         values = Leaf((self.slots, value_dim), ("slot", "value"), std)
-        return {"values": values, "first": half, "second": half}
+        return {"table": values, "first": half, "second": half}
 
     def scores(self, weights: Weights, key: Tensor) -> tuple[Tensor, Tensor]:
         """Scores of all sub-keys of each half, `[..., addresses, side]`."""
@@ -121,7 +121,7 @@ class ProductKey(Architecture):
 
     def predict(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
         chosen = self.choose(weights, key)
-        return _mixed(weights["values"], chosen)
+        return _mixed(weights["table"], chosen)
 
     def respond(self, weights: Weights, key: Tensor, gates: Gates) -> tuple[Tensor, Pull]:
         if self.route == "all":
@@ -131,12 +131,12 @@ class ProductKey(Architecture):
         def pull(error: Tensor) -> Weights:
             written = chosen.weight[..., None] * error[..., None, :]
             nothing = {name: torch.zeros_like(leaf) for name, leaf in weights.items()}
-            values = nothing["values"]
+            values = nothing["table"]
             places = _places(values, chosen.slot)
             written = torch.broadcast_to(written, (*places[-1].shape, written.shape[-1]))
-            return nothing | {"values": values.index_put(places, written, accumulate=True)}
+            return nothing | {"table": values.index_put(places, written, accumulate=True)}
 
-        return _mixed(weights["values"], chosen), pull
+        return _mixed(weights["table"], chosen), pull
 
     def address(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
         chosen = self.choose(weights, key)
@@ -144,8 +144,8 @@ class ProductKey(Architecture):
         return nothing.scatter_add(-1, chosen.slot, chosen.weight)
 
     def counts(self, weights: Weights, keys: Tensor, gates: Gates) -> Tensor:
-        found = {name: leaf[..., None, :, :] for name, leaf in weights.items() if name == "values"}
-        found |= {n: leaf[..., None, :, :, :] for n, leaf in weights.items() if n != "values"}
+        found = {name: leaf[..., None, :, :] for name, leaf in weights.items() if name == "table"}
+        found |= {n: leaf[..., None, :, :, :] for n, leaf in weights.items() if n != "table"}
         index, weight = self.choose(found, keys)
         seen = weight > 0
         if self.addresses > 1:  # two addresses of one token may mean the same slot

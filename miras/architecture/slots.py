@@ -1,7 +1,7 @@
 """A fixed number of places, each with a key and a value."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -25,21 +25,18 @@ class Slots(Architecture):
 
     - `step`: 1 for every slot; a step along the axis `slot` says how strongly each is written;
     - `gate`: a gate of the input, one number per slot;
-    - `content`: w(K k) of the tables as they are; no gradient passes through it;
-    - `key`: the key itself; there is no K then, there are as many slots as key entries, and the
-      read is V^T q.
+    - `content`: w(K k) of the tables as they are; no gradient passes through it.
 
-    `unit` uses every row of V at length 1, and takes the gradient through that, which is orthogonal
-    to the row. `averaged` divides both rows of a slot by the summed weight z of what was written to
+    `averaged` divides both rows of a slot by the summed weight z of what was written to
     it, z_t = decay z_{t-1} + step a. Tables start at zero, or random and learned.
 
-    Source: ABC (arXiv 2110.02488), sections 3 and 4; GSA (arXiv 2409.07146), equation 9; addresses
-    by content as in neural Turing machines (arXiv 1410.5401), equations 5 and 6.
+    Source: ABC (arXiv 2110.02488) and GSA (arXiv 2409.07146), as in flash-linear-attention;
+    addresses by content as in neural Turing machines (arXiv 1410.5401).
     """
 
     kind: Literal["slots"] = "slots"
     size: int = Field(default=16, ge=2, le=65_536, description="number of slots")
-    addressing: Literal["step", "gate", "content", "key"] = Field(
+    addressing: Literal["step", "gate", "content"] = Field(
         default="step", description="where a token is written: see the description of this part"
     )
     gate: AnyGate = Field(default=Sigmoid(), description="the address, for addressing: gate")
@@ -51,7 +48,6 @@ class Slots(Architecture):
         default="softmax", description="softmax, or silu scaled to length 1"
     )
     top: int | None = Field(default=None, ge=1, le=65_536, description="slots that are read; all")
-    unit: bool = Field(default=False, description="values are used at length 1")
     averaged: bool = Field(default=False, description="slots are means of what was written there")
     initial_std: float = Field(
         default=0.0, ge=0.0, le=10.0, description="of initial tables, which are learned if above 0"
@@ -60,16 +56,13 @@ class Slots(Architecture):
 
     @model_validator(mode="after")
     def _can_start(self) -> "Slots":
-        if self.initial_std == 0 and (self.unit or self.addressing == "content"):
-            asks = "unit: true" if self.unit else "addressing: content"
+        if self.initial_std == 0 and self.addressing == "content":
             raise SpecError(
-                f"{asks} needs slots that differ from the start: write initial_std: 1.0 or so"
+                "addressing: content needs slots that differ from the start: write initial_std: 1.0"
+                " or so"
             )
         if self.top is not None and self.weighing == "silu":
             raise SpecError("top: picks the largest terms of a softmax: use weighing: softmax")
-        if self.averaged and (self.unit or self.addressing == "key"):
-            other = "unit: true" if self.unit else "addressing: key"
-            raise SpecError(f"averaged: true and {other} do not go together: use one of the two")
         return self
 
     @property
@@ -78,18 +71,12 @@ class Slots(Architecture):
 
     @property
     def slots(self) -> int:
-        return 0 if self.addressing == "key" else self.size
-
-    @property
-    def keyless(self) -> bool:
-        """Whether there is no table of keys."""
-        return self.addressing == "key"
+        return self.size
 
     def allowed_axes(self) -> frozenset[Axis]:
         if self.averaged:
             return frozenset({"scalar", "slot"})
-        tables: frozenset[Axis] = frozenset({"scalar", "key", "value", "both"})
-        return tables if self.keyless else tables | {"slot"}
+        return frozenset({"scalar", "slot", "key", "value", "both"})
 
     def uses(self) -> list[Use]:
         if self.addressing != "gate":
@@ -98,12 +85,9 @@ class Slots(Architecture):
 
     def leaves(self, key_dim: int, value_dim: int) -> dict[str, Leaf]:
         std, learned = self.initial_std, self.initial_std > 0
-        if self.keyless:
-            shape, axes = (key_dim, value_dim), ("key", "value")
-            return {"values": Leaf(shape, axes, std, learned=learned)}
         found = {
-            "keys": Leaf((self.size, key_dim), ("slot", "key"), std, learned=learned),
-            "values": Leaf((self.size, value_dim), ("slot", "value"), std, learned=learned),
+            "key_table": Leaf((self.size, key_dim), ("slot", "key"), std, learned=learned),
+            "value_table": Leaf((self.size, value_dim), ("slot", "value"), std, learned=learned),
         }
         if self.averaged:
             found["total"] = Leaf((self.size,), ("slot",), 0.0, nonnegative=True, learned=False)
@@ -111,7 +95,7 @@ class Slots(Architecture):
 
     def weigh(self, weights: Weights, key: Tensor) -> Tensor:
         """How strongly a key means each slot `[..., slots]`."""
-        keys = self._mean(weights, "keys")
+        keys = self._mean(weights, "key_table")
         if self.similarity == "cosine":
             keys, key = _unit(keys), _unit(key)
         scale = key.shape[-1] ** -0.5 if self.sharpness == "key_dim" else float(self.sharpness)
@@ -127,27 +111,24 @@ class Slots(Architecture):
         table = weights[name]
         if self.averaged:
             table = table / (weights["total"] + TINY)[..., None]
-        return _unit(table) if self.unit and name == "values" else table
+        return table
 
     def predict(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
-        weight = key if self.keyless else self.weigh(weights, key)
-        return torch.einsum("...sv,...s->...v", self._mean(weights, "values"), weight)
+        weight = self.weigh(weights, key)
+        return torch.einsum("...sv,...s->...v", self._mean(weights, "value_table"), weight)
 
     def respond(self, weights: Weights, key: Tensor, gates: Gates) -> tuple[Tensor, Pull]:
-        if self.keyless:
-            return super().respond(weights, key, gates)
         address = self._written(weights, key, gates)
 
         def predict(at: Weights) -> Tensor:
-            values = _unit(at["values"]) if self.unit else at["values"]
-            tables = [at["keys"], values]
+            tables = [at["key_table"], at["value_table"]]
             if self.averaged:
                 tables.append(at["total"][..., None])
             return torch.cat(
                 [torch.einsum("...sd,...s->...d", table, address) for table in tables], dim=-1
             )
 
-        prediction, pull = torch.func.vjp(predict, weights)
+        prediction, pull = cast(tuple[Tensor, Any], torch.func.vjp(predict, weights))
         return prediction, lambda error: pull(error)[0]
 
     def _written(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
@@ -158,29 +139,19 @@ class Slots(Architecture):
         return key.new_ones(*key.shape[:-1], self.size)
 
     def target(self, key: Tensor, value: Tensor) -> Tensor:
-        if self.keyless:
-            return value
         both = (key, value, torch.ones_like(value[..., :1]))
         return torch.cat(both if self.averaged else both[:2], dim=-1)
 
-    def address(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor | None:
-        return None if self.keyless else self.weigh(weights, key)
+    def address(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
+        return self.weigh(weights, key)
 
     def sensitivity(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
-        address = key if self.keyless else self._written(weights, key, gates)
-        if self.unit:  # the slope of a row of length l at length 1 is 1 / l
-            square = weights["values"].square().sum(-1) + TINY
-            return (address.square() / square).sum(-1)
-        return address.square().sum(-1)
+        return self._written(weights, key, gates).square().sum(-1)
 
     def formula(self, weights: str, key: str) -> str:
-        values = "unit(V)" if self.unit else "V"
-        values = f"Σ_s {key}_s {values}_s" if self.keyless else f"{values}ᵀ w(K {key})"
-        return values
+        return f"Vᵀ w(K {key})"
 
     def meaning(self) -> str:
-        if self.keyless:
-            return "W = V, unit(V): each row at length 1" if self.unit else "W = V"
         scale = "/ √key_dim" if self.sharpness == "key_dim" else f"· {self.sharpness:g}"
         top = "" if self.top is None else f" over the {self.top} largest"
         w = "silu(s) / ‖silu(s)‖" if self.weighing == "silu" else f"softmax(s){top}"
@@ -190,7 +161,6 @@ class Slots(Architecture):
             "step": "a_t = 1 for every slot",
             "gate": "a_t = address_t",
             "content": "a_t = w(K k_t)",
-            "key": "",
         }
         found.append(addresses[self.addressing])
         if self.averaged:
@@ -198,21 +168,16 @@ class Slots(Architecture):
         return "; ".join(found)
 
     def asked_formula(self, weights: str, key: str) -> str:
-        if self.keyless:
-            return self.formula(weights, key)
-        values = "unit(V)" if self.unit else "V"
-        return f"(Kᵀ a_t, {values}ᵀ a_t)"
+        return "(Kᵀ a_t, Vᵀ a_t)"
 
     def target_formula(self, key: str, value: str) -> str:
-        return value if self.keyless else f"({key}, {value})"
+        return f"({key}, {value})"
 
     def gradient_formula(self, weights: str, key: str, error: str) -> str:
-        if self.keyless or self.unit:
-            return super().gradient_formula(weights, key, error)
         return f"a_t {error}ᵀ"
 
     def sensitivity_formula(self, key: str) -> str:
-        return f"‖{key}‖²" if self.keyless else "‖a_t‖²"
+        return "‖a_t‖²"
 
     def scale_formula(self, weights: str, multipliers: Mapping[str, str]) -> str:
         rest = {axis: factor for axis, factor in multipliers.items() if axis != "slot"}

@@ -23,13 +23,14 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TypeAlias, Union, cast, overload
 
+from miras.architecture.matrix import Matrix
 from miras.canonical.editing import edit
 from miras.canonical.gate_maps import UP_TO_GATES
 from miras.canonical.parts import PARTS
 from miras.canonical.steps import STEPS
 from miras.composition import AnyCell, Composition
 from miras.composition import kind as kind_of
-from miras.composition.either import wiring
+from miras.composition.either import basic, wiring
 from miras.gate import Gate
 from miras.gate.recurrent import Recurrent
 from miras.gate.sigmoid import Sigmoid
@@ -182,8 +183,14 @@ def differences(a: AnyCell, b: AnyCell) -> tuple[Difference, ...]:
     if isinstance(a, Composition) and isinstance(b, Composition) and type(a) is type(b):
         return tuple(_between(a, b))
     kinds = [kind_of(each) if isinstance(each, Composition) else "one cell" for each in (a, b)]
-    size = max(_values(cast(Plain, normal_form(each))) for each in (a, b))
-    return (Difference("compose", *kinds, size=size),)
+    apart = min(distance(one, other) for one in _inner(a) for other in _inner(b))
+    own = [set(normal_form(each)) - {"of", *SLOTS} for each in (a, b)]
+    return (Difference("compose", *kinds, size=apart + len(own[0] ^ own[1]) + 1),)
+
+
+def _inner(memory: AnyCell) -> tuple[Memory, ...]:
+    """The memories at the bottom, as `miras.run` sees them; one plain one where there is none."""
+    return tuple(operator(each) for each in basic(memory)) or (Memory(architecture=Matrix()),)
 
 
 def _between(a: Composition, b: Composition) -> Iterator[Difference]:

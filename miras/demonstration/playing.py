@@ -1,6 +1,7 @@
 """A memory on a stream: the public operator and questions between its calls."""
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 import torch
@@ -22,8 +23,11 @@ FLOATS = 2**24
 """Numbers of state that are looked at together, where many questions are put to one state."""
 
 
-LESSONS = 1_000_000
+LESSONS = 100_000_000
 """The first seed of episodes that are learned from."""
+
+APART = 10_000
+"""Between the seeds of the episodes that one trained memory is shown."""
 
 
 class Played(NamedTuple):
@@ -53,18 +57,27 @@ def play(
     ]
     drawn = any(each.std > 0 for each in memory.gates(1, *_sizes(stream)).values())
     apart = drawn or bool(lessons and trained)
-    groups = [[index] for index in range(len(seeds))] if apart else [list(range(len(seeds)))]
-    found: list[Played] = []
     with torch.no_grad():
-        for group in groups:
-            episodes = [stream.episode(seeds[index]) for index in group]
-            starts = [taught[index].weights for index in group]
-            heard, floats = listen(memory, episodes, taught[group[0]].constants, starts)
-            found += [
-                Played(stream.score(episode, mine), floats, trained)
-                for episode, mine in zip(episodes, heard, strict=True)
-            ]
-    return found
+        if not apart:
+            episodes = [stream.episode(seed) for seed in seeds]
+            starts = [each.weights for each in taught]
+            heard, floats = listen(memory, episodes, taught[0].constants, starts)
+            pairs = zip(episodes, heard, strict=True)
+            return [Played(stream.score(one, mine), floats, trained) for one, mine in pairs]
+        count = lessons.shown if lessons else 1
+        return [
+            _alone(memory, stream, [seed + place * APART for place in range(count)], each, trained)
+            for seed, each in zip(seeds, taught, strict=True)
+        ]
+
+
+def _alone(memory: AnyCell, stream: Stream, seeds: Sequence[int], own: Own, trained: int) -> Played:
+    """One memory with tensors of its own: the mean of its scores on some episodes."""
+    episodes = [stream.episode(seed) for seed in seeds]
+    heard, floats = listen(memory, episodes, own.constants, [own.weights] * len(seeds))
+    scores = [stream.score(one, mine) for one, mine in zip(episodes, heard, strict=True)]
+    mean = {name: fmean(each[name] for each in scores) for name in scores[0]}
+    return Played(mean, floats, trained)
 
 
 def _sizes(stream: Stream) -> tuple[int, int]:

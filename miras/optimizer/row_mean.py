@@ -18,7 +18,7 @@ class RowMean(Stepping):
     has a weight above zero at slot i: tokens that write to one slot agree on the mean of what they
     bring. Weights that are no slots, such as sub-keys, take plain steps. `factor` is c: 1 in the
     paper, the number of slots that a token reads in the authors' code, which makes up for weights
-    around 1 / c. Weights are tables `[slots, ...]`.
+    around 1 / c. Slots are the rows of weights whose names end in `table`.
 
     Source: FwPKM (arXiv 2601.00671), the update of the values; the factor from the authors' code.
     """
@@ -28,7 +28,8 @@ class RowMean(Stepping):
     of_slots: ClassVar[bool] = True
 
     def begin(self, weights: Weights, key: Tensor, value: Tensor) -> Buffers:
-        table = weights.get("values", next(iter(weights.values())))
+        tables = [leaf for name, leaf in weights.items() if name.endswith("table")]
+        table = tables[0] if tables else next(iter(weights.values()))
         reads = table.new_zeros(*table.shape[:3])
         return super().begin(weights, key, value) | {"reads": {"slot": reads}}
 

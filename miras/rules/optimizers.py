@@ -28,6 +28,11 @@ def _keyed(memory: "Memory") -> str:
             f"optimizer {kind(step)} changes the direction that is written along, normaliser: true"
             " divides by what was written in all: use normaliser: false"
         )
+    if step.erases and step.step_axis not in step.closed_axes:
+        return (
+            f"optimizer {kind(step)} erases as much as it writes, step_axis {step.step_axis} has"
+            " more than one step: use step_axis scalar"
+        )
     if step.batch > 1 or memory.bias.window > 1 or memory.bias.target == "next_value":
         return (
             f"optimizer {kind(step)} takes one token at a time with the token's own key: use batch"

@@ -70,6 +70,18 @@ def _address(memory: "Memory") -> str:
     )
 
 
+@rule("mix")
+def _mix(memory: "Memory") -> str:
+    step = memory.stepping
+    if not memory.wiring.mix or (step and step.step_axis == "scalar" and step.step.own):
+        return ""
+    return (
+        "wiring mix: weighs read and value by the step of a token, which optimizer"
+        f" {kind(memory.optimizer)} does not make as one number per head: use step_axis scalar and"
+        " a step of the input such as sigmoid, or mix: false"
+    )
+
+
 @rule("slot-means")
 def _means(memory: "Memory") -> str:
     step, retention = memory.stepping, memory.retention

@@ -19,6 +19,7 @@ class Row(NamedTuple):
     name: str
     candidate: bool
     metric: str
+    better: str
     mean: float
     seeds: tuple[float, ...]
     bounds: tuple[float, ...]  # what is claimed of this metric of this memory
@@ -35,6 +36,7 @@ def table(verdict: Verdict, results: Sequence[Shown]) -> list[Row]:
                 name=name,
                 candidate=name in verdict.candidates,
                 metric=verdict.metric,
+                better=verdict.better,
                 mean=verdict.means[name][verdict.metric],
                 seeds=tuple(
                     each.metrics[verdict.metric]
@@ -66,11 +68,12 @@ def draw(axes: Axes, rows: Sequence[Row]) -> None:
             axes.plot([bound] * 2, [place - 0.42, place + 0.42], color=QUIET, lw=1.2, ls=":")
     numbers = [number for row in rows for number in (*row.seeds, *row.bounds)]
     positive = [number for number in numbers if number > 0]
-    if len(positive) == len(numbers) and max(positive) > 30 * min(positive):
+    share = rows[0].better == "higher" and min(numbers) >= 0 and max(numbers) <= 1
+    if not share and len(positive) == len(numbers) and max(positive) > 5 * min(positive):
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(plain))
         axes.xaxis.set_minor_formatter(NullFormatter())
-    elif min(numbers) >= 0 and max(numbers) <= 1:
+    elif share:
         axes.set_xlim(-0.03, 1.03)
     axes.set_yticks(range(len(rows)), [row.name for row in reversed(rows)])
     axes.set_ylim(-0.6, len(rows) - 0.4)

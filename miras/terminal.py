@@ -1,0 +1,50 @@
+"""What a person sees on a terminal: tables, and how far a long command is."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+
+@contextmanager
+def progress(title: str) -> Generator[Callable[[float], None]]:
+    """Tells a person who waits longer than a second how much is done: a bar, or a line at times."""
+    console, start, told = Console(stderr=True), time.monotonic(), 0.0
+    bar = Progress(console=console, transient=True)
+    task = bar.add_task(title, total=1.0)
+
+    def tick(done: float) -> None:
+        nonlocal told
+        now = time.monotonic() - start
+        if now < 1.0:
+            return
+        if console.is_terminal:
+            bar.start()
+            bar.update(task, completed=done)
+        elif now - told >= 10.0:
+            told = now
+            print(f"{title}: {done:.0%} after {now:.0f} s", file=sys.stderr, flush=True)
+
+    try:
+        yield tick
+    finally:
+        bar.stop()
+
+
+def table(rows: list[dict[str, str]], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    # Where a paper is named there is no room for it beside the rest; `--json` has it.
+    names = [name for name in (rows[0] if rows else ()) if name != "paper"]
+    grid = Table(box=None, pad_edge=False)
+    for name in names:
+        grid.add_column(name, no_wrap=name not in ("what it is", "names", "file"))
+    for row in rows:
+        grid.add_row(*(row[name] for name in names))
+    Console(soft_wrap=False).print(grid)
