@@ -208,7 +208,8 @@ def test_a_rest_tells_pairs_of_the_reservoir_again() -> None:
         )
     close(found, torch.cat(outputs, dim=1))
     assert before is not None
-    close(state.cells[1].weights["W"], before.weights["W"])
+    (name,) = before.weights
+    close(state.cells[1].weights[name], before.weights[name])
 
 
 def test_the_reservoir_is_fair() -> None:
@@ -259,7 +260,7 @@ def test_tiers_hold_more_facts_than_first_in_first_out() -> None:
 def test_a_self_referential_memory_against_a_loop() -> None:
     memory = composed(
         "{compose: self_referential, chunk: 1, of: {architecture: {kind: mlp, depth: 1,"
-        " activation: identity, norm: none}, optimizer: {kind: gd, gradient_at: previous},"
+        " norm: none}, optimizer: {kind: gd, gradient_at: previous},"
         " retention: decay}}"
     )
     inputs = inputs_of(memory, 7)

@@ -72,6 +72,7 @@ class Graph(Architecture):
         default=0, ge=0, le=65_536, description="hidden units that a value passes; 0: none"
     )
     autoassociative: ClassVar[bool] = True
+    symbol: ClassVar[str] = "M"
 
     @property
     def plain(self) -> bool:
@@ -194,16 +195,22 @@ class Graph(Architecture):
         return torch.ones_like(key[..., 0])
 
     def formula(self, weights: str, key: str) -> str:
-        return f"[Σ_n w″_n({key}_h) M_n]_h"
+        return f"concat_h w″_h({key}) {weights}"
+
+    def candidate_formula(self, value: str, output: str, gates: Mapping[str, str]) -> str:
+        return f"W₂ gelu(W₁ {value} + b₁) + b₂" if self.bottleneck else value
 
     def meaning(self) -> str:
-        which = f"the {self.top} largest" if self.top else "all"
-        lines = [f"w_n(q): softmax of sharpness · cos(q, M_n) over {which}"]
-        lines.append("w′ = (w + spread · w A) / its sum")
-        if self.policy == "meta":
-            lines.append("w″ = p₁ w′ + p₂ / N + p₃ chance / its sum, p = softmax(W q + b)")
-        else:
-            lines.append("w″ = w′")
+        which = f"the {self.top} largest" if self.top else "all slots"
+        edges = "A with rows of sum 1" if self.rows else "A"
+        lines = [
+            f"w_h(q): softmax of sharpness · cos(q_h, M_n) over {which}, h = 1..{self.addresses}"
+        ]
+        lines.append(f"w′ = (w + spread · w {edges}) / its sum")
+        mixed = "p₁ w′ + p₂ / N + p₃ chance / its sum, p = softmax(W q_h + b)"
+        lines.append(f"w″ = {mixed if self.policy == 'meta' else 'w′'}")
+        old = "" if self.age == "none" else " + age_n / max age"
+        lines.append(f"s_h: softmax of sharpness · cos(k_h, M_n){old} over {which}")
         return "; ".join(lines)
 
     def sensitivity_formula(self, key: str) -> str:

@@ -85,7 +85,9 @@ def _of_steps(
     if value != "v_t":
         lines.append(f"c_t = {value}")
     at = _place(memory, step, retained != f"{stored}_{{t−1}}")
-    named, change = _change(memory, step, at, "v_t" if value == "v_t" else "c_t", gates)
+    named, change = list[str](), ""
+    if not step.associative:
+        named, change = _change(memory, step, at, "v_t" if value == "v_t" else "c_t", gates)
     if at == f"{weights}′" and any(at in line for line in (*named, change)):
         lines.append(f"{stored}′ = {retained}")
         retained = f"{stored}′"
@@ -96,6 +98,9 @@ def _of_steps(
     lines += retention.settle_formula(f"{stored}_t")
     if stored != weights:
         lines.append(f"{weights}_t = {retention.formula(f'{stored}_t')}")
+    if step.dream.dreams:
+        dreamt = step.dream.formula(f"{stored}_t")
+        lines.append(f"{stored}_t ← {dreamt} every {step.dream.every} tokens")
     seen = "σ" if step.every > 1 else "t" if step.read == "after" else "{t−1}"
     query = step.seek_formula("q_t")
     read = [f"y_t = {architecture.read_formula(f'{weights}_{seen}', query, gates)}"]

@@ -1,5 +1,6 @@
 """Erase a little of the addressed slots and add to them."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -50,6 +51,15 @@ class EraseWrite(Stepping):
             found.append(Use("write", "address", self.write, 0.0, 1.0, "what an address adds"))
         found.append(Use("keep", "slot", self.keep, 0.0, 1.0, "factor on a slot after a write"))
         return found
+
+    def formula(self, new: str, retained: str, change: str, gates: Mapping[str, str]) -> list[str]:
+        erased, added = (
+            "s_h" if gates.get(name, "1") == "1" else f"s_h {gates[name]}"
+            for name in ("erase", "write")
+        )
+        line = f"mean_h({retained} ⊙ (1 − {erased}) + {added} v_{{t,h}})"
+        line = f"unit({line})" if self.normalise else line
+        return [f"{new} = {line if gates['keep'] == '1' else gates['keep'] + ' ⊙ ' + line}"]
 
     def update(
         self, step_gradient: Weights, buffers: Buffers, token: Token

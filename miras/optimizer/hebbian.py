@@ -87,9 +87,10 @@ class Hebbian(Stepping):
 
     def formula(self, new: str, retained: str, change: str, gates: Mapping[str, str]) -> list[str]:
         back = f" − {self.depression:g} a_t a_{{t−1}}ᵀ" if self.depression else ""
-        lines = [] if self.slots is None else self.slots.formula(new, retained, change, gates)
-        step = gates["step"]
-        return [
-            f"A_t = min({self.keep:g} A_{{t−1}} + {step} (a_{{t−1}} a_tᵀ{back}), {self.limit:g})",
-            *lines,
-        ]
+        step = f"{gates['step']} (a_{{t−1}} a_tᵀ{back})"
+        edges = f"A_t = min(max({self.keep:g} A_{{t−1}} + {step}, 0), {self.limit:g})"
+        rows = ["A_t ← A_t / max(its row sums, 1)"] if self.rows else []
+        slots = [f"{new} = {retained}"]
+        if self.slots is not None:
+            slots = self.slots.formula(new, retained, change, gates)
+        return [edges, *rows, *slots]
