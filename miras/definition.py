@@ -157,7 +157,9 @@ def answer(memory: Memory, token: Token, state: State) -> tuple[Tensor, State]:
     output = output if local is None else output + local
     output = architecture.let_out(output, token.gates)
     token = token._replace(query=query)
-    address = architecture.address(weights, query, token.gates)
+    address = None
+    if memory.retention.notices:
+        address = architecture.address(weights, query, token.gates)
     if address is not None:
         state = state._replace(buffers=memory.retention.notice(state.buffers, address, token))
     return output, state._replace(weights=architecture.trace(state.weights, token))

@@ -8,7 +8,7 @@ import torch
 from composition_cases import begin, composed, gates_of, inputs_of, play
 from torch import Tensor
 
-from miras import run, start
+from miras import State, run, start
 from miras.composition import Composition
 from miras.composition.consolidate import dice
 from miras.composition.contract import Inputs
@@ -180,7 +180,10 @@ def test_a_router_writes_chosen_memories_alone(host: str) -> None:
                 tensors = [x[b : b + 1, :, h : h + 1] for x in now[:3]]
                 gates = {name: gate[b : b + 1, :, h : h + 1] for name, gate in now.of(0).items()}
                 for place in (*best, 3):
-                    read, states[place] = run(cell, *tensors, gates, states[place], "definition")
+                    query, key, value = tensors
+                    read, states[place] = run(
+                        cell, query, key, value, gates, states[place], "definition"
+                    )
                     weight = 1.0 if place == 3 else score[b, t, h, place] / total
                     output = output + weight * read[0, 0, 0]
                 close(play(memory, inputs)[0][b, t, h], output)
@@ -207,9 +210,11 @@ def test_a_rest_tells_pairs_of_the_reservoir_again() -> None:
             slow, inputs.key[:, drawn], inputs.key[:, drawn], inputs.value[:, drawn], gates, before
         )
     close(found, torch.cat(outputs, dim=1))
-    assert before is not None
+    kept = state.cells[1]
+    assert isinstance(before, State)
+    assert isinstance(kept, State)
     (name,) = before.weights
-    close(state.cells[1].weights[name], before.weights[name])
+    close(kept.weights[name], before.weights[name])
 
 
 def test_the_reservoir_is_fair() -> None:

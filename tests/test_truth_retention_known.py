@@ -49,7 +49,7 @@ def delta(state: Array, k: Array, v: Array, step: float) -> Array:
 def rwkv_7(state: Array, k: Array, v: Array, g: Gates) -> Array:
     kappa = unit(k * KAPPA)
     written: Array = k * (1 + (g["removal_key"] - 1) * np.abs(MIXED))
-    erased: Array = np.outer(kappa, g["removal_key"] * kappa)
+    erased = kappa[:, None] * (g["removal_key"] * kappa)
     moved = state @ (np.diag(g["decay_key"]) - erased)
     return moved + np.outer(v, written)
 

@@ -211,6 +211,8 @@ class Graph(Architecture):
         lines.append(f"w″ = {mixed if self.policy == 'meta' else 'w′'}")
         old = "" if self.age == "none" else " + age_n / max age"
         lines.append(f"s_h: softmax of sharpness · cos(k_h, M_n){old} over {which}")
+        lines.append("z_h: the part of address h in what is written")
+        lines.append("ā_t: mean of w″_h over h at the last read")
         return "; ".join(lines)
 
     def sensitivity_formula(self, key: str) -> str:

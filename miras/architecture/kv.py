@@ -120,6 +120,9 @@ class KeyValue(Architecture):
         logits = logits + _tensor(weights["log_kept"])
         return self.weigh(logits, gates["sink"][..., None] if self.sink else None)
 
+    def address(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
+        return self._weight(weights, key, gates)
+
     def store(self, weights: Weights, key: Tensor, value: Tensor) -> Weights:
         return {
             "keys": torch.cat((weights["keys"], key[..., None, :]), dim=-2),

@@ -63,8 +63,7 @@ def equations(memory: Memory) -> Equations:
 
 
 def _of_pairs(memory: Memory, gates: Mapping[str, str], lines: list[str]) -> Equations:
-    size = memory.retention.capacity
-    kept = "" if size is None else f"the last {size} of "
+    kept = memory.retention.kept_formula()
     lines += memory.retention.pairs_formula(gates)
     lines.append(f"P_t = {kept}P_{{t−1}} ∪ {{(k_t, v_t)}}")
     read = f"y_t = {memory.architecture.read_formula('P_t', 'q_t', gates)}"

@@ -57,7 +57,7 @@ class EraseWrite(Stepping):
             "s_h" if gates.get(name, "1") == "1" else f"s_h {gates[name]}"
             for name in ("erase", "write")
         )
-        line = f"mean_h({retained} ⊙ (1 − {erased}) + {added} v_{{t,h}})"
+        line = f"mean_h({retained} ⊙ (1 − {erased}) + {added} z_h)"
         line = f"unit({line})" if self.normalise else line
         return [f"{new} = {line if gates['keep'] == '1' else gates['keep'] + ' ⊙ ' + line}"]
 

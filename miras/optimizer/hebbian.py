@@ -86,8 +86,8 @@ class Hebbian(Stepping):
         return change | {"edges": new - edges}, {"before": {"active": active}}
 
     def formula(self, new: str, retained: str, change: str, gates: Mapping[str, str]) -> list[str]:
-        back = f" − {self.depression:g} a_t a_{{t−1}}ᵀ" if self.depression else ""
-        step = f"{gates['step']} (a_{{t−1}} a_tᵀ{back})"
+        back = f" − {self.depression:g} ā_t ā_{{t−1}}ᵀ" if self.depression else ""
+        step = f"{gates['step']} (ā_{{t−1}} ā_tᵀ{back})"
         edges = f"A_t = min(max({self.keep:g} A_{{t−1}} + {step}, 0), {self.limit:g})"
         rows = ["A_t ← A_t / max(its row sums, 1)"] if self.rows else []
         slots = [f"{new} = {retained}"]

@@ -32,6 +32,7 @@ class Retention(Part, ABC):
     of_pairs: ClassVar[bool] = False  # it evicts stored pairs, so it needs a memory of pairs
     of_weights: ClassVar[bool] = False  # it acts on weights, so it fits no memory of pairs
     of_initial: ClassVar[bool] = False  # it measures by initial weights, which must not be zero
+    notices: ClassVar[bool] = False  # it looks at what is read: `notice`
     reshapes: ClassVar[bool] = False  # it does not only multiply: what was written is no sum
 
     @property
@@ -124,6 +125,10 @@ class Retention(Part, ABC):
     def keep_formula(self, retained: str, gates: Mapping[str, str]) -> tuple[str, list[str]]:
         """`keep` in writing: what stays of the decayed accumulator, and lines that come before."""
         return retained, []
+
+    def kept_formula(self) -> str:
+        """Which of the stored pairs are kept, in words before them."""
+        return "" if self.capacity is None else f"the last {self.capacity} of "
 
     def pairs_formula(self, gates: Mapping[str, str]) -> list[str]:
         """`keep` in writing, for stored pairs: lines that come before the new pair."""

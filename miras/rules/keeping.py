@@ -42,3 +42,16 @@ def _start(memory: "Memory") -> str:
         f" {kind(memory.architecture)} starts at zero: use an mlp or initial_std, which start at"
         " random weights, or retention sphere"
     )
+
+
+@rule("simplex-state")
+def _turned(memory: "Memory") -> str:
+    retention = memory.retention
+    turns = getattr(memory.architecture, "rotation", None) is not None
+    if not turns or not retention.nonnegative or not retention.identity_link:
+        return ""
+    return (
+        f"retention {kind(retention)} keeps weights that are nowhere negative, rotation of"
+        f" architecture {kind(memory.architecture)} turns them to any sign: leave rotation out, or"
+        " use retention simplex, where it turns logits"
+    )

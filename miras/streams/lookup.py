@@ -41,7 +41,7 @@ class Lookup(Stream):
 
     def score(self, episode: Episode, heard: Sequence[Heard]) -> Scores:
         weights = heard[-1].weights
-        if not {"values", "first", "second"} <= weights.keys():
+        if not {"table", "first", "second"} <= weights.keys():
             raise SpecError("stream lookup is for product keys: use architecture product_key")
         asked, half = episode.pieces[-1].asked, self.key_dim // 2
         first = self._nearness(asked[:, :half], weights["first"][:, 0])
