@@ -110,7 +110,7 @@ class Slots(Architecture):
     def _mean(self, weights: Weights, name: str) -> Tensor:
         table = weights[name]
         if self.averaged:
-            table = table / (weights["total"] + TINY)[..., None]
+            table = table / weights["total"].clamp_min(TINY)[..., None]
         return table
 
     def predict(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:

@@ -53,5 +53,5 @@ def _turned(memory: "Memory") -> str:
     return (
         f"retention {kind(retention)} keeps weights that are nowhere negative, rotation of"
         f" architecture {kind(memory.architecture)} turns them to any sign: leave rotation out, or"
-        " use retention simplex, where it turns logits"
+        " use retention decay"
     )
