@@ -55,13 +55,18 @@ def _axes(memory: "Memory") -> str:
 
 @rule("derived-gate")
 def _derived(memory: "Memory") -> str:
+    step, names = memory.stepping, {use.name for use in memory.uses}
     for use in memory.uses:
         if use.gate.derived and not use.name.startswith("step"):
             return (
                 f"gate {kind(use.gate)} is made from the retention gate and serves as a step only,"
                 f" not as {use.name}: use another gate such as sigmoid"
             )
-    step = memory.stepping
+        if use.gate.derived and step is None and use.name.replace("step", "decay") not in names:
+            return (
+                f"step {kind(use.gate)} is made from the retention gate of its own axis, retention"
+                f" {kind(memory.retention)} has none: use another step such as sigmoid"
+            )
     if step is None or not step.step.derived or memory.retention.decays == step.step_axis:
         return ""
     return (

@@ -3,7 +3,7 @@
 import inspect
 import math
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import cast
 
@@ -13,11 +13,12 @@ from torch import Tensor
 from miras.architecture import Architecture, Gates, Weights
 from miras.bias import Bias
 from miras.features import Features
-from miras.gate import Gate, Site, Use
+from miras.gate import Gate, Site
 from miras.load import dump, loads
 from miras.optimizer import Optimizer, Stepping
 from miras.part import Part
 from miras.retention import Retention
+from miras.testing.requirements import finite, like, normal, numbers, require, same
 from miras.token import Token
 
 DTYPES = (torch.float64, torch.float32)
@@ -26,15 +27,15 @@ DTYPES = (torch.float64, torch.float32)
 def check_part(part: Part) -> None:
     """It survives YAML, JSON and pickle, can be hashed, and, as a leaf, says where it is from."""
     kind, name = type(part), repr(part)
-    _require(loads(dump(part), kind) == part, f"{name} changes when written to YAML and read")
-    _require(
+    require(loads(dump(part), kind) == part, f"{name} changes when written to YAML and read")
+    require(
         kind.model_validate_json(part.model_dump_json()) == part,
         f"{name} changes when written to JSON and read",
     )
-    _require(pickle.loads(pickle.dumps(part)) == part, f"{name} changes when pickled")
-    _require(hash(part) == hash(part.model_copy()), f"{name} and its copy have different hashes")
+    require(pickle.loads(pickle.dumps(part)) == part, f"{name} changes when pickled")
+    require(hash(part) == hash(part.model_copy()), f"{name} and its copy have different hashes")
     text = inspect.getdoc(kind) or ""
-    _require(
+    require(
         "Source:" in text or "neutral" in text or "kind" not in kind.model_fields,
         f"the docstring of {kind.__name__} names no source: add `Source: paper, equation`, or say"
         " that it is the neutral member of its axis",
@@ -44,80 +45,80 @@ def check_part(part: Part) -> None:
 def check_bias(bias: Bias) -> None:
     """The error is the derivative of the loss, keeps its type, is finite, and is as declared."""
     for dtype in DTYPES:
-        prediction, target = _normal(2, 5, 3, dtype=dtype), _normal(2, 5, 3, dtype=dtype, seed=1)
-        gates = _uses(bias.uses(), prediction.shape[:-1], dtype)
+        prediction, target = normal(2, 5, 3, dtype=dtype), normal(2, 5, 3, dtype=dtype, seed=1)
+        gates = numbers(bias.uses(), prediction.shape[:-1], dtype)
         error = bias.error(prediction, target, gates)
-        _like(error, prediction, f"the error of {bias!r}")
-        _like(bias.loss(prediction, target, gates), prediction[..., 0], f"the loss of {bias!r}")
+        like(error, prediction, f"the error of {bias!r}")
+        like(bias.loss(prediction, target, gates), prediction[..., 0], f"the loss of {bias!r}")
         # At the target, and far from it, where roots and powers are most at risk.
-        _finite(partial(_missed, bias, gates, 0.0), prediction, repr(bias))
-        _finite(partial(_missed, bias, gates, 1e3), prediction, repr(bias))
-    prediction, target = _normal(2, 5, 3), _normal(2, 5, 3, seed=1)
-    gates = _uses(bias.uses(), prediction.shape[:-1], torch.float64)
+        finite(partial(_missed, bias, gates, 0.0), prediction, repr(bias))
+        finite(partial(_missed, bias, gates, 1e3), prediction, repr(bias))
+    prediction, target = normal(2, 5, 3), normal(2, 5, 3, seed=1)
+    gates = numbers(bias.uses(), prediction.shape[:-1], torch.float64)
     error = bias.error(prediction, target, gates)
     if bias.has_loss:
         at = prediction.clone().requires_grad_()
         (slope,) = torch.autograd.grad(bias.loss(at, target, gates).sum(), at)
-        _same(error, slope, f"the error of {bias!r} is not the derivative of its loss")
+        same(error, slope, f"the error of {bias!r} is not the derivative of its loss")
     if bias.residual and bias.of_difference:
         moved = bias.error(prediction + 0.5, target + 0.5, gates)
         sentence = "sees more than prediction - target: say residual or of_difference = False"
-        _same(moved, error, f"{bias!r} {sentence}")
+        same(moved, error, f"{bias!r} {sentence}")
     elif not bias.residual:
         other = bias.error(prediction + 0.5, target, gates)
-        _same(other, error, f"{bias!r} looks at the prediction: say residual = True")
+        same(other, error, f"{bias!r} looks at the prediction: say residual = True")
     if bias.linear:
         wanted = prediction - target if bias.residual else -target
-        _same(error, wanted, f"{bias!r} says linear, its error is no plain residual or target")
+        same(error, wanted, f"{bias!r} says linear, its error is no plain residual or target")
     if bias.coordinate_wise:
         first = bias.error(prediction[..., :1], target[..., :1], gates)
-        _same(first, error[..., :1], f"{bias!r} says coordinate_wise and mixes coordinates")
+        same(first, error[..., :1], f"{bias!r} says coordinate_wise and mixes coordinates")
     if bias.bounded:
         near, far = (
             bias.error(prediction * size, target, gates).abs().max() for size in (1e4, 1e8)
         )
-        _require(bool(far < 2 * near), f"{bias!r} says bounded and grows with the residual")
+        require(bool(far < 2 * near), f"{bias!r} says bounded and grows with the residual")
     if bias.guarded:
         limit = torch.full((2, 5, 1), 0.1, dtype=torch.float64)
         error = bias.error(1e3 * prediction, target, gates, limit)
         largest = (1e3 * prediction - target).abs() * 0.1 * (1 + 1e-9)
-        _require(bool((error.abs() <= largest).all()), f"{bias!r} ignores the limit of its guard")
+        require(bool((error.abs() <= largest).all()), f"{bias!r} ignores the limit of its guard")
 
 
 def check_retention(retention: Retention) -> None:
     """Link and unlink agree, keep their type, have finite derivatives, and are as declared."""
     for dtype in DTYPES:
-        accumulator = _normal(2, 3, 4, 5, dtype=dtype)
+        accumulator = normal(2, 3, 4, 5, dtype=dtype)
         weights = retention.link(accumulator)
-        _like(weights, accumulator, f"the link of {retention!r}")
-        _finite(retention.link, accumulator, f"the link of {retention!r}")
-        _like(retention.unlink(weights), weights, f"unlink of {retention!r}")
-    accumulator = _normal(2, 3, 4, 5)
+        like(weights, accumulator, f"the link of {retention!r}")
+        finite(retention.link, accumulator, f"the link of {retention!r}")
+        like(retention.unlink(weights), weights, f"unlink of {retention!r}")
+    accumulator = normal(2, 3, 4, 5)
     weights = retention.link(accumulator)
     if retention.identity_link:
-        _same(weights, accumulator, f"{retention!r} says identity_link and changes the accumulator")
+        same(weights, accumulator, f"{retention!r} says identity_link and changes the accumulator")
     if retention.nonnegative:
         # Signed starting weights cannot be had: others are made of them.
         weights = retention.link(retention.unlink(accumulator))
-        _require(bool((weights >= 0).all()), f"{retention!r} says nonnegative and is negative")
+        require(bool((weights >= 0).all()), f"{retention!r} says nonnegative and is negative")
     else:
         again = retention.link(retention.unlink(weights))
-        _same(again, weights, f"link and unlink of {retention!r} are no inverses", 1e-6)
+        same(again, weights, f"link and unlink of {retention!r} are no inverses", 1e-6)
     if retention.simplex_axis:
         sums = weights.sum(-1 if retention.simplex_axis == "key" else -2)
-        _same(sums, sums[:1, :1, :1].expand_as(sums), f"{retention!r} has slices of unlike sums")
+        same(sums, sums[:1, :1, :1].expand_as(sums), f"{retention!r} has slices of unlike sums")
     for use in retention.uses():
         if use.name.startswith("decay"):
-            _require(use.low >= 0 and use.high <= 1, f"{use.name} of {retention!r} leaves [0, 1]")
+            require(use.low >= 0 and use.high <= 1, f"{use.name} of {retention!r} leaves [0, 1]")
 
 
 def check_features(features: Features) -> None:
     """Mapped keys have the declared size, sign and length, and see their own token only."""
     for dtype in DTYPES:
-        query, key = _normal(2, 5, 3, 4, dtype=dtype), _normal(2, 5, 3, 4, dtype=dtype, seed=1)
-        decay = {"decay_key": torch.sigmoid(_normal(2, 5, 3, 4, dtype=dtype, seed=2))}
+        query, key = normal(2, 5, 3, 4, dtype=dtype), normal(2, 5, 3, 4, dtype=dtype, seed=1)
+        decay = {"decay_key": torch.sigmoid(normal(2, 5, 3, 4, dtype=dtype, seed=2))}
         constants = {
-            signal.name: signal.mean + _normal(*signal.shape, dtype=dtype, seed=3) / 4
+            signal.name: signal.mean + normal(*signal.shape, dtype=dtype, seed=3) / 4
             for signal in features.constants(3, 4)
         }
         gates = decay | constants
@@ -125,33 +126,33 @@ def check_features(features: Features) -> None:
         mapped = features.map(query, key, gates, places)
         for tensor in mapped:
             wanted = query.new_empty(2, 5, 3, features.width(4))
-            _like(tensor, wanted, f"the map of {features!r}")
+            like(tensor, wanted, f"the map of {features!r}")
         later = {name: gate[:, 2:] for name, gate in decay.items()} | constants
         pieces = features.map(query[:, 2:], key[:, 2:], later, places[2:])
         for whole, piece in zip(mapped, pieces, strict=True):
-            _same(piece, whole[:, 2:], f"{features!r} mixes tokens", 1e-5)
+            same(piece, whole[:, 2:], f"{features!r} mixes tokens", 1e-5)
         together = partial(_mapped, features, gates, places)
-        _finite(together, query, f"the map of {features!r}")
+        finite(together, query, f"the map of {features!r}")
         if features.unit_norm:
             lengths = mapped[1].square().sum(-1)
-            _same(lengths, torch.ones_like(lengths), f"{features!r} says unit_norm", 1e-5)
+            same(lengths, torch.ones_like(lengths), f"{features!r} says unit_norm", 1e-5)
         if features.nonnegative:
             least = min(tensor.min().item() for tensor in mapped)
-            _require(least >= 0, f"{features!r} says nonnegative and reaches {least:.2g}")
+            require(least >= 0, f"{features!r} says nonnegative and reaches {least:.2g}")
         if features.positive_kernel:
             kernel = torch.einsum("bthk,bshk->bhts", *mapped).min().item()
-            _require(kernel >= -1e-6, f"{features!r} says positive_kernel and reaches {kernel:.2g}")
+            require(kernel >= -1e-6, f"{features!r} says positive_kernel and reaches {kernel:.2g}")
 
 
 def check_gate(gate: Gate) -> None:
     """A built gate has the shape and range of its site, and a gradient."""
-    x = _normal(2, 5, 6, dtype=torch.float32).requires_grad_()
+    x = normal(2, 5, 6, dtype=torch.float32).requires_grad_()
     if gate.fixed is not None:
-        _require(math.isfinite(gate.fixed), f"{gate!r} is fixed at {gate.fixed}")
+        require(math.isfinite(gate.fixed), f"{gate!r} is fixed at {gate.fixed}")
     if gate.derived:
         for value in (0.0, 0.5, 1.0):
             decay = torch.full((3,), value, requires_grad=True)
-            _finite(lambda a: gate.derive(a, torch.ones_like(a)), decay, repr(gate))
+            finite(lambda a: gate.derive(a, torch.ones_like(a)), decay, repr(gate))
     if not gate.own:
         return
     for width in (0, 4):
@@ -161,9 +162,9 @@ def check_gate(gate: Gate) -> None:
         left = torch.full((2, 5, *site.shape), 0.1)  # by the retention gate of the same layer
         shared = {"position": torch.arange(5), "timescale": left, "selection": left}
         found = cast(Tensor, gate.build(site)(x, shared))
-        _like(found, x.new_empty(2, 5, *site.shape), f"{gate!r} at a site of width {width}")
+        like(found, x.new_empty(2, 5, *site.shape), f"{gate!r} at a site of width {width}")
         if not gate.recurrent and not gate.derived and not gate.signed:
-            _require(bool((found >= 0).all()), f"{gate!r} is negative: gates are not")
+            require(bool((found >= 0).all()), f"{gate!r} is negative: gates are not")
 
 
 def check_architecture(architecture: Architecture) -> None:
@@ -173,34 +174,36 @@ def check_architecture(architecture: Architecture) -> None:
     for dtype in DTYPES:
         leaves = architecture.leaves(4, 4)
         weights = {
-            name: _normal(2, 5, 3, *leaf.shape, dtype=dtype, seed=place)
+            name: normal(2, 5, 3, *leaf.shape, dtype=dtype, seed=place)
             for place, (name, leaf) in enumerate(leaves.items())
         }
-        key = _normal(2, 5, 3, 4, dtype=dtype, seed=9)
-        gates = _uses(architecture.uses(), key.shape[:-1], dtype, 4)
+        key = normal(2, 5, 3, 4, dtype=dtype, seed=9)
+        lookups, places = architecture.lookups, architecture.lookups * architecture.slots
+        sizes = {"address": lookups, "place": places, "slot": architecture.slots}
+        gates = numbers(architecture.uses(), key.shape[:-1], dtype, 4, sizes)
         for signal in architecture.constants(3, 4, 4):
-            gates[signal.name] = _normal(*signal.shape, dtype=dtype, seed=10) + signal.mean
+            gates[signal.name] = normal(*signal.shape, dtype=dtype, seed=10) + signal.mean
         prediction = architecture.predict(weights, key, gates)
-        _like(prediction, key, f"the prediction of {architecture!r}")
-        _like(architecture.read(weights, key, gates), key, f"the read of {architecture!r}")
-        _finite(partial(_predicted, architecture, weights, gates), key, repr(architecture))
+        like(prediction, key, f"the prediction of {architecture!r}")
+        like(architecture.read(weights, key, gates), key, f"the read of {architecture!r}")
+        finite(partial(_predicted, architecture, weights, gates), key, repr(architecture))
         if dtype == torch.float32:
             continue
         if architecture.linear:
             double = {name: 2 * leaf for name, leaf in weights.items()}
-            _same(
+            same(
                 architecture.predict(double, key, gates),
                 2 * prediction,
                 f"{architecture!r} says linear and is not, in its weights",
             )
         if not architecture.keyed:
             other = architecture.predict(weights, key + 1, gates)
-            _same(other, prediction, f"{architecture!r} looks at the key: say keyed = True")
+            same(other, prediction, f"{architecture!r} looks at the key: say keyed = True")
         if architecture.factored:
             products = {
                 name: _product(leaf, len(leaves[name].shape)) for name, leaf in weights.items()
             }
-            _same(
+            same(
                 architecture.predict(cast(Weights, products), key, gates),
                 prediction,
                 f"{architecture!r} says factored and uses a matrix other than by one `apply`",
@@ -211,28 +214,28 @@ def check_optimizer(optimizer: Optimizer) -> None:
     """Changes are as declared, and buffers keep their names and shapes."""
     if not isinstance(optimizer, Stepping):
         return
-    gradient = {"leaf": _normal(2, 3, 4, 5)}
-    buffers = {name: {"leaf": _normal(2, 3, 4, 5, seed=1)} for name in optimizer.buffers}
-    gates = _uses(optimizer.uses(), (2, 3), torch.float64, 5)
-    key, value = _normal(2, 3, 5, seed=2), _normal(2, 3, 4, seed=3)
+    gradient = {"leaf": normal(2, 3, 4, 5)}
+    buffers = {name: {"leaf": normal(2, 3, 4, 5, seed=1)} for name in optimizer.buffers}
+    gates = numbers(optimizer.uses(), (2, 3), torch.float64, 5)
+    key, value = normal(2, 3, 5, seed=2), normal(2, 3, 4, seed=3)
     token = Token(
-        key, key, value, gates, 0, residual=value, weights={"leaf": _normal(2, 3, 4, 5, seed=4)}
-    )._replace(step=gates.get("step", _normal(2, 3).exp()), prediction=value)
+        key, key, value, gates, 0, residual=value, weights={"leaf": normal(2, 3, 4, 5, seed=4)}
+    )._replace(step=gates.get("step", normal(2, 3).exp()), prediction=value)
     buffers |= {
         name: buffer
         for name, buffer in optimizer.begin(gradient, key, value).items()
         if name not in buffers
     }
     change, after = optimizer.update(gradient, buffers, token)
-    _like(change["leaf"], gradient["leaf"], f"the change of {optimizer!r}")
-    _require(after.keys() <= buffers.keys(), f"{optimizer!r} changes which buffers it has")
+    like(change["leaf"], gradient["leaf"], f"the change of {optimizer!r}")
+    require(after.keys() <= buffers.keys(), f"{optimizer!r} changes which buffers it has")
     if optimizer.plain:
-        _same(change["leaf"], -gradient["leaf"], f"{optimizer!r} says plain and is not")
+        same(change["leaf"], -gradient["leaf"], f"{optimizer!r} says plain and is not")
     if optimizer.heavy_ball:
         kept = gates["momentum"][..., None, None] * buffers["momentum"]["leaf"]
         wanted = kept - gradient["leaf"]
         for found in (change["leaf"], after["momentum"]["leaf"]):
-            _same(found, wanted, f"{optimizer!r} says heavy_ball and is not")
+            same(found, wanted, f"{optimizer!r} says heavy_ball and is not")
 
 
 def _missed(bias: Bias, gates: Gates, by: float, prediction: Tensor) -> Tensor:
@@ -252,48 +255,7 @@ def _product(leaf: Tensor, axes: int) -> Tensor | Callable[[Tensor], Tensor]:
 
     def product(z: Tensor) -> Tensor:
         calls.append(1)
-        _require(len(calls) == 1, "a factored architecture uses each matrix once")
+        require(len(calls) == 1, "a factored architecture uses each matrix once")
         return (leaf @ z[..., None])[..., 0]
 
     return product if axes == 2 else leaf
-
-
-def _normal(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
-
-
-def _uses(
-    uses: Sequence[Use], leading: Sequence[int], dtype: torch.dtype, size: int = 3
-) -> dict[str, Tensor]:
-    """Numbers for gates, whoever makes them."""
-    found: dict[str, Tensor] = {}
-    for seed, use in enumerate(uses):
-        noise = _normal(*leading, *([size] if use.width else []), dtype=dtype, seed=seed + 3)
-        found[use.name] = noise.exp() if math.isinf(use.high) else noise.sigmoid() * use.high
-    return found
-
-
-def _require(holds: bool, sentence: str) -> None:
-    if not holds:
-        raise AssertionError(sentence)
-
-
-def _like(found: Tensor, wanted: Tensor, what: str) -> None:
-    got, want = (f"{list(tensor.shape)} of {tensor.dtype}" for tensor in (found, wanted))
-    _require(got == want, f"{what} is {got}, not {want}")
-
-
-def _same(found: Tensor, wanted: Tensor, sentence: str, tolerance: float = 1e-9) -> None:
-    close = torch.allclose(found, wanted, rtol=tolerance, atol=tolerance)
-    _require(close, f"{sentence} (largest difference {(found - wanted).abs().max().item():.1e})")
-
-
-def _finite(function: Callable[[Tensor], Tensor], at: Tensor, what: str) -> None:
-    point = at.detach().clone().requires_grad_()
-    value = function(point)
-    _require(bool(value.isfinite().all()), f"{what} is not finite")
-    if value.requires_grad:
-        (gradient,) = torch.autograd.grad(value.sum(), point, materialize_grads=True)
-        finite = bool(gradient.isfinite().all())
-        _require(finite, f"{what} has a derivative that is not finite")

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from miras.known import cells
 from miras.memory import Memory
 from miras.part import Part, SpecError, leaves
 
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
 
 AXES = ("architecture", "bias", "retention", "optimizer")
 
-ATTEMPTS, SETTINGS = 100, 20
-"""Kinds drawn before one gives up, and settings of each: many do not fit together."""
+ATTEMPTS = 2000
+"""Memories drawn before one gives up: many parts and settings do not fit together."""
+
+KEPT, ALTERED = 0.2, 0.75
+"""A part stays below the one, has settings drawn below the other, and is another one above."""
 
 REACH = 4
 """How far beyond its one bound a number is drawn."""
@@ -50,64 +54,81 @@ def parts(package: str) -> "SearchStrategy[Part]":
 def random_memory(random: Random, where: Callable[[Memory], bool] | None = None) -> Memory:
     """A memory whose parts fit together, its fields within their bounds.
 
-    Architectures are equally likely, and so are the triples of other parts that fit one of them.
-    One memory in eight is drawn without looking which parts fit at their default settings. `where`
-    keeps those for which it is true, and starts from kinds of which the default memory is one.
+    It is a variation of a memory of default parts or of a known one: every part may be kept, have
+    some of its settings drawn, or be drawn anew. One starts from a part of any axis, all kinds of
+    it equally likely. `where` keeps memories for which it is true, and starts from such.
     """
-    groups = _fitting(where) or _fitting(None)
+    groups = _starts(where) or _starts(None)
     for _ in range(ATTEMPTS):
-        if random.random() < 1 / 8:
-            kinds = tuple(random.choice(list(leaves(f"miras.{axis}"))) for axis in AXES)
-        else:
-            kinds = random.choice(random.choice(groups))
-        for _ in range(SETTINGS):
-            with suppress(SpecError, ValidationError):
-                chosen = {
-                    axis: random_part(leaves(f"miras.{axis}")[kind], random)
-                    for axis, kind in zip(AXES, kinds, strict=True)
-                }
-                memory = Memory(**cast(Any, chosen))
-                if where is None or where(memory):
-                    return memory
-    raise SpecError(f"none of {ATTEMPTS * SETTINGS} random memories was of the kind asked for")
+        with suppress(SpecError, ValidationError):
+            memory = _varied(random.choice(random.choice(random.choice(groups))), random)
+            if where is None or where(memory):
+                return memory
+    raise SpecError(f"none of {ATTEMPTS} random memories was of the kind asked for")
 
 
 def random_part(part: type[Part], random: Random) -> Part:
     """A part whose fields lie within their bounds, two or so of them away from their default."""
-    for _ in range(ATTEMPTS * SETTINGS):
+    for _ in range(ATTEMPTS):
         with suppress(SpecError, ValidationError):
-            share = min(1 / 2, 2 / max(1, len(part.model_fields) - 1))
-            fields = {
-                name: _of_field(field, random, share) for name, field in part.model_fields.items()
-            }
-            return part(**fields)
-    raise SpecError(f"none of {ATTEMPTS * SETTINGS} random settings of {part.__name__} was legal")
+            return _part(part, random)
+    raise SpecError(f"none of {ATTEMPTS} random settings of {part.__name__} was legal")
 
 
-def _fitting(where: Callable[[Memory], bool] | None) -> list[list[tuple[str, ...]]]:
-    """Kinds that fit together at their default settings, by architecture."""
-    found: dict[str, list[tuple[str, ...]]] = {}
-    for kinds, memory in _defaults().items():
-        if where is None or where(memory):
-            found.setdefault(kinds[0], []).append(kinds)
-    return list(found.values())
+def _part(part: type[Part], random: Random, before: Part | None = None) -> Part:
+    """Some settings drawn, the others as they were before, or their defaults."""
+    share = min(1 / 2, 2 / max(1, len(part.model_fields) - 1))
+    fields = {
+        name: _of_field(field, random, share, getattr(before, name, field.get_default()))
+        for name, field in part.model_fields.items()
+    }
+    return part(**fields)
+
+
+def _varied(memory: Memory, random: Random) -> Memory:
+    chosen: dict[str, Any] = {}
+    for axis in AXES:
+        kept: Part = getattr(memory, axis)
+        dice = random.random()
+        if dice < KEPT:
+            chosen[axis] = kept
+        elif dice < ALTERED:
+            chosen[axis] = _part(type(kept), random, kept)
+        else:
+            chosen[axis] = random_part(
+                random.choice(list(leaves(f"miras.{axis}").values())), random
+            )
+    return Memory(**chosen)
 
 
 @cache
-def _defaults() -> dict[tuple[str, ...], Memory]:
+def _starts(where: Callable[[Memory], bool] | None) -> list[list[list[Memory]]]:
+    """Memories to begin with, by axis and kind."""
+    axes: list[list[list[Memory]]] = []
+    fitting = [each for each in (*cells().values(), *_defaults()) if where is None or where(each)]
+    for axis in AXES:
+        found: dict[type[Part], list[Memory]] = {}
+        for memory in fitting:
+            part: Part = getattr(memory, axis)
+            found.setdefault(type(part), []).append(memory)
+        axes.append(list(found.values()))
+    return axes if fitting else []
+
+
+@cache
+def _defaults() -> list[Memory]:
     """The memory of every four kinds that fit together at their default settings."""
-    found: dict[tuple[str, ...], Memory] = {}
+    found: list[Memory] = []
     for kinds in itertools.product(*(leaves(f"miras.{axis}") for axis in AXES)):
         with suppress(SpecError, ValidationError):
-            found[kinds] = Memory(**cast(Any, dict(zip(AXES, kinds, strict=True))))
+            found.append(Memory(**cast(Any, dict(zip(AXES, kinds, strict=True)))))
     return found
 
 
-def _of_field(field: FieldInfo, random: Random, share: float) -> Any:
-    default = field.get_default()
-    if default is not PydanticUndefined and random.random() >= share:
-        return default
-    return _of_type(field.annotation, list(field.metadata), default, random)
+def _of_field(field: FieldInfo, random: Random, share: float, before: Any) -> Any:
+    if before is not PydanticUndefined and random.random() >= share:
+        return before
+    return _of_type(field.annotation, list(field.metadata), before, random)
 
 
 def _of_type(kind: Any, bounds: list[Any], default: Any, random: Random) -> Any:
