@@ -9,6 +9,7 @@ from torch import Tensor
 from miras.part import leaves
 from miras.tasks import Batch, HeldOut, Predict, Task, certain
 from miras.tasks.byte_lm import ByteLM
+from miras.tasks.copy import Copy
 from miras.tasks.ladder import Rung
 from miras.tasks.mqar import MQAR
 from miras.tasks.parity import Parity
@@ -34,6 +35,9 @@ TASKS: dict[str, Task] = {
         values=10,
         filler=1,
         power=1.0,
+    ),
+    "delay small": Copy(
+        rungs=(Rung(16, 6), Rung(21, 10)), extrapolation=(Rung(43, 9),), alphabet=5, batch=6
     ),
     "copy small": SelectiveCopy(
         rungs=(Rung(24, 3), Rung(24, 12)), extrapolation=(Rung(33, 8),), alphabet=3, batch=7

@@ -5,10 +5,10 @@ import pytest
 from torch import Tensor
 
 from miras.tasks import Split, certain, distinct, draw, split_of
+from miras.tasks.frequency import mode_share
 from miras.tasks.ladder import load_at
 from miras.tasks.mqar import MQAR
 from miras.tasks.parity import Parity
-from miras.tasks.selective_copy import mode_share
 
 
 def test_the_ladder_adds_up() -> None:
