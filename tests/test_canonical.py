@@ -33,6 +33,7 @@ from miras.canonical.steps import STEPS
 from miras.gate import Site
 from miras.gate.mamba import Mamba
 from miras.known import cells as known
+from miras.known import known as named
 from miras.layer import Layer
 from miras.memory import Memory
 
@@ -238,8 +239,9 @@ def test_known_memories_are_told_apart() -> None:
     assert len({key(memory) for memory in known().values()}) == len(known())
     for name, memory in known().items():
         assert equals(memory) == (name,)
-        assert nearest(memory).name != name
-        assert nearest(memory).differences
+        found = nearest(memory)
+        assert found.name != name
+        assert found.differences == differences(memory, named()[found.name])
 
 
 def test_gated_deltanet_in_other_words() -> None:
