@@ -39,6 +39,12 @@ class ModelSpec(Shell):
     embedding_std: float | None = Field(
         default=None, gt=0.0, description="spread of embeddings at the start; 1 / sqrt(dim) if out"
     )
+    positions: int = Field(
+        default=0, ge=0, le=1_048_576, description="rows of a table of learned positions; 0: none"
+    )
+    positions_std: float = Field(
+        default=1.0, ge=0.0, description="spread of these positions at the start"
+    )
 
     @classmethod
     def of(cls, shell: Shell, pattern: Sequence[AnyCell]) -> "ModelSpec":
@@ -72,6 +78,9 @@ class Model(nn.Module):
         self.spec, self.vocabulary = spec, vocabulary
         self.embedding = nn.Embedding(vocabulary, spec.dim)
         nn.init.normal_(self.embedding.weight, std=spec.embedding_std or spec.dim**-0.5)
+        self.position: nn.Parameter | None = None
+        if spec.positions:
+            self.position = nn.Parameter(torch.randn(spec.positions, spec.dim) * spec.positions_std)
         self.blocks = nn.ModuleList(_Block(spec, layer, plan) for layer in range(spec.layers))
         widths = [cast(_Block, block).memory.width for block in self.blocks]
         if (not spec.bare and set(widths) != {spec.dim}) or set(widths[:-1]) - {spec.dim}:
@@ -98,13 +107,25 @@ class Model(nn.Module):
 
         Where the loss looks at few positions, `scored` saves most of the head's work.
         """
-        x = self.embedding(tokens)
+        x = self._placed(self.embedding(tokens), state[0].memory.position if state else 0)
         after: list[LayerState] = []
         for index, block in enumerate(self.blocks):
             x, layer_state = block(x, state[index] if state else None)
             after.append(layer_state)
         x = x if scored is None else x[scored]
         return self.head(x if self.norm is None else self.norm(x)), tuple(after)
+
+    def _placed(self, x: Tensor, before: int) -> Tensor:
+        """Tokens with their positions; `before` of them were read earlier."""
+        if self.position is None:
+            return x
+        end = before + x.shape[1]
+        if end > len(self.position):
+            raise SpecError(
+                f"token {end} has no place in a table of {len(self.position)} positions: give"
+                " positions: a larger number, or 0 for none"
+            )
+        return x + self.position[before:end]
 
     def generate(
         self,
