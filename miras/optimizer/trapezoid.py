@@ -38,8 +38,12 @@ class Trapezoid(Stepping):
         if step is None:
             raise ValueError("trapezoid needs one step per head")
         kept = token.gates.get("decay", torch.ones_like(lead))
-        smallest = torch.finfo(step.dtype).tiny
-        bare = {n: x / _column(step.clamp_min(smallest), x) for n, x in step_gradient.items()}
+        written = step > torch.finfo(step.dtype).tiny
+        # Of a token that a surprise gate left out there is no direction to remember.
+        bare = {
+            name: x * _column(torch.where(written, 1 / torch.where(written, step, 1), 0), x)
+            for name, x in step_gradient.items()
+        }
         late = step * (1 - lead) * kept
         change = {
             name: -_column(lead, x) * x - _column(late, x) * buffers["before"][name]

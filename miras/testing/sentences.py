@@ -24,6 +24,9 @@ AXES = ("architecture", "bias", "retention", "optimizer")
 ATTEMPTS = 2000
 """Memories drawn before one gives up: many parts and settings do not fit together."""
 
+PATIENCE = 100
+"""Of these with one kind: kinds that fit little else would hardly be drawn otherwise."""
+
 KEPT, ALTERED = 0.2, 0.75
 """A part stays below the one, has settings drawn below the other, and is another one above."""
 
@@ -59,9 +62,12 @@ def random_memory(random: Random, where: Callable[[Memory], bool] | None = None)
     it equally likely. `where` keeps memories for which it is true, and starts from such.
     """
     groups = _starts(where) or _starts(None)
-    for _ in range(ATTEMPTS):
+    group: list[Memory] = []
+    for attempt in range(ATTEMPTS):
+        if attempt % PATIENCE == 0:
+            group = random.choice(random.choice(groups))
         with suppress(SpecError, ValidationError):
-            memory = _varied(random.choice(random.choice(random.choice(groups))), random)
+            memory = _varied(random.choice(group), random)
             if where is None or where(memory):
                 return memory
     raise SpecError(f"none of {ATTEMPTS} random memories was of the kind asked for")
