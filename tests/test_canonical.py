@@ -28,6 +28,7 @@ from miras.canonical import (
     operator,
 )
 from miras.canonical.gate_maps import UP_TO_GATES
+from miras.canonical.limits import LIMITS
 from miras.canonical.parts import PARTS
 from miras.canonical.steps import STEPS
 from miras.gate import Site
@@ -148,7 +149,7 @@ def test_twins_up_to_gates(maps: str, memory: Memory, twin: Memory) -> None:
         assert not close(output(memory, inputs, gates), output(twin, inputs, gates))
 
 
-@pytest.mark.parametrize("rule", [rule.__name__ for rule in (*PARTS, *STEPS, *UP_TO_GATES)])
+@pytest.mark.parametrize("rule", [rule.__name__ for rule in (*LIMITS, *PARTS, *STEPS, *UP_TO_GATES)])
 def test_every_rule_has_a_twin(rule: str) -> None:
     assert rule in {*TABLES["exact"], "r3_step_map"}
 

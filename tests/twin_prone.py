@@ -59,6 +59,30 @@ def _stepping(kind: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[
     return st.builds(lambda optimizer, anchor: optimizer | anchor, part, _ANCHORS)
 
 
+def _rare_retention() -> st.SearchStrategy[Spec]:
+    """Retention gates with the settings at which they are others."""
+    nothing = st.sampled_from([_number(0.0), "sigmoid"])
+    return st.one_of(
+        _part("elastic_net", threshold=st.sampled_from([0.0, 0.1]), **_DECAY),
+        _part("diagonal_plus_rank_one", removal=nothing, **_DECAY),
+        _part("gated_reset", gate=nothing, threshold=st.just(0.5)),
+        _part("f_divergence", divergence=st.sampled_from(["kl", "chi2"])),
+    )
+
+
+def _rare_optimizer() -> st.SearchStrategy[Spec]:
+    """Optimizers with the settings at which they are others."""
+    one = st.sampled_from([_number(1.0), "sigmoid"])
+    return st.one_of(
+        _stepping("delta_gd", closed=st.booleans()),
+        _stepping("multi_step", count=st.sampled_from([1, 1, 2]), momentum=st.just("sigmoid")),
+        _stepping("preconditioned", base=st.sampled_from([1.0, 1.5])),
+        _stepping("trapezoid", lead=one),
+        _stepping("gd", erase=one, write=one),
+        _part("muon", step=_STEPS, scale=st.sampled_from(["none", "key_dim"]), batch=st.just(8)),
+    )
+
+
 def twin_prone() -> st.SearchStrategy[Spec]:
     """Specs, most of them legal, drawn from the values at which rewrite rules apply."""
     compared = {
@@ -107,12 +131,14 @@ def twin_prone() -> st.SearchStrategy[Spec]:
         _part("simplex", **_DECAY),
         _part("lq", q=st.just(2.0), form=st.sampled_from(["paper", "exact"]), **_DECAY),
         _part("lq", q=st.just(1.5), **_DECAY).map(lambda part: part | {"form": "exact"}),
+        _rare_retention(),
     )
     optimizer = st.one_of(
         _stepping("gd"),
         _stepping("momentum", momentum=st.sampled_from([_number(0.0), "sigmoid"])),
         _stepping("implicit"),
         _stepping("exact_flow"),
+        _rare_optimizer(),
     )
     slots = {"bias": bias, "retention": retention, "optimizer": optimizer}
     return st.fixed_dictionaries({"architecture": architecture}, optional=slots)

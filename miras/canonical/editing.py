@@ -11,6 +11,7 @@ from miras.retention import Decaying
 
 P = TypeVar("P", bound=Part)
 B = TypeVar("B", bound=Bias)
+S = TypeVar("S", bound=Stepping)
 
 
 def edit(part: P, /, **fields: Any) -> P:
@@ -29,10 +30,15 @@ def neutral(part: Part, *names: str) -> dict[str, Any]:
     return {name: type(part).model_fields[name].get_default() for name in names}
 
 
+def shared(step: Stepping, kind: type[S], /, **fields: Any) -> S:
+    """Another optimizer with the settings that all of them have."""
+    common: dict[str, Any] = {name: getattr(step, name) for name in Stepping.model_fields}
+    return kind.model_construct(**(common | fields))
+
+
 def descent(step: Stepping, /, **fields: Any) -> GradientDescent:
     """Gradient descent with the settings of another optimizer."""
-    shared: dict[str, Any] = {name: getattr(step, name) for name in Stepping.model_fields}
-    return GradientDescent.model_construct(**(shared | fields))
+    return shared(step, GradientDescent, **fields)
 
 
 def compared(bias: Bias, kind: type[B], /, **fields: Any) -> B:

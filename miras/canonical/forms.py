@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar, Union, cast, overload
 
 from miras.canonical.editing import edit
 from miras.canonical.gate_maps import UP_TO_GATES
+from miras.canonical.limits import LIMITS
 from miras.canonical.parts import PARTS
 from miras.canonical.steps import STEPS
 from miras.composition import AnyCell, Composition
@@ -66,7 +67,7 @@ def _exact(memory: Memory) -> Memory:
     """The memory after all exact rules, again and again until nothing changes."""
     while True:
         found = memory
-        for rule in (*PARTS, *STEPS):
+        for rule in (*LIMITS, *PARTS, *STEPS):
             found = rule(found)
         if found == memory:
             return found
