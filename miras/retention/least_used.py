@@ -52,7 +52,7 @@ class LeastUsed(Retention):
 
     def notice(self, buffers: Buffers, address: Tensor, token: Token) -> Buffers:
         age = buffers["age"]["pairs"]
-        used = address >= self.share / address.shape[-1]
+        used = address * address.shape[-1] >= self.share
         return buffers | {"age": {"pairs": torch.where(used, torch.zeros_like(age), age)}}
 
     def kept_formula(self) -> str:
