@@ -149,7 +149,10 @@ def test_twins_up_to_gates(maps: str, memory: Memory, twin: Memory) -> None:
         assert not close(output(memory, inputs, gates), output(twin, inputs, gates))
 
 
-@pytest.mark.parametrize("rule", [rule.__name__ for rule in (*LIMITS, *PARTS, *STEPS, *UP_TO_GATES)])
+RULES = (*LIMITS, *PARTS, *STEPS, *UP_TO_GATES)
+
+
+@pytest.mark.parametrize("rule", [rule.__name__ for rule in RULES])
 def test_every_rule_has_a_twin(rule: str) -> None:
     assert rule in {*TABLES["exact"], "r3_step_map"}
 

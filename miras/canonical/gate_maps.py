@@ -34,9 +34,15 @@ class Mapped(NamedTuple):
 
 
 def r3_step_map(memory: Memory) -> Mapped | None:
-    """With unit keys `implicit` and `exact_flow` are `gd` with another curve of the step."""
+    """With unit keys `implicit` and `exact_flow` are `gd` with another curve of the step.
+
+    For a step that is learned: a number, or one less the decay, cannot become another curve. What
+    depends on the last output is left alone, since it is no tensor that could be mapped.
+    """
     step = memory.optimizer
     if not isinstance(step, Implicit | ExactFlow) or not unit_keys(memory):
+        return None
+    if step.step.fixed is not None or step.step.derived or step.step.recurrent:
         return None
     if step.scale == "none":
         curve = "step / (1 + step)" if isinstance(step, Implicit) else "1 - exp(-step)"
