@@ -202,11 +202,14 @@ def demonstrate(
     row: Annotated[list[str], typer.Option(help="only this row, by number or name")] = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(min=1, help="seeds per memory")] = 3,
     out: Annotated[Path | None, typer.Option(help="folder; runs/<name> if left out")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="processes of one thread; as many as there are cores")
+    ] = None,
 ) -> None:
-    """Run memories alone on small streams, or go on with it, and say which claims they reach."""
+    """Run memories on small streams and tasks, or go on with it; say which claims they reach."""
     from miras.demonstrating import run
 
-    run(file, row, seeds, out)
+    run(file, row, seeds, out, workers)
 
 
 @app.command()

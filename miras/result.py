@@ -79,20 +79,20 @@ class TrialRecord(Line):
 
 
 class Shown(Line):
-    """One memory, alone and untrained, on one stream of a demonstration with one seed."""
+    """One memory on a stream, or one model on a task, of a demonstration with one seed."""
 
     row: str
     name: str = Field(description="name of the memory in its row")
     role: Literal["candidate", "control"]
-    key: str = Field(description="hash of stream, memory and grid")
-    memory: dict[str, Any]
-    stream: dict[str, Any]
+    key: str = Field(description="hash of stream or task, memory and grid")
+    memory: dict[str, Any] = Field(description="the memory, or the model, as written in YAML")
+    stream: dict[str, Any] = Field(description="the stream, or task and training")
     seed: int
     settings: dict[str, float] = Field(description="what was chosen on the validation seed")
     metrics: dict[str, float]
     state_floats: int
-    parameters: int = Field(description="numbers that a layer would train in this memory")
-    seconds: float = 0.0
+    parameters: int = Field(description="numbers that are trained in it")
+    seconds: float = Field(default=0.0, description="of one core")
 
 
 class Claimed(BaseModel):
@@ -118,6 +118,7 @@ class Verdict(Line):
     metric: str
     better: Literal["higher", "lower"]
     curve: str = ""
+    columns: tuple[str, ...] = ()
     note: str = ""
     candidates: tuple[str, ...]
     controls: tuple[str, ...]

@@ -12,6 +12,7 @@ from miras.memory import Memory
 from miras.part import SpecError, leaves
 from miras.streams import Episode, Heard, Stream
 from miras.streams.burst import Burst
+from miras.streams.chains import Chains
 from miras.streams.correlated import Correlated
 from miras.streams.haystack import Haystack
 from miras.streams.impulse import Impulse
@@ -20,6 +21,7 @@ from miras.streams.novelty import Novelty
 from miras.streams.outliers import Outliers
 from miras.streams.overwrite import Overwrite
 from miras.streams.pairs import Pairs
+from miras.streams.readings import Readings
 from miras.streams.reward import Reward
 from miras.streams.rewrites import Rewrites
 from miras.streams.salience import Salience
@@ -30,6 +32,7 @@ from miras.streams.zipf import Zipf
 
 SMALL: dict[str, Stream] = {
     "burst": Burst(events=4, key_dim=32, value_dim=6),
+    "chains": Chains(chains=3, half=8),
     "correlated": Correlated(key_dim=6, value_dim=3, time=40, asked=20),
     "haystack": Haystack(needles=3, fillers=4, key_dim=12, value_dim=10, time=30),
     "impulse": Impulse(time=300, ages=(1, 4, 16)),
@@ -38,6 +41,7 @@ SMALL: dict[str, Stream] = {
     "outliers": Outliers(pairs=4, key_dim=6, value_dim=5, time=40),
     "overwrite": Overwrite(keys=5, values=4, rewrites=20, total=2.0),
     "pairs": Pairs(pairs=8, key_dim=6, value_dim=7, passes=2),
+    "readings": Readings(items=5, dim=12),
     "reward": Reward(trials=6, delay=2, key_dim=12, value_dim=8),
     "rewrites": Rewrites(keys=4, values=5, key_dim=6, value_dim=7, asked=(6, 12)),
     "salience": Salience(relevant=4, junk=4, visits=2, key_dim=8, value_dim=5),
@@ -50,6 +54,11 @@ SMALL: dict[str, Stream] = {
 ANSWERS: dict[str, tuple[Callable[[Episode], list[Tensor]], dict[str, float], dict[str, float]]] = {
     # stream: perfect answers after each piece; what they score; what answers of zero score
     "burst": (lambda e: [e.truth["value"]], {"details": 1, "events": 1}, {"details": 0}),
+    "chains": (
+        lambda e: [torch.cat((torch.zeros_like(e.truth["c"]), e.truth["c"]), -1)],
+        {"far": 1, "near": 0},
+        {},
+    ),
     "correlated": (
         lambda e: [e.truth["answers"]],
         {"relative_error": 0},
@@ -63,6 +72,11 @@ ANSWERS: dict[str, tuple[Callable[[Episode], list[Tensor]], dict[str, float], di
         lambda e: [e.truth["values"]] * 2,
         {"recall": 1, "recall/pass=1": 1, "error": 0},
         {},
+    ),
+    "readings": (
+        lambda e: [e.truth["answers"]],
+        {"accuracy": 1, "single": 1, "mean": 1},
+        {"mean": 0},
     ),
     "reward": (
         lambda e: [e.truth["values"] * e.truth["tagged"][:, None]],
@@ -268,3 +282,26 @@ def test_the_share_of_written_tokens_is_measured() -> None:
     spec["optimizer"] = "closed_form"
     (every,) = play(Memory.model_validate(spec), stream, (0,))
     assert every.scores["written"] == 1.0
+
+
+def test_lessons_are_small_where_answers_are_right() -> None:
+    for kind in ("chains", "readings"):
+        stream, (right, _, _) = SMALL[kind], ANSWERS[kind]
+        episode = stream.episode(1)
+        told, answers = episode.pieces[0], right(episode)[0]
+        exact = stream.lesson(episode, [Heard(told.value, answers, {}, answers[:0, 0])])
+        wrong = stream.lesson(episode, [Heard(told.value, answers.roll(1, 0), {}, answers[:0, 0])])
+        assert float(exact) == pytest.approx(0, abs=1e-9) and float(wrong) > 0.1
+
+
+def test_a_mean_is_no_item_and_an_item_no_mean() -> None:
+    stream = SMALL["readings"]
+    episode = stream.episode(2)
+    told, answers = episode.pieces[0], episode.truth["answers"]
+
+    def score(answer: Tensor) -> dict[str, float]:
+        return stream.score(episode, [Heard(told.value, answer, {}, answer[:0, 0])])
+
+    assert score(answers[:5].repeat(2, 1)) == {"accuracy": 0.5, "single": 1.0, "mean": 0.0}
+    assert score(answers[5:].repeat(2, 1)) == {"accuracy": 0.5, "single": 0.0, "mean": 1.0}
+    assert (told.asked[:5, 0] == 0).all() and (told.asked[5:, 0] > 0.5).all()

@@ -4,21 +4,28 @@ from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
 
 from miras.demonstration.running import key_of
-from miras.demonstration.spec import Row
+from miras.demonstration.spec import AnyRow
+from miras.part import SpecError
 from miras.result import Claimed, Shown, Verdict
 from miras.streams import Scores
 
 
-def judge(row: Row, results: Sequence[Shown]) -> Verdict | None:
+def judge(row: AnyRow, results: Sequence[Shown]) -> Verdict | None:
     """Means, spreads and claims of a row; None while a memory has no result."""
     found: dict[str, list[Shown]] = {}
-    for name, memory in row.memories.items():
-        key = key_of(row, memory)
+    for name in row.memories:
+        key = key_of(row, name)
         found[name] = [each for each in results if (each.row, each.key) == (row.name, key)]
         if not found[name]:
             return None
     means = {name: _over(each, fmean) for name, each in found.items()}
     spreads = {name: _over(each, _spread) for name, each in found.items()}
+    for claim in row.claims:
+        if claim.metric not in means[claim.memory]:
+            raise SpecError(
+                f"row {row.name} claims something of {claim.metric!r}: {claim.memory} has"
+                f" {', '.join(means[claim.memory])}"
+            )
     claims = tuple(
         Claimed(
             text=claim.text(),
@@ -38,6 +45,7 @@ def judge(row: Row, results: Sequence[Shown]) -> Verdict | None:
         metric=row.metric,
         better=row.better,
         curve=row.curve,
+        columns=row.columns,
         note=" ".join(row.note.split()),
         candidates=tuple(row.candidates),
         controls=tuple(row.controls),

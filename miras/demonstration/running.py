@@ -11,7 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from miras.composition import AnyCell
 from miras.demonstration.playing import play
-from miras.demonstration.spec import Row
+from miras.demonstration.spec import AnyRow, Lessons, ModelRow, StreamRow
+from miras.demonstration.studying import study
+from miras.load import dump
 from miras.part import SpecError
 from miras.result import Shown
 
@@ -22,52 +24,72 @@ VALIDATION = (1000, 1001, 1002)
 class Job(NamedTuple):
     """One memory of one row, and the seeds that are missing."""
 
-    row: Row
+    row: AnyRow
     name: str
     key: str
     seeds: tuple[int, ...]
     settings: dict[str, float] | None  # chosen already, or still to be chosen
 
 
-def key_of(row: Row, memory: AnyCell) -> str:
-    """A hash of everything that a result depends on but the seed."""
-    described = [row.stream.model_dump(), memory.model_dump(), row.grid, row.metric, row.better]
-    described += [row.lessons.model_dump()] if row.lessons else []
-    text = json.dumps(described, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def key_of(row: AnyRow, name: str) -> str:
+    """A hash of everything that a result of this memory depends on but the seed.
+
+    Settings at their defaults do not count: a field that a part gains later changes no key.
+    """
+    memory = row.memories[name]
+    if isinstance(row, ModelRow):
+        described = [dump(part) for part in (row.task, row.training, memory)]
+    else:
+        lessons = _lessons(row, name)
+        described = [dump(row.stream), dump(memory), json.dumps(row.grid), row.metric, row.better]
+        described += [dump(lessons)] if lessons else []
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
 
 
-def needed(rows: Iterable[Row], results: Sequence[Shown], seeds: int) -> list[Job]:
-    """What is still to run."""
+def _lessons(row: StreamRow, name: str) -> Lessons | None:
+    return None if name in row.untaught else row.lessons
+
+
+def needed(rows: Iterable[AnyRow], results: Sequence[Shown], seeds: int) -> list[Job]:
+    """What is still to run. Each training of a model is a job of its own."""
     jobs: list[Job] = []
     for row in rows:
-        for name, memory in row.memories.items():
-            key = key_of(row, memory)
+        for name in row.memories:
+            key = key_of(row, name)
             mine = [each for each in results if (each.row, each.key) == (row.name, key)]
             done = {each.seed for each in mine}
             missing = tuple(seed for seed in range(seeds) if seed not in done)
-            if missing:
-                settings = mine[0].settings if mine else None
+            settings = mine[0].settings if mine else None
+            if isinstance(row, ModelRow):
+                jobs += [Job(row, name, key, (seed,), {}) for seed in missing]
+            elif missing:
                 jobs.append(Job(row, name, key, missing, settings))
     return jobs
 
 
 def do(job: Job) -> list[Shown]:
     """Run one memory of one row on its missing seeds."""
-    row, memory = job.row, job.row.memories[job.name]
-    began = time.monotonic()
-    settings = choose(row, memory) if job.settings is None else job.settings
-    fitted = changed(memory, settings)
-    played = play(fitted, row.stream, job.seeds, row.lessons)
-    seconds = (time.monotonic() - began) / len(job.seeds)
+    row, began = job.row, time.process_time()
+    settings: dict[str, float] = {}
+    if isinstance(row, ModelRow):
+        shown = row.memories[job.name].model_dump(mode="json")
+        stage = {part: getattr(row, part).model_dump(mode="json") for part in ("task", "training")}
+        played = [study(row.memories[job.name], row.task, row.training, each) for each in job.seeds]
+    else:
+        memory, lessons = row.memories[job.name], _lessons(row, job.name)
+        settings = choose(row, job.name) if job.settings is None else job.settings
+        fitted = changed(memory, settings)
+        shown, stage = fitted.model_dump(mode="json"), row.stream.model_dump(mode="json")
+        played = play(fitted, row.stream, job.seeds, lessons)
+    seconds = (time.process_time() - began) / len(job.seeds)
     return [
         Shown(
             row=row.name,
             name=job.name,
             role="candidate" if job.name in row.candidates else "control",
             key=job.key,
-            memory=fitted.model_dump(mode="json"),
-            stream=row.stream.model_dump(mode="json"),
+            memory=shown,
+            stream=stage,
             seed=seed,
             settings=settings,
             metrics=each.scores,
@@ -79,21 +101,22 @@ def do(job: Job) -> list[Shown]:
     ]
 
 
-def choose(row: Row, memory: AnyCell) -> dict[str, float]:
+def choose(row: StreamRow, name: str) -> dict[str, float]:
     """The setting of the row's grid that is best on the validation seeds."""
+    memory, lessons = row.memories[name], _lessons(row, name)
+
+    def merit(tried: AnyCell) -> float:
+        played = play(tried, row.stream, VALIDATION, lessons)
+        mean = fmean(each.scores[row.metric] for each in played)
+        return mean if row.better == "higher" else -mean
+
     for path, values in row.grid.items():
         if _holder(memory.model_dump(mode="json"), path) is None:
             continue
-        found = {value: _validation(row, changed(memory, {path: value})) for value in values}
+        found = {value: merit(changed(memory, {path: value})) for value in values}
         best = [value for value in values if found[value] == max(found.values())]
         return {path: best[len(best) // 2]}  # of equals the middle one: it is furthest from worse
     return {}
-
-
-def _validation(row: Row, memory: AnyCell) -> float:
-    played = play(memory, row.stream, VALIDATION, row.lessons)
-    mean = fmean(each.scores[row.metric] for each in played)
-    return mean if row.better == "higher" else -mean
 
 
 def changed(memory: AnyCell, settings: Mapping[str, float]) -> AnyCell:

@@ -1,15 +1,17 @@
-"""A file of demonstrations: rows of a stream, memories and claims."""
+"""A file of demonstrations: rows of a stream or a task, memories or models, and claims."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from miras.composition import AnyCell
 from miras.load import load
+from miras.model import ModelSpec
 from miras.part import Part, SpecError
 from miras.streams import AnyStream, Scores
+from miras.tasks import AnyTask
 
 
 class Claim(Part):
@@ -73,19 +75,60 @@ class Lessons(Part):
     )
 
 
-class Row(Part):
-    """One ability: a stream, a candidate, controls, and what is claimed of them."""
+class Training(Part):
+    """Training of models on the task of a row."""
+
+    steps: int = Field(ge=0, le=10_000_000, description="0: models are shown as they are drawn")
+    learning_rate: float = Field(default=1e-3, gt=0.0, description="at its highest")
+    evaluations: int = Field(default=4, ge=0, description="scores on the way, for a curve")
+
+
+Kind = TypeVar("Kind", bound=Part)
+
+
+class Row(Part, Generic[Kind]):
+    """One ability: candidates, controls, and what is claimed of them."""
 
     name: str = Field(pattern=r"^[a-z0-9-]+$")
     number: int = Field(ge=1, description="row of the acceptance table")
     system: str = Field(description="the system or principle that is demonstrated")
     title: str = Field(description="what is seen, as a sentence")
-    stream: AnyStream
-    candidates: dict[str, AnyCell] = Field(min_length=1)
-    controls: dict[str, AnyCell] = Field(default_factory=dict)
+    candidates: dict[str, Kind] = Field(min_length=1)
+    controls: dict[str, Kind] = Field(default_factory=dict[str, Kind])
     metric: str = Field(description="the number that is drawn, and by which a grid is chosen")
     better: Literal["higher", "lower"] = "higher"
     curve: str = Field(default="", description="metrics `curve=number` are drawn as a line")
+    columns: tuple[str, ...] = Field(
+        default=(), description="numbers of the table; all but the points of a curve if left out"
+    )
+    claims: tuple[Claim, ...] = Field(min_length=1)
+    note: str = Field(default="", description="what a reader must know to judge the row")
+
+    @model_validator(mode="after")
+    def _claims_name_memories(self) -> "Row[Kind]":
+        named = [name for each in self.claims for name in (each.memory, each.times, each.plus)]
+        for name in filter(None, (*named, *self.apart)):
+            if name not in self.memories:
+                raise SpecError(
+                    f"row {self.name} speaks of {name!r}: it has {', '.join(self.memories)}"
+                )
+        return self
+
+    @property
+    def memories(self) -> dict[str, Kind]:
+        """Candidates and controls by name."""
+        return {**self.candidates, **self.controls}
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """Names that the row treats in another way."""
+        return ()
+
+
+class StreamRow(Row[AnyCell]):
+    """Memories alone on a stream."""
+
+    stream: AnyStream
     grid: dict[str, tuple[float, ...]] = Field(
         default_factory=dict,
         max_length=1,
@@ -94,24 +137,35 @@ class Row(Part):
     lessons: Lessons | None = Field(
         default=None, description="training before it is shown, for every memory that can learn"
     )
-    claims: tuple[Claim, ...] = Field(min_length=1)
-    note: str = Field(default="", description="what a reader must know to judge the row")
-
-    @model_validator(mode="after")
-    def _claims_name_memories(self) -> "Row":
-        for claim in self.claims:
-            for name in filter(None, (claim.memory, claim.times, claim.plus)):
-                if name not in self.memories:
-                    raise SpecError(
-                        f"row {self.name} claims something of {name!r}: it has"
-                        f" {', '.join(self.memories)}"
-                    )
-        return self
+    untaught: tuple[str, ...] = Field(
+        default=(), description="memories without lessons: they are shown as they are drawn"
+    )
 
     @property
-    def memories(self) -> dict[str, AnyCell]:
-        """Candidates and controls by name."""
-        return {**self.candidates, **self.controls}
+    def apart(self) -> tuple[str, ...]:
+        return self.untaught
+
+
+class ModelRow(Row[ModelSpec]):
+    """Models on a task: trained and judged, then looked at."""
+
+    task: AnyTask
+    training: Training
+
+
+def _kind(row: object) -> str:
+    return "of models" if isinstance(row, ModelRow) or _asks_for_models(row) else "of memories"
+
+
+def _asks_for_models(row: object) -> bool:
+    return isinstance(row, Mapping) and "task" in row
+
+
+AnyRow = StreamRow | ModelRow
+_Row = Annotated[
+    Annotated[StreamRow, Tag("of memories")] | Annotated[ModelRow, Tag("of models")],
+    Discriminator(_kind),
+]
 
 
 class Demonstrations(Part):
@@ -119,7 +173,7 @@ class Demonstrations(Part):
 
     name: str
     description: str = ""
-    demonstrate: tuple[Row, ...] = Field(min_length=1)
+    demonstrate: tuple[_Row, ...] = Field(min_length=1)
 
 
 def load_demonstrations(path: Path) -> Demonstrations:

@@ -48,7 +48,7 @@ class Lookup(Stream):
         second = self._nearness(asked[:, half:], weights["second"][:, 0])
         every = (first[:, :, None] + second[:, None, :]).flatten(1)
         best, place = every.topk(self.top, dim=-1)
-        right = torch.einsum("qi,qiv->qv", best.softmax(-1), weights["values"][place])
+        right = torch.einsum("qi,qiv->qv", best.softmax(-1), weights["table"][place])
         off = (heard[-1].answer - right).abs().amax(-1)
         return {"equal": float((off < self.near).double().mean())}
 

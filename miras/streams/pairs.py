@@ -18,7 +18,7 @@ class Pairs(Stream):
     is 1: a memory that takes this gate sees where keys lie and learns no value.
     Scores: `recall/pass=n`, the share of answers nearest to their own value among all, `recall`,
     the last of them, `error`, the mean squared error after the last pass, and, in memories with a
-    table of `values`, `coverage`, the share of its rows that the last pass changed.
+    `table` of slots, `coverage`, the share of its rows that the last pass changed.
 
     Source: the iterative reading of FwPKM (arXiv 2601.00671), as pairs.
     """
@@ -55,7 +55,7 @@ class Pairs(Stream):
             "recall": scores[f"recall/pass={self.passes}"],
             "error": squared(heard[-1].answer, values),
         }
-        tables = [each.weights["values"] for each in heard[-2:] if "values" in each.weights]
+        tables = [each.weights["table"] for each in heard[-2:] if "table" in each.weights]
         if len(tables) == 2:
             changed = (tables[0] != tables[1]).any(-1)
             found["coverage"] = float(changed.double().mean())

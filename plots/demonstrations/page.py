@@ -34,7 +34,9 @@ def number(value: float) -> str:
 
 
 def measured(verdict: Verdict, name: str, metric: str) -> str:
-    """Mean and standard deviation."""
+    """Mean and standard deviation; a dash for what this memory has not got."""
+    if metric not in verdict.means[name]:
+        return "-"
     return f"{number(verdict.means[name][metric])} ± {number(verdict.spreads[name][metric])}"
 
 
@@ -48,7 +50,7 @@ def write(
         Text(description),
         Text(
             f"{reached} of {len(verdicts)} rows reach what is claimed, controls included. All runs"
-            f" took {seconds:.0f} s. Numbers are mean ± standard deviation over seeds; a claim is"
+            f" took {seconds:.0f} s of one core. Numbers are mean ± standard deviation over seeds; a claim is"
             " about the mean."
         ),
         Table(
@@ -83,10 +85,10 @@ def _line(verdict: Verdict) -> tuple[str, ...]:
 
 
 def _memories(verdict: Verdict) -> Table:
-    metrics = [
+    metrics = verdict.columns or [
         metric
         for metric in verdict.means[verdict.candidates[0]]
-        if "=" not in metric or verdict.curve != metric.partition("=")[0] or len(verdict.curve) == 0
+        if not verdict.curve or metric.partition("=")[0] != verdict.curve
     ]
     rows = [
         (
