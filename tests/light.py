@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from miras.composition import AnyCell, Composition
 from miras.known import known, overlay
 
@@ -24,3 +26,25 @@ def light(name: str) -> AnyCell:
     if not isinstance(found, Composition) or getattr(found, "compose", "") != "controller":
         return found
     return type(found).model_validate(overlay(found.model_dump(), SMALL))
+
+
+SPANS = {"batch", "chunk", "every", "period", "segment"}
+"""Settings that count tokens after which something happens."""
+
+
+def brisk(name: str) -> AnyCell:
+    """The light memory of this name in which everything happens within a few tokens."""
+    return TypeAdapter[AnyCell](AnyCell).validate_python(_short(light(name).model_dump()))
+
+
+def _short(plain: Any) -> Any:
+    if isinstance(plain, dict):
+        fields: dict[str, Any] = plain
+        return {
+            key: min(value, 8) if key in SPANS and isinstance(value, int) else _short(value)
+            for key, value in fields.items()
+        }
+    if isinstance(plain, list | tuple):
+        items: list[Any] = list(plain)
+        return [_short(item) for item in items]
+    return plain
