@@ -28,8 +28,8 @@ def light(name: str) -> AnyCell:
     return type(found).model_validate(overlay(found.model_dump(), SMALL))
 
 
-SPANS = {"batch", "chunk", "every", "period", "segment"}
-"""Settings that count tokens after which something happens."""
+SPANS = {"batch": 8, "chunk": 8, "every": 8, "period": 8, "segment": 8, "slots": 4, "window": 4}
+"""Settings that count tokens after which something happens, and how many are enough."""
 
 
 def brisk(name: str) -> AnyCell:
@@ -41,7 +41,9 @@ def _short(plain: Any) -> Any:
     if isinstance(plain, dict):
         fields: dict[str, Any] = plain
         return {
-            key: min(value, 8) if key in SPANS and isinstance(value, int) else _short(value)
+            key: min(value, SPANS[key])
+            if key in SPANS and isinstance(value, int)
+            else _short(value)
             for key, value in fields.items()
         }
     if isinstance(plain, list | tuple):
