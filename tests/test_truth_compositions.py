@@ -287,6 +287,22 @@ def test_a_self_referential_memory_against_a_loop() -> None:
                 close(found[b, t, h], q + five[0] @ q)
 
 
+def test_a_self_referential_weight_matrix_against_a_loop() -> None:
+    memory = composed("{use: srwm, of: {architecture: {features: identity}}}")
+    inputs = inputs_of(memory, 7)
+    found, _ = play(memory, inputs)
+    (start_at,) = begin(memory).cells[0].weights.values()
+    for b in range(2):
+        for h in range(2):
+            rows = {name: start_at[b, h].clone() for name in ("y", "k", "q", "b")}
+            for t in range(7):
+                asked = inputs.query[b, t, h], inputs.key[b, t, h], inputs.value[b, t, h]
+                close(found[b, t, h], rows["y"] @ asked[0])
+                k, q = rows["k"] @ asked[1], rows["q"] @ asked[2]
+                step = torch.sigmoid((rows["b"] @ asked[1]).mean()) * inputs.gates["0.step"][b, t, h]
+                rows = {n: w + step * torch.outer(w @ q - w @ k, k) for n, w in rows.items()}
+
+
 def test_gates_of_cells_do_not_reach_other_cells() -> None:
     memory = composed("{compose: parallel, of: [gla, deltanet], mix: sigmoid}")
     inputs = inputs_of(memory, 5)
