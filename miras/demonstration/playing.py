@@ -104,6 +104,8 @@ def _trained(memory: AnyCell, own: Own) -> dict[str, Tensor]:
 
 def teach(memory: AnyCell, stream: Stream, lessons: Lessons, first: Own, seed: int) -> Own:
     """The learned tensors after training on episodes of their own."""
+    if not lessons.steps:
+        return first
     own = Own(
         {name: leaf.clone() for name, leaf in first.constants.items()},
         {name: leaf.double().clone() for name, leaf in first.weights.items()},

@@ -47,7 +47,9 @@ def key_of(row: AnyRow, name: str) -> str:
 
 
 def _lessons(row: StreamRow, name: str) -> Lessons | None:
-    return None if name in row.untaught else row.lessons
+    if row.lessons is None or name not in row.untaught:
+        return row.lessons
+    return row.lessons.model_copy(update={"steps": 0})
 
 
 def needed(rows: Iterable[AnyRow], results: Sequence[Shown], seeds: int) -> list[Job]:

@@ -64,7 +64,7 @@ class Lessons(Part):
     none is one that is reported.
     """
 
-    steps: int = Field(ge=1, le=100_000)
+    steps: int = Field(ge=0, le=100_000)
     rate: float = Field(default=0.01, gt=0.0, le=1.0)
     batch: int = Field(default=32, ge=1, le=4096, description="episodes of a step")
     shown: int = Field(
