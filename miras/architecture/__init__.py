@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 import torch
 from torch import Tensor
 
+from miras.architecture.written import Written
+from miras.architecture.written import diagonal as diagonal
 from miras.features import AnyFeatures
 from miras.features.identity import Identity
-from miras.gate import Axis, Signal, Use, grouped
-from miras.part import Part, one_of
+from miras.gate import Axis, Signal, Use
+from miras.part import one_of
 from miras.token import Token
 
 Product = Callable[[Tensor], Tensor]
@@ -41,7 +43,7 @@ class Leaf(NamedTuple):
     uniform: bool = False  # initial weights are uniform, not normal
 
 
-class Architecture(Part, ABC):
+class Architecture(Written, ABC):
     """What is stored and how it answers a query."""
 
     features: AnyFeatures = Identity()
@@ -222,49 +224,6 @@ class Architecture(Part, ABC):
         """The gradient times the steps, by axis as in `scale`."""
         return self.scale(gradient, steps)
 
-    def formula(self, weights: str, key: str) -> str:
-        """`predict` in writing."""
-        return f"M({weights}, {key})"
-
-    def asked_formula(self, weights: str, key: str) -> str:
-        """The prediction of `respond` in writing: what is compared with the target."""
-        return self.formula(weights, key)
-
-    def target_formula(self, key: str, value: str) -> str:
-        """`target` in writing."""
-        return value
-
-    def meaning(self) -> str:
-        """What `formula` leaves open."""
-        return ""
-
-    def candidate_formula(self, value: str, output: str, gates: Mapping[str, str]) -> str:
-        """`candidate` in writing."""
-        return value
-
-    def read_formula(self, weights: str, query: str, gates: Mapping[str, str]) -> str:
-        """`read` in writing."""
-        return self.formula(weights, query)
-
-    def gradient_formula(self, weights: str, key: str, error: str) -> str:
-        """The error pulled back to the weights."""
-        return f"∂M({weights}, {key})ᵀ {error}"
-
-    def sensitivity_formula(self, key: str) -> str:
-        """`sensitivity` in writing."""
-        return f"‖{key}‖²"
-
-    def scale_formula(self, weights: str, multipliers: Mapping[str, str]) -> str:
-        """`scale` in writing, with the factors by axis."""
-        left = [grouped(multipliers[""])] if "" in multipliers else []
-        right: list[str] = []
-        for axis, side in (("value", left), ("key", right)):
-            if axis in multipliers:
-                factor = multipliers[axis]
-                # The same number for all channels commutes with everything.
-                (side if varies(factor) else left).append(diagonal(factor))
-        return " ".join((*left, weights, *right))
-
     def prediction_products(self, key_dim: int, value_dim: int) -> int:
         """Multiply-adds of one prediction of one head; of a memory of pairs, per pair."""
         return sum(prod(leaf.shape) for leaf in self.leaves(key_dim, value_dim).values())
@@ -303,16 +262,6 @@ def turned(x: Tensor, share: Tensor) -> Tensor:
     first, second, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
     pair = (first * cosine - second * sine, first * sine + second * cosine, rest)
     return torch.cat(pair, dim=-1)
-
-
-def varies(formula: str) -> bool:
-    """Whether a gate in a formula differs from token to token, and so from channel to channel."""
-    return "_t" in formula
-
-
-def diagonal(factor: str) -> str:
-    """A factor for each channel as a matrix, or the number that it is for all of them."""
-    return f"Diag({factor})" if varies(factor) else grouped(factor)
 
 
 if TYPE_CHECKING:
