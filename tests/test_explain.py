@@ -113,8 +113,9 @@ def test_relatives() -> None:
     how = {relative.name: relative.how for relative in twin.equals}
     assert how == {"gated-deltanet": "the same model up to a gate: step = step / (1 + step)"}
     assert twin.update[2] == "s_t = β_t / (1 + β_t)"
-    assert twin.nearest.name == "kda"
-    assert "retention.axis scalar, there key" in twin.nearest.differences
+    assert twin.nearest.name == "deltaproduct"
+    several = "optimizer gd, there {kind: multi_step, step: {kind: sigmoid, scale: 2}}"
+    assert several in twin.nearest.differences
 
     other = explain.explain(Memory.model_validate(data | {"wiring": {}}))
     (same,) = other.equals

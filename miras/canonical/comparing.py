@@ -14,6 +14,7 @@ from miras.canonical.forms import (
     normal_form,
     operator,
     plain,
+    reduced,
     remembered,
     settings,
     text,
@@ -34,6 +35,13 @@ class Difference(NamedTuple):
     size: int  # values to change: a part of another kind brings its settings along
 
 
+class Distance(NamedTuple):
+    """How far two memories are from each other; the smaller one has fewer values, then slots."""
+
+    values: int  # values to change
+    slots: int  # slots of a cell, and settings of compositions, that have such a value
+
+
 class Nearest(NamedTuple):
     """The known memory with the fewest differences."""
 
@@ -49,12 +57,13 @@ def equals(memory: AnyCell, known: Mapping[str, AnyCell] | None = None) -> tuple
 
 def differences(a: AnyCell, b: AnyCell) -> tuple[Difference, ...]:
     """Where the normal forms differ; a part of another kind is named once, with its settings."""
+    a, b = reduced(a), reduced(b)
     if isinstance(a, Memory) and isinstance(b, Memory):
         return _differences(normal(a), normal(b))
     if isinstance(a, Composition) and isinstance(b, Composition) and type(a) is type(b):
         return tuple(_between(a, b))
     kinds = [kind_of(each) if isinstance(each, Composition) else "one cell" for each in (a, b)]
-    apart = min(distance(one, other) for one in _inner(a) for other in _inner(b))
+    apart = min(distance(one, other).values for one in _inner(a) for other in _inner(b))
     own = [_beside_slots(each) for each in (a, b)]
     return (Difference("compose", *kinds, size=apart + len(own[0] ^ own[1]) + 1),)
 
@@ -98,20 +107,28 @@ def _differences(here: Normal, there: Normal) -> tuple[Difference, ...]:
     return tuple(found)
 
 
-def distance(a: AnyCell, b: AnyCell) -> int:
-    """Number of values in which the normal forms differ."""
+def distance(a: AnyCell, b: AnyCell) -> Distance:
+    """Number of values, and of slots, in which the normal forms differ."""
     return _size(differences(a, b))
 
 
-def _size(found: tuple[Difference, ...]) -> int:
-    return sum(difference.size for difference in found)
+def _size(found: tuple[Difference, ...]) -> Distance:
+    slots = {_slot(difference.where) for difference in found}
+    return Distance(sum(difference.size for difference in found), len(slots))
+
+
+def _slot(where: str) -> str:
+    """`of.0.retention` of `of.0.retention.gate.bias`: the path to the choice itself."""
+    path = where.split(".")
+    deep = next((n for n in range(0, len(path), 2) if path[n] != "of"), len(path) - 1)
+    return ".".join(path[: deep + 1])
 
 
 def nearest(memory: AnyCell, known: Mapping[str, AnyCell] | None = None) -> Nearest:
     """The nearest known memory with another key; differences of the operator count first."""
     bare, same = operator(memory), key(memory)
 
-    def far(found: Nearest) -> tuple[int, int]:
+    def far(found: Nearest) -> tuple[Distance, Distance]:
         return distance(bare, operator(among[found.name])), _size(found.differences)
 
     among = {name: other for name, other in _known(known).items() if key(other) != same}

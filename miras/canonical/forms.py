@@ -11,6 +11,7 @@ from miras.canonical.gate_maps import UP_TO_GATES
 from miras.canonical.limits import LIMITS
 from miras.canonical.parts import PARTS
 from miras.canonical.steps import STEPS
+from miras.canonical.whole import WHOLE
 from miras.composition import AnyCell, Composition
 from miras.composition import kind as kind_of
 from miras.composition.either import wiring
@@ -74,8 +75,18 @@ def _exact(memory: Memory) -> Memory:
         memory = found
 
 
+@remembered
+def reduced(memory: AnyCell) -> AnyCell:
+    """A composition as the simpler one, or the memory, that it is equal to."""
+    found = memory
+    for rule in WHOLE:
+        found = rule(found)
+    return found if found == memory else reduced(found)
+
+
 def normal_form(memory: AnyCell) -> dict[str, Plain]:
     """The normal form as plain data: what differs from a default, and the maps of gates if any."""
+    memory = reduced(memory)
     if isinstance(memory, Composition):
         return _composed(memory)
     found = normal(memory)
