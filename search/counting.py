@@ -20,9 +20,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from .narrowing import Check, Narrowing, checks
-from .nodes import Choice, Fields, Fixed, Node, Number, Value, inner, label_of, shortened, size
-from .sketch import Sketch, Undecided
+from .answers import Waits, answers_of
+from .narrowing import Narrowing, checks
+from .nodes import (
+    Choice,
+    Fields,
+    Fixed,
+    Node,
+    Number,
+    Value,
+    in_order,
+    inner,
+    label_of,
+    shortened,
+    size,
+)
+from .sketch import Check
 
 BRANCHES = 20_000
 """Looked at before the rest is estimated, those of small regions not counted."""
@@ -93,7 +106,6 @@ class _Branch(NamedTuple):
     """Structures that share some decisions, and the rules that have no answer for them yet."""
 
     decisions: dict[str, Value]
-    last: str  # the hole that was filled last
     structures: int
     asked: tuple[Check, ...]  # they may have one now
     waiting: tuple[_Waiting, ...]
@@ -103,7 +115,7 @@ class _Divider:
     """One division of a space."""
 
     def __init__(self, root: Node) -> None:
-        self.root = root
+        self.answers = answers_of(root)
         self.sizes: dict[int, int] = {}
         self.regions: list[Region] = []
         self.refused: Counter[str] = Counter()
@@ -115,20 +127,18 @@ class _Divider:
             self.sizes[id(node)] = size(node)
         return self.sizes[id(node)]
 
-    def divide(self, sketch: Sketch, branch: _Branch) -> list[_Branch]:
+    def divide(self, branch: _Branch) -> list[_Branch]:
         """The branches of a branch; none if it is decided, which is noted."""
         self.branches += 1
         still = list(branch.waiting)
         for check in branch.asked:
-            try:
-                sentence = check.ask(sketch.memory())
-            except Undecided as found:
-                still.append(_Waiting(check, found.name, found.hole))
-            else:
-                if sentence:
-                    self.refused[check.name] += branch.structures
-                    self.sentences.setdefault(check.name, sentence)
-                    return []
+            answer = self.answers.ask(check, branch.decisions)
+            if isinstance(answer, Waits):
+                still.append(_Waiting(check, *answer))
+            elif answer:
+                self.refused[check.name] += branch.structures
+                self.sentences.setdefault(check.name, answer)
+                return []
         if not still:
             self.regions.append(Region(branch.decisions, branch.structures))
             return []
@@ -139,15 +149,14 @@ class _Divider:
         hole = next(each.hole for each in still if each.name == name)
         outside = branch.structures // self.size(hole)
         return [
-            _Branch(branch.decisions | {name: value}, name, outside * inside, asked, waiting)
+            _Branch(branch.decisions | {name: value}, outside * inside, asked, waiting)
             for value, inside in self.values(hole)
         ]
 
-    def finish(self, sketch: Sketch, branch: _Branch) -> None:
-        """Divide a branch to its end; faster, because what the sketch knows is kept."""
-        for each in self.divide(sketch, branch):
-            with sketch.trying(each.last, each.decisions[each.last]):
-                self.finish(sketch, each)
+    def finish(self, branch: _Branch) -> None:
+        """Divide a branch to its end."""
+        for each in self.divide(branch):
+            self.finish(each)
 
     def values(self, hole: Choice | Number) -> Iterator[tuple[Value, int]]:
         """What may fill a hole, and the structures inside of that."""
@@ -164,16 +173,14 @@ def divide(root: Node, most: int = BRANCHES, tick: Tick = lambda _: None) -> Div
     divider = _Divider(root)
     whole = open_ = size(root)
     # Ties go to the older branch: what is found is the same in every process.
-    heap, number, divided = [(-whole, 0, _Branch({}, "", whole, checks(), ()))], 1, 0
+    heap, number, divided = [(-whole, 0, _Branch({}, whole, checks(), ()))], 1, 0
     while heap and (divided < most or -heap[0][0] <= SMALL):
         _, _, branch = heapq.heappop(heap)
-        sketch = Sketch(root)
-        sketch.decisions.update(branch.decisions)
         if branch.structures <= SMALL:
-            divider.finish(sketch, branch)
+            divider.finish(branch)
             found: list[_Branch] = []
         else:
-            found = divider.divide(sketch, branch)
+            found = divider.divide(branch)
             divided += 1
         for each in found:
             heapq.heappush(heap, (-each.structures, number, each))
@@ -234,7 +241,7 @@ class _Descent:
                 self.fill(options[picked], name, picked)
             case Fields(_, entries):
                 inside = inner(name, label)
-                for field, entry in entries.items():
+                for field, entry in in_order(entries):
                     self.fill(entry, f"{inside}.{field}" if inside else field, label_of(entry))
 
     def pick(self, name: str, options: Mapping[str, Node]) -> str:

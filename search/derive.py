@@ -31,6 +31,7 @@ from .nodes import (
     Number,
     Value,
     component,
+    in_order,
     inner,
     label_of,
     shortened,
@@ -147,10 +148,11 @@ def _build(node: Node, name: str, label: str, asked: _Recorder) -> Any:
             return _build(option, name, label, asked)
         case Fields(_, entries):
             inside = inner(name, label)
-            return {
+            found = {
                 field: _build(entry, f"{inside}.{field}", label_of(entry), asked)
-                for field, entry in entries.items()
+                for field, entry in in_order(entries)
             }
+            return {field: found[field] for field in entries}
 
 
 def derivations(space: Space) -> Iterator[Derivation]:

@@ -128,7 +128,11 @@ class Reader:
             if name in names[:index]:
                 message = f"two choices are both {name!r}; keep one, or write their holes as one"
                 self.complain((*path, "any", index), message)
-        return Choice(dict(sorted(found))) if len(found) > 1 else found[0][1]
+        return (
+            Choice(dict(sorted(found, key=lambda option: option[0])))
+            if len(found) > 1
+            else found[0][1]
+        )
 
     def number(self, path: DataPath, content: Any, wanted: Any, whole: bool) -> Node:
         kind = "int" if whole else "float"

@@ -6,31 +6,23 @@ hole at which it stopped. An option is out if a rule that waits objects to it wh
 chosen of the holes that this rule asks for. Of a range three numbers stand for all.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
-from typing import NamedTuple
 
 from miras.memory import Memory
 from miras.part import Part, SpecError
 from miras.rules import RULES, Verdict
 
+from .answers import Waits, answers_of
 from .nodes import Choice, Node, Value
 from .opening import parts_of, type_of
-from .sketch import Sketch, Undecided
+from .sketch import Check, gates_of, one_gate
 
 AHEAD = 50
 """Questions asked of one rule about what else might be chosen, before it is given a chance."""
 
 Way = dict[str, Value | None]
 """What fills the holes that a check asked for; nothing for one that it was not answered."""
-
-
-class Check(NamedTuple):
-    """A condition on a whole memory: a sentence, or nothing if there is no objection."""
-
-    name: str
-    detail: str  # which one, of several of that name
-    ask: Callable[[Memory], str]
 
 
 @cache
@@ -47,8 +39,26 @@ def checks() -> tuple[Check, ...]:
                 ask = partial(_settings_inside, slot, inside)
                 check = Check(f"settings of {slot}.{inside}", "", ask)
                 found.setdefault((slot, inside), check)
-    rules = (Check(rule.name, "", rule.check) for rule in RULES if rule.verdict is Verdict.refuse)
-    return (*found.values(), *rules)
+    for rule in RULES:
+        if rule.verdict is not Verdict.refuse:
+            continue
+        # A rule on gates is asked about one after the other: so it waits for no other gate.
+        places = _gates() if rule.each_gate else (None,)
+        for place in places:
+            detail = ".".join(place) if place else ""
+            ask = partial(one_gate, *place, rule.check) if place else rule.check
+            found[rule.name, detail] = Check(rule.name, detail, ask)
+    return tuple(found.values())
+
+
+def _gates() -> Iterator[tuple[str, str]]:
+    """Slots and fields of all gates; no field means all others that a part of that slot uses."""
+    for slot, field in Memory.model_fields.items():
+        kinds = parts_of(type_of(field)).values()
+        for name in dict.fromkeys(name for kind in kinds for name in gates_of(kind)):
+            yield slot, name
+        if kinds:
+            yield slot, ""
 
 
 def _settings(slot: str, name: str, memory: Memory) -> str:
@@ -110,7 +120,8 @@ class Narrowing:
     """The decisions on a memory, and the checks that have no answer yet, by the hole they need."""
 
     def __init__(self, root: Node) -> None:
-        self.sketch = Sketch(root)
+        self.answers = answers_of(root)
+        self.decisions: dict[str, Value] = {}
         self.waiting: dict[str, list[Check]] = {}
         self.ways: dict[Check, Way] = {}  # one that is open to a check
         self.refused = self._ask(checks())
@@ -119,17 +130,16 @@ class Narrowing:
         """Name of the first check that objects; those without an answer are kept waiting."""
         refused = ""
         for check in asked:
-            try:
-                sentence = check.ask(self.sketch.memory())
-            except Undecided as found:
-                self.waiting.setdefault(found.name, []).append(check)
+            answer = self.answers.ask(check, self.decisions)
+            if isinstance(answer, Waits):
+                self.waiting.setdefault(answer.name, []).append(check)
             else:
-                refused = refused or (check.name if sentence else "")
+                refused = refused or (check.name if answer else "")
         return refused
 
     def decide(self, name: str, value: Value) -> str:
         """Fill a hole; the name of a check that objects, or nothing."""
-        self.sketch.decisions[name] = value
+        self.decisions[name] = value
         self.ways = {check: way for check, way in self.ways.items() if _agrees(way, name, value)}
         asked = self.waiting.pop(name, [])
         if asked and not self.refused:
@@ -158,8 +168,7 @@ class Narrowing:
                 if known is not None and _agrees(known, name, value):
                     self.ways[check] = known
                     continue
-                with self.sketch.trying(name, value):
-                    way = self._way(check, [AHEAD])
+                way = self._trying(check, name, value, [AHEAD])
                 if way is None:
                     return check.name
                 self.ways[check] = {name: value} | way
@@ -171,19 +180,26 @@ class Narrowing:
         It looks ahead for as many questions as are `left`; if that is not enough, there is hope.
         """
         left[0] -= 1
-        try:
-            return None if check.ask(self.sketch.memory()) else {}
-        except Undecided as found:
-            hole, name = found.hole, found.name
+        answer = self.answers.ask(check, self.decisions)
+        if not isinstance(answer, Waits):
+            return None if answer else {}
+        hole, name = answer.hole, answer.name
         if left[0] <= 0:
             return {name: None}
         for value in hole.options if isinstance(hole, Choice) else hole.some:
-            with self.sketch.trying(name, value):
-                way = self._way(check, left)
+            way = self._trying(check, name, value, left)
             if way is not None:
                 # Another number may fit or not; which options do was asked before.
                 return {name: value if isinstance(hole, Choice) else None} | way
         return None
+
+    def _trying(self, check: Check, name: str, value: Value, left: list[int]) -> Way | None:
+        """What else to choose if a hole is filled like this."""
+        self.decisions[name] = value
+        try:
+            return self._way(check, left)
+        finally:
+            del self.decisions[name]
 
 
 def _agrees(way: Way, name: str, value: Value) -> bool:

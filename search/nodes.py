@@ -8,6 +8,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -16,6 +17,11 @@ LONGEST_NAME = 200
 
 Value = str | int | float
 """What is chosen: the name of an option, or a number."""
+
+
+@cache
+def _adapter(wanted: Any) -> Any:
+    return TypeAdapter[Any](wanted)
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Fixed:
     def read(self, wanted: Any) -> Any:
         """The value as what belongs here: a part where data describes one."""
         if not self._read:
-            self._read.append(TypeAdapter[Any](wanted).validate_python(self.value))
+            self._read.append(_adapter(wanted).validate_python(self.value))
         return self._read[0]
 
 
@@ -105,6 +111,24 @@ def walk(node: Node) -> Iterator[Node]:
                 yield from walk(each)
         case _:
             pass
+
+
+def in_order(entries: Mapping[str, Node]) -> Iterator[tuple[str, Node]]:
+    """The fields of a part as they are filled: parts inside it last.
+
+    Whether a gate fits depends on the axis along which it acts, and not the other way round.
+    """
+    yield from sorted(entries.items(), key=lambda entry: _is_part(entry[1]))
+
+
+def _is_part(node: Node) -> bool:
+    match node:
+        case Fixed(value):
+            return isinstance(value, Mapping)
+        case Choice(options):
+            return any(_is_part(option) for option in options.values())
+        case _:
+            return isinstance(node, Fields)
 
 
 def label_of(node: Node) -> str:

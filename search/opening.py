@@ -183,10 +183,10 @@ def _between(bounds: tuple[Any, ...]) -> Number | None:
     return Number(low, high, log=low > 0 and high / low >= WIDE)
 
 
-def _limits(bounds: tuple[Any, ...]) -> tuple[float | None, float | None]:
+def _limits(bounds: tuple[Any, ...]) -> tuple[int | float | None, int | float | None]:
     """The smallest and the largest number that are named, themselves allowed or not."""
 
-    def limit(*names: str) -> float | None:
+    def limit(*names: str) -> int | float | None:
         found = (getattr(each, name, None) for each in bounds for name in names)
         return next((value for value in found if value is not None), None)
 

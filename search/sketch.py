@@ -5,8 +5,7 @@ looks at an open hole meets `Undecided`, which names the hole. So the rules that
 memories, and what parts declare, also say beforehand which options fit what is there already.
 """
 
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 
@@ -28,25 +27,30 @@ class Undecided(Exception):
         self.name, self.hole = name, hole
 
 
+class Check(NamedTuple):
+    """A condition on a whole memory: a sentence, or nothing if there is no objection."""
+
+    name: str
+    detail: str  # which one, of several of that name
+    ask: Callable[[Memory], str]
+
+
 class Sketch:
     """What has been decided of a memory of a space, by the names of its holes."""
 
-    def __init__(self, root: Node) -> None:
-        self.root = root
-        self.decisions: dict[str, Value] = {}
-        self._memory: Memory | None = None
-        self._made: list[dict[str, Any]] = []  # what is known of each part that was looked at
+    def __init__(self, root: Node, decisions: Mapping[str, Value]) -> None:
+        self.root, self.decisions = root, decisions
+        self.looked: dict[str, Value | None] = {}  # what was in the holes that were asked for
         self.listing = False  # gates are only listed now, and looked at later
+        self.only: tuple[str, str] | None = None  # slot and field of the one gate that is judged
+        self.listed: object = None  # the part of which no other gate is looked at meanwhile
 
     def memory(self) -> Memory:
         """The memory as far as it is decided. Raises Undecided where it is open which one it is."""
-        if self._memory is None:
-            root, prefix = self.start()
-            if isinstance(root, Fields):
-                self._memory = self._make(Memory, root.entries, prefix)
-            else:
-                self._memory = cast(Memory, cast(Fixed, root).read(Memory))
-        return self._memory
+        root, prefix = self.start()
+        if isinstance(root, Fields):
+            return self._make(Memory, root.entries, prefix)
+        return cast(Memory, cast(Fixed, root).read(Memory))
 
     def start(self) -> tuple[Node, str]:
         """The memory that was chosen among several, and the name under which its holes are."""
@@ -58,25 +62,10 @@ class Sketch:
     def decided(self, name: str, hole: Choice | Number) -> Value:
         """What fills a hole. Raises Undecided."""
         name = shortened(name)
-        if name not in self.decisions:
+        value = self.looked.setdefault(name, self.decisions.get(name))
+        if value is None:
             raise Undecided(name, hole)
-        return self.decisions[name]
-
-    @contextmanager
-    def trying(self, name: str, value: Value) -> Generator[None]:
-        """The same memory with one more hole filled, for a while."""
-        before, memory = [(known, known.copy()) for known in self._made], self._memory
-        self.decisions[name] = value
-        try:
-            yield
-        finally:
-            del self.decisions[name]
-            del self._made[len(before) :]
-            self._memory = memory
-            for known, copy in before:
-                if len(known) != len(copy):  # nothing that is known is ever replaced
-                    known.clear()
-                    known.update(copy)
+        return value
 
     def resolve(self, node: Node, owner: type[Part], field: str, name: str, label: str = "") -> Any:
         """What stands in a field. Raises Undecided where it is open."""
@@ -98,7 +87,6 @@ class Sketch:
         found: Any = opened.__new__(opened)
         known: dict[str, Any] = {"_source": _Source(self, entries, inside)}
         object.__setattr__(found, "__dict__", known)
-        self._made.append(known)
         return found
 
 
@@ -118,6 +106,8 @@ class _Opened:
         if name not in part.model_fields:
             raise AttributeError(f"{part.__name__} has no {name!r}")
         sketch, entries, inside = self.__dict__["_source"]
+        if sketch.listed is self and name != sketch.only[1] and name in gates_of(part):
+            return _other(self, name)
         if name in entries:
             node = entries[name]
             path = f"{inside}.{name}" if inside else name
@@ -162,6 +152,9 @@ class _OpenedMemory(_Opened):
     @property
     def uses(self) -> Iterator[Any]:
         sketch = self.__dict__["_source"].sketch
+        if sketch.only is not None:
+            yield from self._uses_of_one(sketch)
+            return
         open_one: Undecided | None = None
         later: list[Any] = []
         for field in Memory.model_fields:
@@ -180,28 +173,77 @@ class _OpenedMemory(_Opened):
         if open_one is not None:
             raise open_one
 
+    def _uses_of_one(self, sketch: Sketch) -> Iterator[Any]:
+        slot, field = cast("tuple[str, str]", sketch.only)
+        part: Any = getattr(self, slot)
+        if not isinstance(part, _Opened):
+            yield from part.uses() if not field and hasattr(part, "uses") else ()
+            return
+        if not hasattr(type(part), "uses") or (field and field not in gates_of(type(part))):
+            return
+        sketch.listing, sketch.listed = True, part
+        try:
+            found = cast(Any, part).uses()
+        finally:
+            sketch.listing, sketch.listed = False, None
+        yield from (use for use in found if type(use.gate).__name__ != _OTHER)
 
-_UNKNOWN = "Unknown"
+
+def one_gate(slot: str, field: str, check: Callable[[Memory], str], memory: Memory) -> str:
+    """What a check that judges every gate by itself says of one; without a field, of the rest."""
+    if isinstance(memory, _Opened):
+        memory.__dict__["_source"].sketch.only = slot, field
+    return check(memory)
+
+
+@cache
+def gates_of(part: type[Part]) -> frozenset[str]:
+    """The fields of a part in which a gate may stand."""
+    return frozenset(name for name in part.model_fields if _gates(part, name))
+
+
+_UNKNOWN, _OTHER = "Unknown", "Other"
 
 
 def _unknown(gate: type[Part], stopped: Undecided) -> Any:
     """A gate of which nothing is known but that it is one."""
-    kind: Any = _hidden(gate)
+
+    def answer(name: str) -> NoReturn:
+        raise Undecided(stopped.name, stopped.hole)
+
+    return _stand_in(gate, _UNKNOWN, answer)
+
+
+def _other(part: _Opened, field: str) -> Any:
+    """A gate that is not asked about: it is looked at only if a part cannot do without it."""
+
+    def answer(name: str) -> Any:
+        sketch: Sketch = part.__dict__["_source"].sketch
+        listed, sketch.listed = sketch.listed, None
+        try:
+            return getattr(getattr(part, field), name)
+        finally:
+            sketch.listed = listed
+
+    return _stand_in(_gates(cast("type[Part]", type(part)), field)[0], _OTHER, answer)
+
+
+def _stand_in(gate: type[Part], title: str, answer: Callable[[str], Any]) -> Any:
+    kind: Any = _hidden(gate, title)
     found = kind.__new__(kind)
-    object.__setattr__(found, "__dict__", {"_stopped": stopped})
+    object.__setattr__(found, "__dict__", {"_answer": answer})
     return found
 
 
 @cache
-def _hidden(gate: type[Part]) -> type[Part]:
+def _hidden(gate: type[Part], title: str) -> type[Part]:
     def ask(self: object, name: str) -> Any:
         if name.startswith("__"):
             return object.__getattribute__(self, name)
-        stopped = object.__getattribute__(self, "__dict__")["_stopped"]
-        raise Undecided(stopped.name, stopped.hole)
+        return object.__getattribute__(self, "__dict__")["_answer"](name)
 
     kind: Any = type(gate)
-    return kind(_UNKNOWN, (gate,), {"__module__": __name__, "__getattribute__": ask})
+    return kind(title, (gate,), {"__module__": __name__, "__getattribute__": ask})
 
 
 @cache

@@ -35,7 +35,7 @@ def space(text: str) -> Space:
         ),
         ("architecture: matrix\nbias: {any: [l2], float: [0, 1]}", (2, 7), "a hole has one key"),
         ("architecture: matrix\nbias: {any: [l2, l2]}", (2, 18), "two choices are both 'l2'"),
-        ("architecture: matrix\nbias: {float: [0, 1]}", (2, 16), "write one of dot"),
+        ("architecture: matrix\nbias: {float: [0, 1]}", (2, 16), "write one of cosine, dot"),
         (
             "architecture: matrix\noptimizer: {kind: gd, chunk: {float: [1, 4]}}",
             (2, 38),

@@ -30,16 +30,19 @@ class Rule(NamedTuple):
     name: str
     verdict: Verdict
     check: Check
+    each_gate: bool = False  # whether every gate in `memory.uses` is judged by itself
 
 
 RULES: list[Rule] = []
 
 
-def rule(name: str, verdict: Verdict = Verdict.refuse) -> Callable[[Check], Check]:
+def rule(
+    name: str, verdict: Verdict = Verdict.refuse, each_gate: bool = False
+) -> Callable[[Check], Check]:
     """Enter a function from memory to sentence (empty: no objection) into the table."""
 
     def enter(check: Check) -> Check:
-        RULES.append(Rule(name, verdict, check))
+        RULES.append(Rule(name, verdict, check, each_gate))
         return check
 
     return enter

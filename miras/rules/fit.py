@@ -53,16 +53,19 @@ def _axes(memory: "Memory") -> str:
     return objection(memory.optimizer, step.step_axis if step else None)
 
 
-@rule("derived-gate")
+@rule("derived-gate", each_gate=True)
 def _derived(memory: "Memory") -> str:
-    step, names = memory.stepping, {use.name for use in memory.uses}
+    step = memory.stepping
     for use in memory.uses:
         if use.gate.derived and not use.name.startswith("step"):
             return (
                 f"gate {kind(use.gate)} is made from the retention gate and serves as a step only,"
                 f" not as {use.name}: use another gate such as sigmoid"
             )
-        if use.gate.derived and step is None and use.name.replace("step", "decay") not in names:
+        decay = use.name.replace("step", "decay")
+        if not use.gate.derived or step is not None:
+            continue
+        if decay not in (other.name for other in memory.retention.uses()):
             return (
                 f"step {kind(use.gate)} is made from the retention gate of its own axis, retention"
                 f" {kind(memory.retention)} has none: use another step such as sigmoid"
@@ -77,7 +80,7 @@ def _derived(memory: "Memory") -> str:
     )
 
 
-@rule("recurrent-gate")
+@rule("recurrent-gate", each_gate=True)
 def _recurrent(memory: "Memory") -> str:
     for use in memory.uses:
         if use.gate.recurrent and memory.architecture.keyed:
@@ -89,7 +92,7 @@ def _recurrent(memory: "Memory") -> str:
     return ""
 
 
-@rule("timescale")
+@rule("timescale", each_gate=True)
 def _timescale(memory: "Memory") -> str:
     # The layer builds this gate from what the other one leaves behind: dt, one number per head.
     source = getattr(memory.retention, "gate", None)
@@ -106,7 +109,7 @@ def _timescale(memory: "Memory") -> str:
     return ""
 
 
-@rule("gate-range")
+@rule("gate-range", each_gate=True)
 def _range(memory: "Memory") -> str:
     for use in memory.uses:
         fixed, ceiling = use.gate.fixed, use.gate.ceiling(use.high)

@@ -89,7 +89,7 @@ def _trapezoid(memory: "Memory") -> str:
     return ""
 
 
-@rule("selection")
+@rule("selection", each_gate=True)
 def _selection(memory: "Memory") -> str:
     source = getattr(memory.retention, "gate", None)
     for use in memory.uses:
