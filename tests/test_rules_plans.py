@@ -116,11 +116,12 @@ def test_t24_float32_keeps_four_digits_under_strong_decay(name: str) -> None:
         n: (torch.exp(-12.0 * gate) if n.startswith("decay") else gate).detach()
         for n, gate in tensors.gates.items()
     }
-    inputs = [x.detach() for x in tensors[:3]]
+    query, key_, value = (x.detach() for x in tensors[:3])
     double = {name: gate.double() for name, gate in gates.items()}
-    wanted = miras.run(found, *(x.double() for x in inputs), double, plan="definition")[0]
+    exact = query.double(), key_.double(), value.double()
+    wanted = miras.run(found, *exact, double, plan="definition")[0]
     for plan in fitting(found):
-        read = miras.run(found, *inputs, gates, plan=plan)[0]
+        read = miras.run(found, query, key_, value, gates, plan=plan)[0]
         assert read.isfinite().all()
         assert (read - wanted).abs().max() < 1e-4 * (1 + wanted.abs().max()), plan
 
@@ -210,15 +211,9 @@ def test_t27_a_self_referential_memory_makes_a_chunk_from_its_start() -> None:
             name: torch.full((1, 8, *signal.shape), 0.5).double()
             for name, signal in whole.gates(1, 4, 4).items()
         }
-        first = {
-            f"0.{name}": leaf for name, leaf in {"matrix": torch.eye(4)[None].double()}.items()
-        }
+        first = {"0.matrix": torch.eye(4)[None].double()}
         state = miras.start(whole, 1, 1, 4, 4, first, torch.float64)
         read, _ = miras.run(whole, query, key_, value, gates, state)
-        changed = key_.clone()
-        changed[:, 1] += 1.0
-        other, _ = miras.run(whole, query, changed, value, gates, state)
-        assert torch.equal(read[:, :1], other[:, :1])
         outputs.append(read)
     torch.testing.assert_close(outputs[0][:, 0], outputs[1][:, 0])
     assert (outputs[0][:, 3] - outputs[1][:, 3]).abs().max() > 1e-6
