@@ -34,6 +34,10 @@ from equivalence import (
 from torch import Tensor
 from torch.nn.functional import gelu
 
+from miras import run
+from miras.composition.segments import Segments
+from miras.memory import Memory
+
 
 def test_r14_the_last_layer_alone_is_linear_attention_over_hidden_features() -> None:
     """S_0 is the initial last layer. Steps along both axes reach one layer each: `key` the first.
@@ -145,6 +149,17 @@ def test_r17_a_solver_without_iterations_is_linear_attention_with_divided_querie
     solved = answer(decay() | exact, gates | LEARNED)
     same(answer(decay() | enough, gates | LEARNED), solved)
     different(found[0], solved)
+
+
+def test_r18_one_segment_is_the_memory() -> None:
+    """As long as no segment ended, nothing is cached; afterwards there is."""
+    host = Memory.model_validate({"architecture": "matrix"} | decay())
+    gates = {"0.decay": ALPHA, "0.step": BETA, "sharpness": torch.ones(HEADS).double()}
+    for length, equal in ((TIME, True), (TIME - 1, False)):
+        whole = Segments(of=host, segment=length)
+        found, _ = run(whole, QUERY, UNIT, VALUES, gates)
+        check = same if equal else different
+        check(found, answer(decay(), {"decay": ALPHA, "step": BETA}))
 
 
 def test_r19_a_constant_scale_of_the_values_is_a_scale_of_what_is_read() -> None:
