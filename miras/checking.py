@@ -8,6 +8,7 @@ from typing import Any, cast
 from pydantic import TypeAdapter
 
 from miras.composition import AnyCell, AnyComposition
+from miras.demonstration.spec import load_demonstrations
 from miras.known import expand, named
 from miras.load import Document, read, validate
 from miras.memory import Memory
@@ -16,13 +17,15 @@ from miras.part import SpecError
 
 
 def kind_of(document: Document) -> str:
-    """`memory`, `model`, `sweep`, `study` or `space`, by the keys of the file."""
+    """`memory`, `model`, `sweep`, `demonstrations`, `study` or `space`, by the keys of the file."""
     data = document.value(())
     keys = set(cast(Mapping[str, Any], data)) if isinstance(data, Mapping) else set[str]()
     if "model" in keys:
         return "model"
     if "compare" in keys:
         return "sweep"
+    if "demonstrate" in keys:
+        return "demonstrations"
     if "space" in keys or "tasks" in keys:
         return "study"
     return "space" if _has_hole(data) else "memory"
@@ -40,6 +43,8 @@ def check(path: Path) -> str:
         model = validate(document, ModelFile).model
         names = ", ".join(dict.fromkeys(memory.name or "unnamed" for memory in model.pattern))
         return f"a model of {model.layers} layers of {names}"
+    if kind == "demonstrations":
+        return f"{len(load_demonstrations(path).demonstrate)} demonstrations"
     from miras.search import load_space, load_study
     from miras.search.sweep import load_sweep
 

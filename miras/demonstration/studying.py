@@ -64,10 +64,11 @@ def look(model: Model, batch: Batch, seed: int = 0) -> Scores:
         model.train()
     scores: Scores = {"parameters": float(model.parameters_count())}
     scores["repeated"] = float((first - second).abs().max())
-    return scores | _use(info) | _losses(model, batch)
+    return scores | use(info) | _losses(model, batch)
 
 
-def _use(info: Info) -> Scores:
+def use(info: Info) -> Scores:
+    """How evenly slots are used, by the names of addresses."""
     scores: Scores = {}
     for name, found in info.noted.items():
         if name.startswith(ADDRESS):
