@@ -30,8 +30,8 @@ class SelfReferential(Composition):
     and answers from the start: it has a residual, or a matrix that starts at learned weights. All
     five start from the same weights.
 
-    Source: self-modifying Titans, Nested Learning (arXiv 2512.24695), section on HOPE; with a matrix
-    and chunk 1, the self-referential weight matrix (arXiv 2202.05780).
+    Source: self-modifying Titans, Nested Learning (arXiv 2512.24695), section on HOPE; with a
+    matrix and chunk 1, the self-referential weight matrix (arXiv 2202.05780).
     Differs: gates that a layer makes are modulated by the generated ones, the paper has the
     generated ones alone; the text was read in notes, not in full.
     """

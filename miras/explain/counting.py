@@ -13,7 +13,10 @@ LENGTH = 1024
 
 
 def state_floats(memory: Memory, heads: int, key_dim: int, value_dim: int) -> dict[str, int]:
-    """Numbers kept, by what they are, from real tensors; a memory of pairs after 1,024 tokens."""
+    """Numbers kept, by what they are, from real tensors.
+
+    A memory of pairs is counted after 1,024 tokens; windows and batches when they hold the most.
+    """
     state = start(memory, 1, heads, key_dim, value_dim)
     if memory.architecture.stores_pairs:
         state = state._replace(weights=_pairs(memory, state, heads, key_dim, value_dim))
@@ -25,6 +28,11 @@ def state_floats(memory: Memory, heads: int, key_dim: int, value_dim: int) -> di
         "previous output": state.output,
     }
     counts = {name: sum(leaf.numel() for leaf in group.values()) for name, group in groups.items()}
+    full = {"window": memory.bias.window - 1}
+    full |= {"batch": memory.stepping.batch - 1} if memory.stepping else {}
+    for name in full.keys() & state.buffers.keys():
+        one_token = sum(prod(leaf.shape[3:]) for leaf in groups[name].values())
+        counts[name] = heads * full[name] * one_token
     return {name: count for name, count in counts.items() if count}
 
 

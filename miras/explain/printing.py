@@ -17,11 +17,11 @@ def text(found: Explanation) -> str:
         "Choices": _choices(found),
         "Update": _aligned(found.update),
         "Read": _aligned(found.read),
-        "Where": [*found.where, *_wrapped(found.pace)],
+        "Where": [*_hanging(found.where), *_wrapped(found.pace)],
         "In the paper": _wrapped(found.paper_equation),
-        "Gates, made from the layer's input x": _gates(found),
-        "Learned constants": [_constant(each) for each in found.constants],
-        f"State of {sizes}": _state(found),
+        "Gates, made from the layer's input x": _hanging(_gates(found)),
+        "Learned constants": _hanging(_constant(each) for each in found.constants),
+        f"State of {sizes}": _hanging(_state(found)),
         "Multiply-adds per token": _work(found),
         "Plans that are exact for it, work per token and head": _plan(found),
         "Equal to": [line for each in found.equals for line in _relative(each)],
@@ -53,7 +53,20 @@ def _aligned(equations: tuple[str, ...]) -> list[str]:
     """Equations, one below the other by their first sign."""
     parts = [_parted(equation) for equation in equations]
     width = max((len(left) for left, _ in parts), default=0)
-    return [f"{left:<{width}} {right}" for left, right in parts]
+    lines = [f"{left:<{width}} {right}" for left, right in parts]
+    return _hanging(lines, " " * (min(width, WIDTH // 2) + 5))
+
+
+def _hanging(lines: Iterable[str], indent: str = "    ") -> list[str]:
+    """Lines, those that are too long go on below themselves."""
+    return [
+        part for line in lines for part in ([line] if len(line) <= WIDTH else _broken(line, indent))
+    ]
+
+
+def _broken(line: str, indent: str) -> list[str]:
+    start = line[: len(line) - len(line.lstrip())]
+    return wrap(line, WIDTH, initial_indent=start, subsequent_indent=start + indent)
 
 
 def _parted(equation: str) -> tuple[str, str]:
@@ -69,8 +82,8 @@ def _choices(found: Explanation) -> list[str]:
     for each in found.choices:
         lines.append(f"{each.slot:<12}  {each.chosen:<{width}}  {each.title}".rstrip())
         if each not in short:
-            lines[-1:] = [f"{each.slot:<12}  {each.title}", f"{'':<12}  {each.chosen}"]
-    return lines
+            lines[-1:] = [f"{each.slot:<12}  {each.title}", f"{'':<14}{each.chosen}"]
+    return _hanging(lines)
 
 
 def _gates(found: Explanation) -> list[str]:
@@ -114,4 +127,4 @@ def _plan(found: Explanation) -> list[str]:
 
 def _relative(found: Relative) -> list[str]:
     lines = _wrapped(f"{found.name}: {found.how}")
-    return [*lines, *(f"  {difference}" for difference in found.differences)]
+    return [*lines, *_hanging(f"  {difference}" for difference in found.differences)]
