@@ -20,11 +20,11 @@ from miras.token import Token
 Spec = dict[str, Any]
 Turn = Callable[[Array], Array]
 TIME, KEY, VALUE = 24, 6, 5
-START = np.random.default_rng(13).normal(size=(VALUE, KEY)) * 0.3
+DICE = np.random.default_rng(13)
+START = DICE.normal(size=(VALUE, KEY)) * 0.3
 
 
 def spec(retention: Any, bias: str = "l2", **fields: Any) -> Spec:
-    """One weight matrix that starts at random."""
     network = {"kind": "mlp", "depth": 1, "norm": "none", "residual": False}
     optimizer = {"kind": "gd", **fields}
     return {
