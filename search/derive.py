@@ -43,6 +43,9 @@ LEARNING_RATE = "learning_rate"
 MOST_COUNTED = 20_000
 """Spaces of so many derivations or fewer are counted one by one."""
 
+NUMBERS = 20
+"""Numbers that are drawn until one fits what was chosen before."""
+
 TRIES = 100
 """Draws after which a space is said to hold nothing that fits."""
 
@@ -96,6 +99,11 @@ class _Recorder:
     def number(self, name: str, among: Number) -> int | float:
         name = shortened(name)
         value = self.chooser.number(name, among)
+        if self.narrowing and name != LEARNING_RATE and not self.narrowing.refused:
+            for _ in range(NUMBERS):
+                if not self.narrowing.objection(name, value):
+                    break
+                value = self.chooser.number(name, among)
         self._keep(name, value)
         return value
 
