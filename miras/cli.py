@@ -65,6 +65,14 @@ def ls(
     table(listing.rows(what) if what else listing.overview(), as_json)
 
 
+@app.command("map")
+def map_() -> None:
+    """Print the map of the field as Markdown: all known memories by their choices, all spaces."""
+    from miras.mapping import page
+
+    print(page(), end="")
+
+
 @app.command()
 def check(
     paths: Annotated[list[Path], typer.Argument(help="memories, models, spaces or studies")],

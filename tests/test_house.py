@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("miras", "search", "plots", "tests", "benchmarks")
-COMMANDS = {"cli", "terminal", "checking", "listing", "running", "demonstrating"}
+COMMANDS = {"cli", "terminal", "checking", "listing", "running", "demonstrating", "mapping"}
 """Modules behind the command line: these alone may import search and plots, inside functions."""
 
 LEVELS = (

@@ -159,5 +159,7 @@ def _compare(where: str, here: object, there: object) -> tuple[Difference, ...]:
     return (Difference(where, *map(text, sides), size=max(map(_values, sides))),)
 
 
-def _values(plain: Plain) -> int:
-    return sum(_values(each) for each in plain.values()) if isinstance(plain, dict) else 1
+def _values(plain: object) -> int:
+    if not isinstance(plain, dict):
+        return 1
+    return sum(map(_values, cast(dict[str, object], plain).values()))
