@@ -6,6 +6,7 @@ from pathlib import Path
 from miras.composition import Composition
 from miras.composition import kind as kind_of
 from miras.known import known
+from miras.memory import Memory
 from miras.operator import choose
 from miras.part import SpecError, leaves
 
@@ -61,7 +62,11 @@ def _known(name: str) -> Row:
         axis: str(getattr(getattr(memory, axis), "kind", ""))
         for axis in ("architecture", "bias", "retention", "optimizer")
     }
+    return {"name": name, **four, "plan": usual_plan(memory), "paper": memory.paper}
+
+
+def usual_plan(memory: Memory) -> str:
+    """The plan that is taken for keys and values of 32 where the memory does not say its own."""
     wiring = memory.wiring
     value_dim = 1 if wiring.heads == "channels" else wiring.value_dim or 32
-    plan = choose(memory, wiring.key_dim or 32, value_dim)
-    return {"name": name, **four, "plan": plan, "paper": memory.paper}
+    return choose(memory, wiring.key_dim or 32, value_dim)

@@ -9,10 +9,11 @@ from typing import Any, cast
 
 from miras.composition import Composition
 from miras.composition import kind as kind_of
-from miras.explain import explain
-from miras.explain.explanation import Explanation
+from miras.explain import choices
 from miras.known import cells, compositions, known
+from miras.listing import usual_plan
 from miras.load import read
+from miras.memory import Memory
 from miras.part import SpecError, leaves
 
 AXES = ("bias", "retention", "optimizer")
@@ -46,22 +47,20 @@ def page() -> str:
 
 
 def _memories() -> Iterable[str]:
-    found = {name: explain(memory) for name, memory in cells().items()}
     for kind, part in leaves("miras.architecture").items():
-        mine = {n: told for n, told in found.items() if cells()[n].architecture.kind == kind}  # pyright: ignore
+        mine = {n: each for n, each in cells().items() if type(each.architecture) is part}
         if mine:
             yield f"\n## {kind}\n\n{part.summary()}\n"
             yield _table(
                 ("memory", "architecture", *AXES, "plan", "paper"),
-                [_row(name, told) for name, told in mine.items()],
+                [_row(name, memory) for name, memory in mine.items()],
             )
 
 
-def _row(name: str, told: Explanation) -> tuple[str, ...]:
-    chosen = {each.slot: _call(each.chosen) for each in told.choices}
-    (plan,) = (each.name for each in told.plans if each.chosen)
-    axes = (chosen.get(axis, "") for axis in AXES)
-    return (_link(name), chosen["architecture"], *axes, plan, told.paper)
+def _row(name: str, memory: Memory) -> tuple[str, ...]:
+    chosen = {each.slot: _call(each.chosen) for each in choices(memory)}
+    axes = (chosen[axis] for axis in AXES)
+    return (_link(name), chosen["architecture"], *axes, usual_plan(memory), memory.paper)
 
 
 def _call(chosen: str) -> str:
@@ -78,7 +77,7 @@ def _compositions() -> Iterable[str]:
     rows: list[tuple[str, ...]] = []
     for name, memory in compositions().items():
         inside = ", ".join(_cell(cell) for cell in memory.cells)
-        settings = explain(memory).choices[0].chosen
+        settings = choices(memory)[0].chosen
         rows.append((_link(name), settings, inside, memory.paper))
     yield _table(("memory", "composition", "cells", "paper"), rows)
 
@@ -145,7 +144,7 @@ def _well_typed(counted: dict[str, Any]) -> str:
     return _number(counted["well_typed"]) + about
 
 
-def _number(value: float) -> str:
+def _number(value: int | float) -> str:
     return f"{round(value):,}" if value < 1e12 else f"{float(value):.1e}"
 
 

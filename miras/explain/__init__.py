@@ -1,24 +1,22 @@
 """A memory in words and numbers: equations, gates, state, cost, plan and relatives."""
 
-import inspect
 from math import isinf
 from typing import Any
 
-from miras.canonical import Difference, differences, key, nearest, normal, operator, written
+from miras.canonical import Difference, differences, key, nearest, normal, operator
 from miras.composition import AnyCell, Composition
+from miras.explain.choosing import choices as choices
 from miras.explain.compositions import composed
 from miras.explain.counting import kept, products, state_floats
-from miras.explain.explanation import Choice, Constant, Explanation, Gate, Plan, Relative
+from miras.explain.explanation import Constant, Explanation, Gate, Plan, Relative
 from miras.explain.formulas import equations, letter, symbols
 from miras.explain.printing import text as text
 from miras.gate import Use
 from miras.known import cells as known
-from miras.memory import Memory, Wiring
+from miras.memory import Memory
 from miras.operator import choose
 from miras.part import Part
 from miras.plans import plans
-
-SLOTS = ("architecture", "bias", "retention", "optimizer")
 
 
 def explain(memory: AnyCell, heads: int = 2, key_dim: int = 32, value_dim: int = 32) -> Explanation:
@@ -36,7 +34,7 @@ def explain(memory: AnyCell, heads: int = 2, key_dim: int = 32, value_dim: int =
         paper_equation=memory.equation,
         key=key(memory),
         summary=_summary(memory),
-        choices=_choices(memory),
+        choices=choices(memory),
         update=lines.update,
         read=lines.read,
         where=lines.where,
@@ -88,23 +86,6 @@ def _name(memory: Memory) -> str:
 
 def _kind(part: Part) -> str:
     return str(getattr(part, "kind", type(part).__name__))
-
-
-def _choices(memory: Memory) -> tuple[Choice, ...]:
-    found: list[Choice] = []
-    for slot in SLOTS:
-        part: Part = getattr(memory, slot)
-        found.append(Choice(slot=slot, chosen=written(part), title=_title(part)))
-    if memory.wiring != Wiring():
-        wiring = written(memory.wiring)
-        found.append(Choice(slot="wiring", chosen=wiring, title="How a layer feeds it."))
-    return tuple(found)
-
-
-def _title(part: Part) -> str:
-    """First line of the file that holds a part, which says in a few words what it is."""
-    module = inspect.getmodule(type(part))
-    return ((module and inspect.getdoc(module)) or part.summary()).partition("\n")[0]
 
 
 def _pace(memory: Memory) -> str:

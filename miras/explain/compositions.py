@@ -1,18 +1,16 @@
 """A composition in words and numbers: its wiring, then each of its cells."""
 
-import inspect
 from math import isinf
 
 import torch
 
-from miras.canonical import differences, equals, key, nearest, written
+from miras.canonical import differences, equals, key, nearest
 from miras.composition import AnyCell, Composition, CompositionState, Own
 from miras.composition import kind as kind_of
-from miras.composition.either import wiring
+from miras.explain.choosing import choices
 from miras.explain.counting import LENGTH
-from miras.explain.explanation import Choice, Constant, Explanation, Gate, Relative
+from miras.explain.explanation import Constant, Explanation, Gate, Relative
 from miras.known import known
-from miras.memory import Memory, Wiring
 from miras.operator import run
 
 Sizes = tuple[int, int, int]
@@ -40,7 +38,7 @@ def composed(memory: Composition, cells: list[Explanation], sizes: Sizes) -> Exp
         paper_equation=memory.equation,
         key=key(memory),
         summary=_summary(memory),
-        choices=_choices(memory),
+        choices=choices(memory),
         update=update,
         read=read,
         where=where,
@@ -100,36 +98,6 @@ def _summary(memory: Composition) -> str:
     count = len(memory.cells)
     told = f"{count} cell{'s' if count != 1 else ''}, {how}: {cells}" if cells else "no cells"
     return f"A composition ({kind_of(memory)}) of {told}."
-
-
-def _choices(memory: Composition) -> tuple[Choice, ...]:
-    module = inspect.getmodule(type(memory))
-    title = ((module and inspect.getdoc(module)) or memory.summary()).partition("\n")[0]
-    hidden = {"name", "paper", "equation", "departures", "of", "wiring"}
-    bare = memory.model_dump(exclude=hidden | {"compose"}, exclude_defaults=True)
-    settings = ", ".join(f"{name}: {_short(value)}" for name, value in bare.items())
-    text = kind_of(memory) + (f" {{{settings}}}" if settings else "")
-    found = [Choice(slot="compose", chosen=text, title=title)]
-    for place, cell in enumerate(memory.cells):
-        what = kind_of(cell) if isinstance(cell, Composition) else written(cell.architecture)
-        found.append(Choice(slot=f"of.{place}", chosen=cell.name or what, title=_title(cell)))
-    if not memory.layered and wiring(memory) != Wiring():
-        shown = written(wiring(memory))
-        found.append(Choice(slot="wiring", chosen=shown, title="How a layer feeds it."))
-    return tuple(found)
-
-
-def _short(value: object) -> str:
-    if isinstance(value, dict):
-        return str(value.get("kind", "…"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _title(cell: AnyCell) -> str:
-    if isinstance(cell, Memory):
-        parts = (cell.architecture, cell.bias, cell.retention, cell.optimizer)
-        return ", ".join(str(getattr(part, "kind", "")) for part in parts)
-    return f"composition of {len(cell.cells)}"
 
 
 def _gate(own: Own) -> Gate:
