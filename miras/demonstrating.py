@@ -136,4 +136,7 @@ def _print(verdicts: list[Verdict]) -> None:
                 "\n".join(claim.text.replace(f" of {name}", "") for claim in claims),
                 "\n".join("yes" if claim.reached else "NO" for claim in claims),
             )
-    Console(soft_wrap=False).print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160  # a file or a pipe has no width that a number could fall over
+    console.print(table)

@@ -49,7 +49,7 @@ class Claim(Part):
         """The claim as a person reads it."""
         sign = "≥" if self.at_most is None else "≤"
         number = self.at_most if self.at_least is None else self.at_least
-        bound = f"{number:g}"
+        bound = f"{number:.9g}"
         if self.times:
             bound = f"{number:g} × {self.times}"
         if self.plus:

@@ -29,8 +29,9 @@ def figure(verdict: Verdict, results: Sequence[Shown], folder: Path) -> Path:
 
 
 def number(value: float) -> str:
-    """Three digits that count."""
-    return f"{value:.3g}"
+    """Three digits that count; whole numbers in full, as far as a person reads them."""
+    whole = value == int(value) if abs(value) < 1e9 else False
+    return f"{value:.0f}" if whole else f"{value:.3g}"
 
 
 def measured(verdict: Verdict, name: str, metric: str) -> str:
@@ -50,8 +51,8 @@ def write(
         Text(description),
         Text(
             f"{reached} of {len(verdicts)} rows reach what is claimed, controls included. All runs"
-            f" took {seconds:.0f} s of one core. Numbers are mean ± standard deviation over seeds; a claim is"
-            " about the mean."
+            f" took {seconds:.0f} s of one core. Numbers are mean ± standard deviation over seeds; a"
+            " claim is about the mean."
         ),
         Table(
             ("row", "system", "what is seen", "candidate", "controls", "reached"),

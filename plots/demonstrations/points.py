@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from miras.result import Shown, Verdict
 
@@ -71,6 +71,8 @@ def draw(axes: Axes, rows: Sequence[Row]) -> None:
     share = rows[0].better == "higher" and min(numbers) >= 0 and max(numbers) <= 1
     if not share and len(positive) == len(numbers) and max(positive) > 5 * min(positive):
         axes.set_xscale("log")
+        few = max(positive) < 30 * min(positive)  # powers of ten alone would be one or two
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
         axes.xaxis.set_major_formatter(FuncFormatter(plain))
         axes.xaxis.set_minor_formatter(NullFormatter())
     elif share:
