@@ -51,8 +51,8 @@ def write(
         Text(description),
         Text(
             f"{reached} of {len(verdicts)} rows reach what is claimed, controls included. All runs"
-            f" took {seconds:.0f} s of one core. Numbers are mean ± standard deviation over seeds; a"
-            " claim is about the mean."
+            f" took {seconds:.0f} s of one core. Numbers are mean ± standard deviation over seeds;"
+            " a claim is about the mean."
         ),
         Table(
             ("row", "system", "what is seen", "candidate", "controls", "reached"),
