@@ -256,13 +256,13 @@ def _block(title: str, words: str) -> Sequence[str]:
     )
 
 
-def _number(value: float) -> str:
+def _number(value: int | float) -> str:
     if isinstance(value, float) and value < 1 and value:
         return f"{value:.2g}"
     return f"{round(value):,}" if value < 1e12 else f"{float(value):.2e}"
 
 
-def _percent(share: float) -> str:
+def _percent(share: int | float) -> str:
     if 0.9995 <= share < 1:
         return f"1 - {1 - share:.1e}" if share < 1 - 1e-15 else "almost all"
     return f"{100 * share:.1f} %" if share >= 5e-4 or share == 0 else f"{100 * share:.0e} %"

@@ -31,7 +31,7 @@ SMALL = {
         bias: {kind: l2, window: {any: [1, 2]}, discount: {any: [0.5, 1.0]}}
         optimizer: {kind: gd, chunk: {int: [1, 3]}, gradient_at: {any: all}, batch: {int: [1, 2]}}
     """,
-    "numbers": "{architecture: matrix, retention: {kind: lq, q: {float: [1.2, 4.0]}, form: {any:"
+    "numbers": "{architecture: mlp, retention: {kind: lq, q: {float: [1.2, 4.0]}, form: {any:"
     " all}}, optimizer: {any: [gd, momentum, implicit]}}",
 }
 
