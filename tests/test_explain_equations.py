@@ -94,7 +94,10 @@ LEARNING = [
         "W_{t−1} − β_t (W_{t−1} k_t − (v_t − k_t)) k_tᵀ",
     ),
     (
-        {"bias": {"kind": "l2", "target": "self_generated"}},
+        {
+            "architecture": {"kind": "matrix", "initial_std": 0.5},
+            "bias": {"kind": "l2", "target": "self_generated"},
+        },
         "W_{t−1} − β_t (W_{t−1} k_t − W_{t−1} v_t) k_tᵀ",
     ),
     (
@@ -133,8 +136,8 @@ def test_symbols_are_explained() -> None:
 KEY_DIM, VALUE_DIM, TIME = 3, 4, 7
 
 
-WORDS = {"muon", "multi_step", "gated_reset", "f_divergence"}
-"""Parts whose equations have words in them."""
+WORDS = {"muon", "multi_step", "gated_reset", "f_divergence", "preconditioned", "trapezoid"}
+"""Parts whose equations have words in them, or sums of their own from token to token."""
 
 GUARDED = {"architecture": "matrix", "bias": {"kind": "lp", "p": 3.0}}
 
@@ -191,7 +194,7 @@ def by_hand(memory: Memory, inputs: list[Tensor], gates: dict[str, Tensor]) -> T
                 values[letter(memory, name)] = gate[:, None] if gate.ndim else gate
         for place, last in (("ξ", (t - 1) // step.chunk * step.chunk),
                             ("ρ", (t - 1) // step.every * step.every)):  # fmt: skip
-            values[f"{weights}_{place}"] = shown[last][f"{weights}_t"]
+            values |= {f"{name[0]}_{place}": value for name, value in shown[last].items()}
         for name, other in (("R", "recurrence"), ("b", "recurrence_shift"), ("κ", "erased_scale")):
             if other in gates:
                 rows = KEY_DIM if name == "κ" else VALUE_DIM

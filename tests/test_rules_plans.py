@@ -168,9 +168,12 @@ def test_t26_levels_take_the_delta_rule() -> None:
 
 def test_t27_targets_of_its_own_come_token_by_token() -> None:
     own: Spec = {"kind": "l2", "target": "self_generated"}
-    assert fitting(memory(bias=own)) == {"sequential"}
-    assert "delta" in fitting(memory(bias="l2"))
-    still = memory(bias=own, optimizer={"kind": "gd", "batch": 4, "scale": "chunk"})
+    random: Spec = {"kind": "matrix", "features": "silu_l2", "initial_std": 0.5}
+    assert fitting(memory(architecture=random, bias=own)) == {"sequential"}
+    assert "delta" in fitting(memory(architecture=random, bias="l2"))
+    still = memory(
+        architecture=random, bias=own, optimizer={"kind": "gd", "batch": 4, "scale": "chunk"}
+    )
     assert fitting(still) == {"sequential", "batched"}
     tensors = random_tensors(still, time=12, dtype=torch.float64, value_dim=4, key_dim=4)
     one, other = (

@@ -63,6 +63,7 @@ def test_reconstruction(seen: Tokens) -> None:
 def test_self_generated(seen: Tokens) -> None:
     """The memory's own answer to the value, at the weights where the gradient is taken."""
     spec = matrix({"kind": "l2", "target": "self_generated"})
+    spec["architecture"] = {"kind": "matrix", "initial_std": 0.3}
     start = np.random.default_rng(3).normal(size=(SIZE, SIZE)) * 0.3
     found = play(spec, *seen[:3], gates(seen), {"matrix": start}).output
     weights, wanted = start, []

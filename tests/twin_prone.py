@@ -90,7 +90,12 @@ def twin_prone() -> st.SearchStrategy[Spec]:
         "window": st.sampled_from([1, 1, 2]),
     }
     architecture = st.one_of(
-        _part("matrix", features=_FEATURES, normaliser=st.booleans()),
+        _part(
+            "matrix",
+            features=_FEATURES,
+            normaliser=st.booleans(),
+            initial_std=st.sampled_from([0.0, 0.0, 0.5]),
+        ),
         _part(
             "vector",
             features=_FEATURES,

@@ -100,7 +100,8 @@ def _of_steps(
     if step.dream.dreams:
         dreamt = step.dream.formula(f"{stored}_t")
         lines.append(f"{stored}_t ← {dreamt} every {step.dream.every} tokens")
-    seen = "σ" if step.every > 1 else "t" if step.read == "after" else "{t−1}"
+    after = step.read == "after"
+    seen = ("σ" if after else "ρ") if step.every > 1 else "t" if after else "{t−1}"
     query = step.seek_formula("q_t")
     read = [f"y_t = {architecture.read_formula(f'{weights}_{seen}', query, gates)}"]
     if architecture.normalised:

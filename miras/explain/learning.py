@@ -50,6 +50,4 @@ def schedule(memory: Memory, step: Stepping) -> list[str]:
         found.append(f"each token is written {step.passes} times, each time at the new weights")
     if step.shared:
         found.append("one memory for all sequences of a batch: gradients are summed over them")
-    if step.read == "before" and step.every > 1:
-        found.append("a token is read before it is written")
     return found

@@ -111,3 +111,19 @@ def _anchor_of_dot(memory: "Memory") -> str:
         f" {kind(memory.bias)}, whose gradient does not depend on the weights: leave chunk out and"
         " use a smaller step if it was there to scale it"
     )
+
+
+@rule("nothing-to-generate")
+def _nothing_to_generate(memory: "Memory") -> str:
+    if memory.bias.target != "self_generated" or not memory.retention.identity_link:
+        return ""
+    architecture = memory.architecture
+    starts = any(leaf.std > 0 for leaf in architecture.leaves(1, 1).values())
+    others = architecture.stores_pairs or getattr(architecture, "averages", False)
+    if starts or others or getattr(architecture, "residual", False):
+        return ""
+    return (
+        "target: self_generated compares the answer to a key with the answer to its value, and"
+        f" architecture {kind(architecture)} starts at zero, where both are zero for ever: use"
+        " initial_std of architecture matrix, or architecture mlp"
+    )
