@@ -1,8 +1,8 @@
 """Whether random memories of a space work: built as a layer, run forward and backward, no NaN.
 
 Memories are drawn one after the other, every `--compositions`-th is put inside a composition. Each
-ends as one of: fine, refused (with a sentence), not finite, crash. The last two are printed with
-their YAML. With `--out` the outcomes are kept as JSON lines, and the same command goes on from
+ends as one of: fine, refused (with a sentence), too large (backward would keep more numbers than
+`MOST`), not finite, crash. The last two are printed with their YAML. With `--out` the outcomes are kept as JSON lines, and the same command goes on from
 there. Exit code 1 if anything crashed or was not finite.
 
 python benchmarks/everything.py --samples 200
@@ -24,6 +24,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from miras.composition import AnyCell
+from miras.explain.counting import state_floats
 from miras.layer import Layer
 from miras.load import dump
 from miras.memory import Memory
@@ -32,6 +33,9 @@ from miras.search import Space, load_space
 from miras.search.derive import draw
 
 TOKENS, DIM, HEADS = 16, 16, 2
+
+MOST = 40_000_000
+"""Numbers that 16 tokens may write, one after the other, in all passes, for one sequence."""
 
 SHELLS: tuple[dict[str, Any], ...] = (
     {"compose": "parallel", "of": ["cell", {"use": "sliding-window", "retention": {"size": 4}}]},
@@ -137,7 +141,11 @@ def sample(space: Space, seed: int, number: int, compositions: int) -> Outcome:
             text = f"# in {shell}\n{text}"
             inside = cell.model_dump(mode="json")
             memory = TypeAdapter[Any](AnyCell).validate_python(filled(around, inside))
-        kind, sentence = run(memory)
+        written = TOKENS * passes(cell) * sum(state_floats(cell, *sizes(cell)).values())
+        if written > MOST:
+            kind, sentence = "too large", f"{TOKENS} tokens write {written:,} numbers"
+        else:
+            kind, sentence = run(memory)
     except ValidationError as error:
         kind, sentence = "refused", error.errors()[0]["msg"]
     except SpecError as error:
@@ -152,10 +160,22 @@ def sample(space: Space, seed: int, number: int, compositions: int) -> Outcome:
 
 def sized(cell: Memory) -> Memory:
     """The memory with the one size of values that it can have, where it cannot have any."""
+    _, key_dim, _ = sizes(cell)
+    wiring = cell.wiring.model_copy(update={"value_dim": cell.value_size(key_dim)})
+    return cell.model_copy(update={"wiring": wiring})
+
+
+def sizes(cell: Memory) -> tuple[int, int, int]:
+    """Heads, size of keys and of values that a layer gives the memory."""
     wiring = cell.wiring
     heads = DIM if wiring.heads == "channels" else wiring.heads or HEADS
-    size = cell.value_size(wiring.key_dim or max(1, DIM // heads))
-    return cell.model_copy(update={"wiring": wiring.model_copy(update={"value_dim": size})})
+    share = max(1, DIM // heads)
+    return heads, wiring.key_dim or share, wiring.value_dim or share
+
+
+def passes(cell: Memory) -> int:
+    """How often a token is written."""
+    return cell.stepping.passes if cell.stepping else 1
 
 
 def filled(shell: dict[str, Any], cell: dict[str, Any]) -> dict[str, Any]:
