@@ -1,9 +1,10 @@
 """Whether random memories of a space work: built as a layer, run forward and backward, no NaN.
 
 Memories are drawn one after the other, every `--compositions`-th is put inside a composition. Each
-ends as one of: fine, refused (with a sentence), too large (backward would keep more numbers than
-`MOST`), not finite, crash. The last two are printed with their YAML. With `--out` the outcomes are kept as JSON lines, and the same command goes on from
-there. Exit code 1 if anything crashed or was not finite.
+ends as one of: fine, refused (with a sentence), too large (16 tokens write more than `MOST`
+numbers), not finite, crash. The last two are printed with their YAML. With `--out` the outcomes are
+kept as JSON lines, and the same command goes on from there. Exit code 1 if anything crashed or was
+not finite.
 
 python benchmarks/everything.py --samples 200
 python benchmarks/everything.py --space slot-memories --seed 1 --out runs/slots.jsonl
