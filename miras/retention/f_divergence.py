@@ -80,7 +80,9 @@ class FDivergence(Retention):
         # A number per slice changes nothing, and beside a largest change of 0 zeta is exact.
         change = change - change.detach().amax(self._axis, keepdim=True)
         if self.divergence == "kl":
-            return old * change.exp()
+            # In logarithms, so that a slice never vanishes as a whole; what did grows from there.
+            logits = old.clamp_min(torch.finfo(old.dtype).tiny).log() + change
+            return self.total * logits.softmax(self._axis)
         with torch.no_grad():
             zeta = self._root(old, change)
         # One step more of Newton's, with its gradient: that of the root as a function of its data.
