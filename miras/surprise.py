@@ -96,6 +96,8 @@ def _of_pair(memory: Memory, weights: Weights, pair: Token) -> tuple[Weights, To
     sensitivity = architecture.sensitivity(weights, pair.key, gates)
     steps = step_sizes(optimizer, gates, sensitivity, pair.key.shape[-1])
     limit = guard(memory, steps, sensitivity)
+    if limit is not None and limit.shape[-1] not in (1, prediction.shape[-1]):
+        limit = limit.amin(-1, keepdim=True)  # slots answer with more than a value
     gradient = pull(memory.bias.error(prediction, target, gates, limit))
     address = architecture.address(weights, pair.key, gates)
     residual = prediction - target

@@ -59,6 +59,11 @@ class WeightedMean(Architecture):
 
         return self.predict(weights, key, gates), pull
 
+    def sensitivity(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
+        known, square = self._known(weights, key), key.square().sum(-1, keepdim=True)
+        new = (1 - known / (square + self.epsilon)).clamp(0, 1) if self.correction else 1.0
+        return (square / (known + new * square + self.epsilon))[..., 0]
+
     def stepped(self, gradient: Weights, steps: Mapping[str, Tensor]) -> Weights:
         return gradient | self.scale({"matrix": gradient["matrix"]}, steps)
 

@@ -252,3 +252,14 @@ def _normaliser(memory: "Memory") -> str:
             " them: use retention none or decay"
         )
     return ""
+
+
+@rule("chance-range", each_gate=True)
+def _drawn(memory: "Memory") -> str:
+    for use in memory.uses:
+        if kind(use.gate) == "chance" and use.high == float("inf"):
+            return (
+                f"gate chance draws from exp(spread n), and {use.name} has no upper end that would"
+                " hold it: use another gate such as softplus"
+            )
+    return ""

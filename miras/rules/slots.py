@@ -70,3 +70,17 @@ def _bookkeeping(memory: "Memory") -> str:
         f" {kind(memory.architecture)} keeps ages and activity among them: use retention none or"
         " decay"
     )
+
+
+@rule("row-mean")
+def _row_mean(memory: "Memory") -> str:
+    factor, architecture = getattr(memory.optimizer, "factor", None), memory.architecture
+    if factor is None or not memory.optimizer.of_slots or not architecture.slots:
+        return ""
+    read = architecture.lookups * (getattr(architecture, "top", None) or architecture.slots)
+    if factor <= read:
+        return ""
+    return (
+        f"factor {factor:g} makes up for weights that share out one write, and a token of"
+        f" architecture {kind(architecture)} reads {read} slots: use factor {read} or less"
+    )

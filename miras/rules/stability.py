@@ -214,3 +214,19 @@ def _deep_steps(memory: "Memory") -> str:
         f" steps on the unbounded error of bias {kind(memory.bias)} may diverge: use a norm, or"
         " bias huber"
     )
+
+
+@rule("deep-momentum")
+def _deep_momentum(memory: "Memory") -> str:
+    step = memory.stepping
+    momentum = getattr(getattr(step, "momentum", None), "fixed", None)
+    if step is None or step.normalises or momentum is None or not _deep_steps(memory):
+        return ""
+    reach = _reach(step) / max(1 - momentum, 1e-3)
+    if reach <= 2:
+        return ""
+    return (
+        f"architecture {kind(memory.architecture)} without norm has no largest prediction, and"
+        f" steps {kind(step.step)} with momentum {momentum:g} reach {reach:.3g}: use a norm, a"
+        " bounded bias such as huber, or a smaller step"
+    )
