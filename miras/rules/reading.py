@@ -126,11 +126,11 @@ def _fading_keys(memory: "Memory") -> str:
 @rule("mean-of-itself")
 def _mean_of_itself(memory: "Memory") -> str:
     # Values may be negative whatever the features of keys are, and then z . v passes through zero.
-    averages = getattr(memory.architecture, "averages", False)
+    averages = getattr(memory.architecture, "averages", False) or memory.architecture.normalised
     if not averages or memory.bias.target != "self_generated":
         return ""
     return (
         "target: self_generated asks with the value of a token, and architecture"
         f" {kind(memory.architecture)} divides by what it has seen of that direction, which may be"
-        " zero: use target: value, or architecture matrix"
+        " zero: use target: value, or a matrix without normaliser"
     )

@@ -218,15 +218,22 @@ def _deep_steps(memory: "Memory") -> str:
 
 @rule("deep-momentum")
 def _deep_momentum(memory: "Memory") -> str:
-    step = memory.stepping
-    momentum = getattr(getattr(step, "momentum", None), "fixed", None)
-    if step is None or step.normalises or momentum is None or not _deep_steps(memory):
+    # A bounded error is no help: layers multiply each other's weights, and so each other's steps.
+    architecture, step = memory.architecture, memory.stepping
+    gate = getattr(step, "momentum", None)
+    if step is None or step.normalises or gate is None or architecture.linear:
+        return ""
+    averages = getattr(architecture, "averages", False)
+    if architecture.bounded_prediction or averages or architecture.slots:
+        return ""
+    momentum = 1.0 if kind(gate) == "chance" else gate.fixed
+    if memory.retention.bounded or momentum is None:
         return ""
     reach = _reach(step) / max(1 - momentum, 1e-3)
     if reach <= 2:
         return ""
     return (
-        f"architecture {kind(memory.architecture)} without norm has no largest prediction, and"
-        f" steps {kind(step.step)} with momentum {momentum:g} reach {reach:.3g}: use a norm, a"
-        " bounded bias such as huber, or a smaller step"
+        f"architecture {kind(architecture)} without norm has no largest prediction, and steps"
+        f" {kind(step.step)} with momentum {momentum:g} reach {reach:.3g}: use a norm, a smaller"
+        " step, or a momentum of the input such as sigmoid"
     )
