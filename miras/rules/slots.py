@@ -74,8 +74,9 @@ def _bookkeeping(memory: "Memory") -> str:
 
 @rule("row-mean")
 def _row_mean(memory: "Memory") -> str:
-    factor, architecture = getattr(memory.optimizer, "factor", None), memory.architecture
-    if factor is None or not memory.optimizer.of_slots or not architecture.slots:
+    step, architecture = memory.stepping, memory.architecture
+    factor = getattr(step, "factor", None)
+    if step is None or factor is None or not step.of_slots or not architecture.slots:
         return ""
     read = architecture.lookups * (getattr(architecture, "top", None) or architecture.slots)
     if factor <= read:
