@@ -142,4 +142,6 @@ def carried(memory: "Memory", everything: bool = False) -> list[Use]:
     waits = memory.bias.target == "next_value" or everything
     own = memory.optimizer.uses()
     own = own if waits else [use for use in own if use.name.startswith(("erase", "write"))]
-    return [*memory.architecture.uses(), *memory.bias.uses(), *own]
+    found = [*memory.architecture.uses(), *memory.bias.uses(), *own]
+    # What is the same for every token needs no keeping, where it is at hand later.
+    return [use for use in found if everything or use.gate.fixed is None]

@@ -130,9 +130,11 @@ def test_state_is_counted_and_cut_from_the_graph(name: str) -> None:
     assert not any(leaf.requires_grad for leaf in leaves_of(cut))
     kept = leaves_of((cut.cells, cut.own))
     inner = [cell.first for cell in cut.cells if hasattr(cell, "first")]
-    assert state.floats() == sum(leaf[0].numel() for leaf in kept) - sum(
-        leaf[0].numel() for leaf in leaves_of(tuple(inner))
+    sequences = inputs.query.shape[0]
+    whole, learned = (
+        sum(leaf.numel() for leaf in each) for each in (kept, leaves_of(tuple(inner)))
     )
+    assert state.floats() * sequences == whole - learned
 
 
 @pytest.mark.parametrize("name", OPERATORS)

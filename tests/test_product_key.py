@@ -154,7 +154,7 @@ def written(
     return read, tables
 
 
-@pytest.mark.parametrize(("factor", "balance"), [(1.0, 0.0), (8.0, 1.0), (2.0, 0.5)])
+@pytest.mark.parametrize(("factor", "balance"), [(1.0, 0.0), (3.0, 1.0), (2.0, 0.5)])
 @pytest.mark.parametrize("plan", ["definition", "batched"])
 def test_fwpkm_equals_plain_loops(factor: float, balance: float, plan: str) -> None:
     spec: dict[str, Any] = {

@@ -25,11 +25,12 @@ class CompositionState(NamedTuple):
     cells: tuple[Any, ...]  # states of cells; what stands where is the composition's own affair
     own: dict[str, Tensor]  # what the composition itself must keep
     first: tuple[Any, ...] = ()  # states to which cells go back: learned, not kept per sequence
+    copies: int = 1  # states of one cell that lie beside each other in its batch
 
     def floats(self) -> int:
         """Numbers kept per sequence."""
         kept = sum(cast(Stateful, cell).floats() for cell in self.cells)
-        return kept + sum(leaf[0].numel() for leaf in self.own.values())
+        return self.copies * kept + sum(leaf[0].numel() for leaf in self.own.values())
 
     def detach(self) -> "CompositionState":
         """The same numbers, cut from the graph of gradients."""

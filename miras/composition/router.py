@@ -66,7 +66,7 @@ class Router(Composition):
 
     def begin(self, cells: tuple[object, ...], sizes: object, like: Tensor) -> CompositionState:
         # One state, whose batch holds the copies one after the other, the shared one last.
-        return CompositionState(0, (stacked(list(cells) * self.count),), {})
+        return CompositionState(0, (stacked(list(cells) * self.count),), {}, copies=self.count)
 
     def forward(
         self, engine: Engine, inputs: Inputs, state: CompositionState

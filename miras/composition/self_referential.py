@@ -70,7 +70,7 @@ class SelfReferential(Composition):
                 f" {sizes.value_dim} must be the same"
             )
         state = stacked(list(cells) * len(COPIES))
-        return CompositionState(0, (state, state), {})
+        return CompositionState(0, (state, state), {}, copies=len(COPIES))
 
     def forward(
         self, engine: Engine, inputs: Inputs, state: CompositionState
@@ -110,8 +110,8 @@ class SelfReferential(Composition):
         }
         queries, keys = (torch.cat([tensor] * len(COPIES)) for tensor in (query, made_key))
         read, now = engine.run(self.of, queries, keys, own, gates, now)
-        position = state.position + key.shape[1]
-        return read.chunk(len(COPIES))[0], CompositionState(position, (now, first), {})
+        state = state._replace(position=state.position + key.shape[1], cells=(now, first))
+        return read.chunk(len(COPIES))[0], state
 
     def ask(self, engine: Engine, inputs: Inputs, state: CompositionState) -> Tensor:
         many = inputs.over(lambda tensor: torch.cat([tensor] * len(COPIES)))

@@ -134,6 +134,8 @@ def _state(memory: Composition, cells: list[Explanation], sizes: Sizes) -> dict[
     with torch.no_grad():
         _, found = run(memory, key, key, value, gates)
     assert isinstance(found, CompositionState)
-    counts = {f"state {place}": cell.floats() for place, cell in enumerate(found.cells)}
+    counts = {
+        f"state {place}": found.copies * cell.floats() for place, cell in enumerate(found.cells)
+    }
     counts |= {name: leaf[0].numel() for name, leaf in found.own.items()}
     return {name: heads * count for name, count in counts.items() if count}

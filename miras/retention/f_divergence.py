@@ -62,7 +62,7 @@ class FDivergence(Retention):
             old = token.weights[name]
             moved = self._moved(old, leaf - old)
             # Rounding must not add up: every slice is scaled to its sum.
-            settled[name] = moved * (self.total / moved.sum(self._axis, keepdim=True))
+            settled[name] = moved * (self.total / moved.detach().sum(self._axis, keepdim=True))
         return settled, buffers
 
     def settle_formula(self, accumulator: str) -> list[str]:
@@ -77,12 +77,12 @@ class FDivergence(Retention):
         return [f"{accumulator} ← {new}, ζ such that each {slices} sums to {self.total:g}"]
 
     def _moved(self, old: Tensor, change: Tensor) -> Tensor:
+        # What is lost in rounding grows from there, without the derivatives of a start at zero.
+        old = old.clamp_min(torch.finfo(old.dtype).eps)
         # A number per slice changes nothing, and beside a largest change of 0 zeta is exact.
         change = change - change.detach().amax(self._axis, keepdim=True)
         if self.divergence == "kl":
-            # In logarithms, so that a slice never vanishes as a whole; what did grows from there.
-            logits = old.clamp_min(torch.finfo(old.dtype).tiny).log() + change
-            return self.total * logits.softmax(self._axis)
+            return self.total * (old.log() + change).softmax(self._axis)
         with torch.no_grad():
             zeta = self._root(old, change)
         # One step more of Newton's, with its gradient: that of the root as a function of its data.

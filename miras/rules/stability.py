@@ -226,7 +226,7 @@ def _deep_momentum(memory: "Memory") -> str:
     averages = getattr(architecture, "averages", False)
     if architecture.bounded_prediction or averages or architecture.slots:
         return ""
-    momentum = 1.0 if kind(gate) == "chance" else gate.fixed
+    momentum = gate.ceiling(1.0) if not gate.sees_input else gate.fixed
     if memory.retention.bounded or momentum is None:
         return ""
     reach = _reach(step) / max(1 - momentum, 1e-3)
