@@ -93,6 +93,7 @@ def _cell(cell: Any) -> str:
 def _systems() -> Iterable[str]:
     yield "\n## Systems of the field\n"
     yield "What the grammar was written to say, from the project's catalogue of systems.\n"
+    written = systems()
     rows = [
         (
             str(number),
@@ -100,10 +101,10 @@ def _systems() -> Iterable[str]:
             ", ".join(map(_link, each.get("known", ()))),
             str(each.get("note", "")),
         )
-        for number, each in enumerate(systems(), 1)
+        for number, each in enumerate(written, 1)
     ]
     yield _table(("", "system", "memory", "note"), rows)
-    named = {name for each in systems() for name in each.get("known", ())}
+    named = {name for each in written for name in each.get("known", ())}
     others = ", ".join(_link(name) for name in known() if name not in named)
     yield f"\nKnown memories beyond that catalogue: {others}."
 

@@ -57,6 +57,7 @@ class Architecture(Written, ABC):
     together: ClassVar[bool] = False  # many keys may ask weights `[..., 1, ...]` at once
     symbol: ClassVar[str] = "W"  # what the weights are called in formulas
     autoassociative: ClassVar[bool] = False  # a slot is key and value at once: one size
+    averages: ClassVar[bool] = False  # the prediction is divided by how much of the key was seen
 
     @property
     def plain(self) -> bool:

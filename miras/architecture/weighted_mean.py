@@ -26,15 +26,12 @@ class WeightedMean(Architecture):
     correction: bool = Field(default=True, description="count a key once, however often written")
     epsilon: float = Field(default=1e-5, gt=0.0, le=1e-2, description="added to z . k")
     keyed: ClassVar[bool] = True
+    averages: ClassVar[bool] = True
     axes: ClassVar[frozenset[Axis]] = frozenset({"scalar", "key"})
 
     @property
     def plain(self) -> bool:
         return False
-
-    @property
-    def averages(self) -> bool:
-        return True
 
     @property
     def matrices(self) -> bool:

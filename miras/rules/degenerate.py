@@ -77,7 +77,7 @@ def _never_read(memory: "Memory") -> str:
 @rule("T22", Verdict.warn)
 def _deep_channels(memory: "Memory") -> str:
     architecture = memory.architecture
-    if architecture.linear or architecture.stores_pairs or getattr(architecture, "averages", False):
+    if architecture.linear or architecture.stores_pairs or architecture.averages:
         return ""
     if memory.retention.decays in (None, "scalar") or not architecture.factored:
         return ""
@@ -119,7 +119,7 @@ def _nothing_to_generate(memory: "Memory") -> str:
         return ""
     architecture = memory.architecture
     starts = any(leaf.std > 0 for leaf in architecture.leaves(1, 1).values())
-    others = architecture.stores_pairs or getattr(architecture, "averages", False)
+    others = architecture.stores_pairs or architecture.averages
     if starts or others or getattr(architecture, "residual", False):
         return ""
     return (

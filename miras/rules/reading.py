@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 @rule("means")
 def _means(memory: "Memory") -> str:
     architecture, step = memory.architecture, memory.stepping
-    if not getattr(architecture, "averages", False):
+    if not architecture.averages:
         return ""
     features = architecture.features
     if not features.nonnegative:
@@ -126,7 +126,7 @@ def _fading_keys(memory: "Memory") -> str:
 @rule("mean-of-itself")
 def _mean_of_itself(memory: "Memory") -> str:
     # Values may be negative whatever the features of keys are, and then z . v passes through zero.
-    averages = getattr(memory.architecture, "averages", False) or memory.architecture.normalised
+    averages = memory.architecture.averages or memory.architecture.normalised
     if not averages or memory.bias.target != "self_generated":
         return ""
     return (

@@ -37,6 +37,14 @@ def _unit_keys(memory: "Memory") -> bool:
     return memory.architecture.features.unit_norm or not memory.architecture.keyed
 
 
+def _holds_prediction(memory: "Memory") -> bool:
+    """Whether predictions of a memory that is not linear stay bounded whatever was written."""
+    architecture = memory.architecture
+    # Slopes of slots are their weights, which sum to 1.
+    held = architecture.bounded_prediction or architecture.averages or bool(architecture.slots)
+    return held or memory.retention.bounded
+
+
 @rule("T13")
 def _erases_twice(memory: "Memory") -> str:
     step = memory.stepping
@@ -203,11 +211,7 @@ def _deep_steps(memory: "Memory") -> str:
     # them; a guard knows the slope of the last layer only.
     if memory.stepping is None or memory.architecture.linear or not memory.bias.residual:
         return ""
-    if memory.architecture.slots:  # slopes are weights of slots, which sum to 1
-        return ""
-    averages = getattr(memory.architecture, "averages", False)
-    bounded = memory.architecture.bounded_prediction or memory.bias.bounded or averages
-    if bounded or memory.retention.bounded:
+    if _holds_prediction(memory) or memory.bias.bounded:
         return ""
     return (
         f"architecture {kind(memory.architecture)} without norm has no largest prediction, and"
@@ -223,11 +227,8 @@ def _deep_momentum(memory: "Memory") -> str:
     gate = getattr(step, "momentum", None)
     if step is None or step.normalises or gate is None or architecture.linear:
         return ""
-    averages = getattr(architecture, "averages", False)
-    if architecture.bounded_prediction or averages or architecture.slots:
-        return ""
     momentum = gate.ceiling(1.0) if not gate.sees_input else gate.fixed
-    if memory.retention.bounded or momentum is None:
+    if _holds_prediction(memory) or momentum is None:
         return ""
     reach = _reach(step) / max(1 - momentum, 1e-3)
     if reach <= 2:
