@@ -12,7 +12,7 @@ write is no link: it does not commute with the decay, so no chunked form of it i
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -163,6 +163,50 @@ class Decaying(Retention, ABC):
 
     @abstractmethod
     def link(self, accumulator: Tensor) -> Tensor: ...
+
+
+class Shaping(Decaying):
+    """A decay and a map of single weights: after each write, or only where they are read."""
+
+    form: Literal["recursive", "dual"] = "recursive"
+    of_weights: ClassVar[bool] = True
+    reshapes: ClassVar[bool] = True
+
+    @property
+    def plain(self) -> bool:
+        return self.form == "dual"
+
+    @property
+    def identity_link(self) -> bool:
+        return self.form == "recursive"
+
+    @property
+    def of_matrices(self) -> bool:
+        return False
+
+    def shaped(self, accumulator: Tensor) -> Tensor:
+        """The map, entry by entry."""
+        raise NotImplementedError
+
+    def shaped_formula(self, accumulator: str) -> str:
+        """`shaped` in writing."""
+        raise NotImplementedError
+
+    def link(self, accumulator: Tensor) -> Tensor:
+        return self.shaped(accumulator) if self.form == "dual" else accumulator
+
+    def settle(self, weights: Weights, buffers: Buffers, token: Token) -> tuple[Weights, Buffers]:
+        if self.form == "dual":
+            return weights, buffers
+        return {name: self.shaped(leaf) for name, leaf in weights.items()}, buffers
+
+    def settle_formula(self, accumulator: str) -> list[str]:
+        if self.form == "dual":
+            return []
+        return [f"{accumulator} ← {self.shaped_formula(accumulator)}"]
+
+    def formula(self, accumulator: str) -> str:
+        return self.shaped_formula(accumulator) if self.form == "dual" else accumulator
 
 
 if TYPE_CHECKING:

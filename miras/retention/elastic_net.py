@@ -1,17 +1,16 @@
 """Small weights are forgotten altogether."""
 
 import math
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from miras.retention import Decaying
-from miras.token import Buffers, Token, Weights
+from miras.retention import Shaping
 
 
-class ElasticNet(Decaying):
+class ElasticNet(Shaping):
     """Soft thresholding of weights: S(z) = sign(z) max(0, |z| - threshold), beside the decay.
 
     form `recursive`: W_t = S(alpha_t W_{t-1} + change_t), the minimiser of |W - W'|^2 / 2 +
@@ -24,26 +23,8 @@ class ElasticNet(Decaying):
     """
 
     kind: Literal["elastic_net"] = "elastic_net"
-    form: Literal["recursive", "dual"] = "recursive"
     threshold: float = Field(default=0.01, ge=0.0, le=1.0, description="taken off each weight")
     smooth: bool = Field(default=False, description="arctan instead of a kink")
-    of_weights: ClassVar[bool] = True
-    reshapes: ClassVar[bool] = True
-
-    @property
-    def plain(self) -> bool:
-        return self.form == "dual"
-
-    @property
-    def identity_link(self) -> bool:
-        return self.form == "recursive"
-
-    @property
-    def of_matrices(self) -> bool:
-        return False
-
-    def link(self, accumulator: Tensor) -> Tensor:
-        return self._shrunk(accumulator) if self.form == "dual" else accumulator
 
     def unlink(self, weights: Tensor) -> Tensor:
         if self.form == "recursive" or self.threshold == 0:
@@ -61,27 +42,14 @@ class ElasticNet(Decaying):
             found = found - missing / slope.clamp_min(torch.finfo(slope.dtype).tiny)
         return weights.sign() * found
 
-    def settle(self, weights: Weights, buffers: Buffers, token: Token) -> tuple[Weights, Buffers]:
-        if self.form == "dual":
-            return weights, buffers
-        return {name: self._shrunk(leaf) for name, leaf in weights.items()}, buffers
-
-    def settle_formula(self, accumulator: str) -> list[str]:
-        if self.form == "dual":
-            return []
-        return [f"{accumulator} ← {self._formula(accumulator)}"]
-
-    def formula(self, accumulator: str) -> str:
-        return self._formula(accumulator) if self.form == "dual" else accumulator
-
-    def _shrunk(self, z: Tensor) -> Tensor:
+    def shaped(self, accumulator: Tensor) -> Tensor:
         if self.threshold == 0:
-            return z
+            return accumulator
         if self.smooth:
-            return 2 / math.pi * z * (z.abs() / self.threshold).arctan()
-        return z - z.clamp(-self.threshold, self.threshold)
+            return 2 / math.pi * accumulator * (accumulator.abs() / self.threshold).arctan()
+        return accumulator - accumulator.clamp(-self.threshold, self.threshold)
 
-    def _formula(self, z: str) -> str:
+    def shaped_formula(self, accumulator: str) -> str:
         if self.smooth:
-            return f"2/π {z} ⊙ arctan(|{z}| / {self.threshold:g})"
-        return f"{z} − clip({z}, −{self.threshold:g}, {self.threshold:g})"
+            return f"2/π {accumulator} ⊙ arctan(|{accumulator}| / {self.threshold:g})"
+        return f"{accumulator} − clip({accumulator}, −{self.threshold:g}, {self.threshold:g})"

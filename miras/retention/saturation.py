@@ -5,11 +5,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from miras.retention import Decaying
-from miras.token import Buffers, Token, Weights
+from miras.retention import Shaping
 
 
-class Saturation(Decaying):
+class Saturation(Shaping):
     """Weights squashed into (-1, 1).
 
     form `recursive`: W_t = tanh(alpha_t W_{t-1} + change_t), a recurrent network on matrices: large
@@ -22,25 +21,7 @@ class Saturation(Decaying):
     """
 
     kind: Literal["saturation"] = "saturation"
-    form: Literal["recursive", "dual"] = "recursive"
-    of_weights: ClassVar[bool] = True
     bounded: ClassVar[bool] = True
-    reshapes: ClassVar[bool] = True
-
-    @property
-    def plain(self) -> bool:
-        return self.form == "dual"
-
-    @property
-    def identity_link(self) -> bool:
-        return self.form == "recursive"
-
-    @property
-    def of_matrices(self) -> bool:
-        return False
-
-    def link(self, accumulator: Tensor) -> Tensor:
-        return accumulator.tanh() if self.form == "dual" else accumulator
 
     def unlink(self, weights: Tensor) -> Tensor:
         if self.form == "recursive":
@@ -48,13 +29,8 @@ class Saturation(Decaying):
         edge = 1 - 4 * torch.finfo(weights.dtype).eps
         return weights.clamp(-edge, edge).atanh()
 
-    def settle(self, weights: Weights, buffers: Buffers, token: Token) -> tuple[Weights, Buffers]:
-        if self.form == "dual":
-            return weights, buffers
-        return {name: leaf.tanh() for name, leaf in weights.items()}, buffers
+    def shaped(self, accumulator: Tensor) -> Tensor:
+        return accumulator.tanh()
 
-    def settle_formula(self, accumulator: str) -> list[str]:
-        return [] if self.form == "dual" else [f"{accumulator} ← tanh({accumulator})"]
-
-    def formula(self, accumulator: str) -> str:
-        return f"tanh({accumulator})" if self.form == "dual" else accumulator
+    def shaped_formula(self, accumulator: str) -> str:
+        return f"tanh({accumulator})"
