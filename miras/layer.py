@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from miras.composition import AnyCell, AnyState, Composition, Shell
 from miras.composition.either import initial_weights, keyed, learned, places, start, wiring
+from miras.fused import convolve, rms_norm
 from miras.gate import Site
 from miras.operator import ask, run
 
@@ -142,7 +143,7 @@ class Layer(nn.Module):
         if self.skip is not None:
             read = read + self.skip * value
         if self.norm is not None:
-            read = F.rms_norm(read, (self.value_dim,), eps=1e-5) * self.norm
+            read = rms_norm(read, self.norm, 1e-5)
         read = rearrange(read, "b t h v -> b t (h v)")
         if self.output_gate is not None:
             gate = self.output_gate(x)
@@ -159,7 +160,7 @@ class Layer(nn.Module):
         gates = self._made(x, state.memory.position)
         read = ask(self.memory, query, gates, state.memory, self.value_dim)
         if self.norm is not None:
-            read = F.rms_norm(read, (self.value_dim,), eps=1e-5) * self.norm
+            read = rms_norm(read, self.norm, 1e-5)
         return self.out(rearrange(read, "b t h v -> b t (h v)"))
 
     def _made(self, x: Tensor, position: int) -> dict[str, Tensor]:
@@ -214,6 +215,6 @@ class _ShortConv(nn.Module):
 
     def forward(self, x: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
         """x `[batch, time, channels]`, history `[batch, width - 1, channels]`."""
-        seen = torch.cat((history, x), dim=1)
-        out = F.conv1d(seen.transpose(1, 2), self.weight, groups=self.weight.shape[0])
-        return out.transpose(1, 2), seen[:, seen.shape[1] - self.width + 1 :]
+        kept = self.width - 1
+        recent = x if x.shape[1] >= kept else torch.cat((history, x), dim=1)
+        return convolve(x, history, self.weight), recent[:, recent.shape[1] - kept :]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from miras.composition import AnyCell
 from miras.composition.either import wiring
+from miras.fused import rms_norm
 from miras.layer import Layer, LayerState
 from miras.part import Part, SpecError
 
@@ -92,7 +93,7 @@ class Model(nn.Module):
             raise SpecError(
                 f"the head reads {widths[-1]} numbers, an embedding has {spec.dim}: use tie: false"
             )
-        self.norm = None if spec.bare else nn.RMSNorm(spec.dim, eps=1e-5)
+        self.norm = None if spec.bare else _Norm(spec.dim, eps=1e-5)
         self.head = nn.Linear(widths[-1], vocabulary, bias=spec.head_bias)
         if spec.tie:
             self.head.weight = self.embedding.weight
@@ -166,10 +167,10 @@ class _Block(nn.Module):
     def __init__(self, spec: ModelSpec, layer: int, plan: str) -> None:
         super().__init__()
         memory = spec.memory(layer)
-        self.before = None if spec.bare else nn.RMSNorm(spec.dim, eps=1e-5)
+        self.before = None if spec.bare else _Norm(spec.dim, eps=1e-5)
         self.memory = Layer(memory, spec.dim, spec.heads, spec.conv, layer, spec.layers, plan)
         mixes = spec.mlp != "none" and not spec.bare
-        self.between = nn.RMSNorm(spec.dim, eps=1e-5) if mixes else None
+        self.between = _Norm(spec.dim, eps=1e-5) if mixes else None
         self.mlp = _Mlp(spec) if mixes else None
 
     def forward(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
@@ -180,6 +181,11 @@ class _Block(nn.Module):
         if self.mlp is not None and self.between is not None:
             x = x + self.mlp(self.between(x))
         return x, after
+
+
+class _Norm(nn.RMSNorm):
+    def forward(self, x: Tensor) -> Tensor:
+        return rms_norm(x, self.weight, 1e-5)
 
 
 class _Mlp(nn.Module):

@@ -11,11 +11,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("miras", "search", "plots", "tests", "benchmarks")
-COMMANDS = {"cli", "terminal", "checking", "listing", "running", "demonstrating", "mapping"}
-"""Modules behind the command line: these alone may import search and plots, inside functions."""
+COMMANDS = {
+    *("cli", "terminal", "checking", "listing", "running", "demonstrating", "mapping", "benching"),
+}
+"""Modules behind the command line: these alone import search, plots, benchmarks, in functions."""
 
 LEVELS = (
-    {"part", "document", "problems", "load", "result", "token", "info"},
+    {"part", "document", "problems", "load", "result", "token", "info", "fused"},
     {"gate", "features", "tasks", "streams"},
     {"dream"},
     {"architecture", "bias", "retention", "optimizer"},
@@ -32,7 +34,7 @@ LEVELS = (
 
 AXES = {  # folder of parts: what its files may import from miras, beside their own contract
     "gate": {"part"},
-    "features": {"part", "gate"},
+    "features": {"part", "gate", "fused"},
     "tasks": {"part"},
     "streams": {"part"},
     "dream": {"part", "gate"},
@@ -150,7 +152,7 @@ def test_nothing_imports_from_above(path: Path) -> None:
             continue
         other = found.inside("miras")
         assert exists(f"miras.{other}"), f"{where(path, found)}: name the module, not the package"
-        if other in ("search", "plots"):
+        if other in ("search", "plots", "benchmarks"):
             assert own in COMMANDS and found.lazy, where(path, found)
         else:
             assert level(other) <= height, where(path, found)

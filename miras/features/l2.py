@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from miras.features import Features
+from miras.fused import unit_norm
 
 
 class UnitNorm(Features):
@@ -22,7 +22,7 @@ class UnitNorm(Features):
     def map(
         self, query: Tensor, key: Tensor, gates: Mapping[str, Tensor], position: Tensor
     ) -> tuple[Tensor, Tensor]:
-        return F.normalize(query, dim=-1, eps=1e-6), F.normalize(key, dim=-1, eps=1e-6)
+        return unit_norm(query), unit_norm(key)
 
     def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
         return f"{query} / ‖{query}‖", f"{key} / ‖{key}‖"

@@ -5,11 +5,11 @@ from math import factorial
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from miras.features import Features
+from miras.fused import unit_norm
 from miras.gate import Signal
 
 
@@ -54,7 +54,7 @@ class Polynomial(Features):
         self, query: Tensor, key: Tensor, gates: Mapping[str, Tensor], position: Tensor
     ) -> tuple[Tensor, Tensor]:
         def expand(x: Tensor) -> Tensor:
-            x = F.normalize(x, dim=-1, eps=1e-6) if self.unit else x
+            x = unit_norm(x) if self.unit else x
             power = torch.ones_like(x[..., :1])
             found = [] if self.form == "entries" else [gates["coefficient_0"][..., None] * power]
             for index in range(1, self.degree + 1):

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from miras.features import Features
+from miras.fused import unit_norm
 
 
 class SiluUnitNorm(Features):
@@ -21,9 +22,7 @@ class SiluUnitNorm(Features):
     def map(
         self, query: Tensor, key: Tensor, gates: Mapping[str, Tensor], position: Tensor
     ) -> tuple[Tensor, Tensor]:
-        return F.normalize(F.silu(query), dim=-1, eps=1e-6), F.normalize(
-            F.silu(key), dim=-1, eps=1e-6
-        )
+        return unit_norm(F.silu(query)), unit_norm(F.silu(key))
 
     def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
         return f"silu({query}) / ‖silu({query})‖", f"silu({key}) / ‖silu({key})‖"
