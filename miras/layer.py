@@ -16,6 +16,9 @@ from miras.fused import convolve, rms_norm
 from miras.gate import Site
 from miras.operator import ask, run
 
+Places = tuple[Tensor, Tensor]
+"""Positions of a batch: their sequences and their tokens, both `[positions]`."""
+
 
 class LayerState(NamedTuple):
     """What a layer needs for the next token."""
@@ -125,26 +128,37 @@ class Layer(nn.Module):
         return LayerState(state, x.new_zeros(x.shape[0], history, sum(self.widths)))
 
     def forward(
-        self, x: Float[Tensor, "batch time dim"], state: LayerState | None = None
-    ) -> tuple[Float[Tensor, "batch time width"], LayerState]:
-        """Outputs for a piece of a sequence and the state for the next piece."""
+        self,
+        x: Float[Tensor, "batch time dim"],
+        state: LayerState | None = None,
+        at: Places | None = None,
+    ) -> tuple[Float[Tensor, "*positions width"], LayerState]:
+        """Outputs for a piece of a sequence and the state for the next piece.
+
+        Outputs `[batch, time, width]`, or `[positions, width]` if only those `at` some are wanted.
+        """
         state = state or self.start(x)
         if self.built is not None:
             y, inner = self.built(x, state.memory)
-            return y, LayerState(inner, state.conv)
+            return y if at is None else y[at], LayerState(inner, state.conv)
         mixed, conv = self.project(x), state.conv
         if self.conv is not None:
             mixed, conv = self.conv(mixed, conv)
         query, key, value = self._heads(mixed)
         gates = self._made(x, state.memory.position)
         read, memory = run(self.memory, query, key, value, gates, state.memory, self.plan)
-        if self.wiring.mix:
-            read = torch.lerp(value, read, gates["step"][..., None])
+        mix = gates["step"] if self.wiring.mix else None
+        if at is not None:  # what follows looks at one position at a time
+            x, read = x[at], read[at]
+            value = value[at] if mix is not None or self.skip is not None else value
+            mix = None if mix is None else mix[at]
+        if mix is not None:
+            read = torch.lerp(value, read, mix[..., None])
         if self.skip is not None:
             read = read + self.skip * value
         if self.norm is not None:
             read = rms_norm(read, self.norm, 1e-5)
-        read = rearrange(read, "b t h v -> b t (h v)")
+        read = read.flatten(-2)
         if self.output_gate is not None:
             gate = self.output_gate(x)
             silu = self.wiring.output_gate == "silu"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from miras.composition import AnyCell
 from miras.composition.either import wiring
 from miras.fused import rms_norm
-from miras.layer import Layer, LayerState
+from miras.layer import Layer, LayerState, Places
 from miras.part import Part, SpecError
 
 ModelState = tuple[LayerState, ...]
@@ -106,14 +106,16 @@ class Model(nn.Module):
     ) -> tuple[Float[Tensor, "*positions vocabulary"], ModelState]:
         """Logits at every position, or at the `scored` ones only (row by row), and the new state.
 
-        Where the loss looks at few positions, `scored` saves most of the head's work.
+        Where the loss looks at few positions, `scored` saves most of the work of the head, and of
+        the last block all that comes after its memory.
         """
         x = self._placed(self.embedding(tokens), state[0].memory.position if state else 0)
         after: list[LayerState] = []
+        at = None if scored is None else scored.nonzero(as_tuple=True)
         for index, block in enumerate(self.blocks):
-            x, layer_state = block(x, state[index] if state else None)
+            last = index == len(self.blocks) - 1
+            x, layer_state = block(x, state[index] if state else None, at if last else None)
             after.append(layer_state)
-        x = x if scored is None else x[scored]
         return self.head(x if self.norm is None else self.norm(x)), tuple(after)
 
     def _placed(self, x: Tensor, before: int) -> Tensor:
@@ -173,11 +175,13 @@ class _Block(nn.Module):
         self.between = _Norm(spec.dim, eps=1e-5) if mixes else None
         self.mlp = _Mlp(spec) if mixes else None
 
-    def forward(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
+    def forward(
+        self, x: Tensor, state: LayerState | None, at: Places | None
+    ) -> tuple[Tensor, LayerState]:
         if self.before is None:
-            return self.memory(x, state)
-        change, after = self.memory(self.before(x), state)
-        x = x + change
+            return self.memory(x, state, at)
+        change, after = self.memory(self.before(x), state, at)
+        x = (x if at is None else x[at]) + change
         if self.mlp is not None and self.between is not None:
             x = x + self.mlp(self.between(x))
         return x, after

@@ -91,13 +91,24 @@ def test_a_pattern_of_layers_is_a_hybrid():
     assert state[1].memory.weights["keys"].shape[2] == 3
 
 
-def test_logits_at_scored_positions_are_those_of_all_positions():
-    model = Model(ModelSpec.model_validate({"dim": DIM, "pattern": ["gla"]}), vocabulary=11)
+@pytest.mark.parametrize(
+    ("name", "bare"),
+    [("gla", False), ("gla", True), ("mamba-1", False), ("fwpkm", False), ("srwm", True)],
+)
+def test_logits_at_scored_positions_are_those_of_all_positions(name: str, bare: bool):
+    spec = ModelSpec(dim=DIM, layers=1, pattern=(light(name),), bare=bare, tie=not bare)
+    model = Model(spec, vocabulary=11).double().eval()
     tokens = torch.randint(11, (3, 8))
     scored = torch.rand(3, 8) < 0.4
-    everywhere, _ = model(tokens)
-    some, _ = model(tokens, scored=scored)
+    everywhere, whole = model(tokens)
+    some, state = model(tokens, scored=scored)
     torch.testing.assert_close(some, everywhere[scored])
+    assert all(here.floats() == there.floats() for here, there in zip(state, whole, strict=True))
+    upstream, learned = torch.randn_like(some), list(model.parameters())
+    torch.testing.assert_close(
+        torch.autograd.grad(some, learned, upstream, allow_unused=True),
+        torch.autograd.grad(everywhere[scored], learned, upstream, allow_unused=True),
+    )
 
 
 @pytest.mark.parametrize("name", ["softmax-attention", "gated-deltanet", "titans-lmm", "gru"])
