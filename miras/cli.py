@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from miras.benching import bench
 from miras.part import SpecError
 
 
@@ -252,6 +253,9 @@ def plot(
     with _sentences():
         for path in draw(figure, run):
             print(path)
+
+
+app.command()(bench)
 
 
 @app.command()

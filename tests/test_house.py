@@ -241,7 +241,7 @@ def test_files_can_be_read_in_one_sitting(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
 
 
-@pytest.mark.parametrize("folder", ["search", "plots"])
+@pytest.mark.parametrize("folder", ["search", "plots", "benchmarks"])
 def test_folders_refuse_other_names(folder: str) -> None:
     spec = importlib.util.spec_from_file_location(folder, ROOT / folder / "__init__.py")
     assert spec and spec.loader

@@ -46,7 +46,7 @@ def test_wheel_is_whole_and_its_command_runs(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("miras_search-*.whl")
 
     held = set(zipfile.ZipFile(wheel).namelist())
-    wanted = {module_name(path): path for path in sources("miras", "search", "plots")}
+    wanted = {module_name(path): path for path in sources("miras", "search", "plots", "benchmarks")}
     for path in wanted.values():
         inside = path.relative_to(ROOT)
         name = inside if inside.parts[0] == "miras" else Path("miras") / inside

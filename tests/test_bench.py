@@ -1,0 +1,254 @@
+"""The benchmark: tables come out right of measurements that are made up, and small runs work."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from miras.benchmarks import (
+    cases,
+    decode,
+    drawn,
+    lengths,
+    measure,
+    peers,
+    published,
+    records,
+    tables,
+)
+from miras.benchmarks import side_by_side as together
+from miras.benchmarks.inputs import CellWeights, Sizes, cell, inputs, ours
+from miras.cli import app
+from miras.known import cells as known
+from miras.part import SpecError
+
+SMALL = Sizes(batch=2, time=64, heads=2, size=8)
+
+
+def record(case: str, entrant: str, role: str, forward: float, both: float, **more: Any):
+    sizes = Sizes()._asdict()
+    found = {"case": case, "plan": "delta", "entrant": entrant, "role": role, "sizes": sizes}
+    return found | {"forward_ms": forward, "both_ms": both, "difference": 1e-7, "note": ""} | more
+
+
+MADE_UP = [
+    record("a", "miras", "plan", 10.0, 50.0, peak_gflops=80.0, forward_gflop=1.0, both_gflop=2.0),
+    record("a", "miras, as a layer", "layer", 20.0, 100.0, difference=None),
+    record("a", "other", "peer", 25.0, 200.0, peak_gflops=90.0, note="differs"),
+    record("a", "beside", "beside", 5.0, 10.0),
+    record("a", "definition", "definition", 500.0, 250.0, sizes=Sizes(batch=3)._asdict()),
+    {"case": "a", "plan": "delta", "entrant": "gone", "role": "peer", "skipped": "not installed"},
+    record("b", "miras", "plan", 1.0, 2.0, peak_gflops=100.0, forward_gflop=0, both_gflop=0),
+    record("b", "another", "peer", 0.5, 1.0),
+]
+
+
+def test_ratios_are_their_time_over_ours():
+    rows = tables.ratios(MADE_UP)
+    found = [(row.case, row.ours, row.against, row.forward, row.both) for row in rows]
+    assert found == [
+        ("a", "miras", "other", 2.5, 4.0),
+        ("a", "miras, as a layer", "other", 1.25, 2.0),
+        ("a", "beside", "definition", 100.0, 25.0),
+        ("b", "miras", "another", 0.5, 0.5),
+    ]
+    assert [row.batch for row in rows if row.definition] == [3]
+
+
+def test_the_share_of_the_peak_is_of_the_best_in_the_run():
+    (share,) = tables.shares(MADE_UP)
+    assert share.case == "a" and share.peak == 100.0
+    assert share.gflops == pytest.approx(2.0 / 0.05)
+    assert share.fraction == pytest.approx(0.4)
+
+
+def test_the_page_names_what_was_skipped_and_what_differs():
+    page = tables.side_by_side(MADE_UP)
+    assert "| a | delta | other | 10.0 | 50.0 | 2.50 | 4.00 | 1e-07 |" in page
+    assert "other (ours as a layer)" in page and "definition (batch 3)" in page
+    assert "a: gone was skipped: not installed" in page and "other: differs." in page
+    assert "40%" in page
+
+
+def test_lengths_are_compared_with_the_shortest():
+    common = {"memory": "a", "plan": "linear", "input_bytes": 1e6, "chunk_states_bytes": 1e6}
+    made_up = [
+        common | {"tokens": 4096, "both_seconds": 0.8, "extra_bytes": 8e6},
+        common | {"tokens": 1024, "both_seconds": 0.1, "extra_bytes": 1e6},
+        {"memory": "b", "tokens": 1024, "skipped": "too slow"},
+    ]
+    page = tables.lengths(made_up)
+    assert "| a | linear | 1,024 | 97.66 | 1.00 | 1.0 | 1.0 | 0.5 |" in page
+    assert "| a | linear | 4,096 | 195.31 | 2.00 | 8.0 | 8.0 | 4.0 |" in page
+    assert "| b |" not in page
+
+
+def test_a_state_that_should_not_grow_is_told():
+    fine = {"memory": "a", "bounded": True, "growth_bytes": 0.0}
+    pairs = {"memory": "b", "bounded": False, "growth_bytes": 64.0}
+    wrong = {"memory": "c", "bounded": True, "growth_bytes": 4.0}
+    (sentence,) = decode.broken([fine, pairs, wrong])
+    assert sentence.startswith("c:") and "4 bytes" in sentence
+
+
+def test_programs_run_in_turns_and_are_compared_with_the_first():
+    order: list[str] = []
+    x = torch.ones(3, requires_grad=True)
+
+    def entrant(name: str, by: float, factor: float | None = 1.0) -> measure.Entrant:
+        def forward() -> torch.Tensor:
+            order.append(name)
+            return by * x
+
+        return measure.Entrant(name, "peer", forward, [x], factor)
+
+    result = measure.in_turns([entrant("a", 2.0), entrant("b", 1.0, 2.0), entrant("c", 3.0)], 2, ())
+    assert "".join(order) == "abc" + "abc" + 2 * "aabbcc"
+    assert result.differences == {"a": 0.0, "b": 0.0, "c": 0.5}
+    assert all(len(timing.both) == len(timing.forward) == 2 for timing in result.timings.values())
+
+
+def test_operations_are_those_of_the_products():
+    left, right = torch.randn(3, 4, 5, requires_grad=True), torch.randn(3, 5, 6)
+    lower = torch.eye(4).expand(3, 4, 4)
+
+    def forward() -> torch.Tensor:
+        out = torch.zeros(3, 4, 6).baddbmm_(left, right)
+        return torch.linalg.solve_triangular(lower, out, upper=False)
+
+    found = measure.operations(measure.Entrant("a", "plan", forward, [left]))
+    product, solve = 2 * 3 * 4 * 5 * 6, 3 * 4 * 4 * 6
+    assert found == (product + solve, 2 * product + 2 * solve)
+
+
+def test_a_matmul_has_a_rate():
+    assert measure.rate(32, torch.device("cpu")) > 0
+
+
+@pytest.mark.parametrize("name", ["gated-deltanet", "scalar-decay", "ttt-linear", "ttt-mlp", "gru"])
+def test_a_small_run_of_a_case(name: str):
+    settings = together.Settings(SMALL, repeats=1, matmuls=(16,))
+    found = list(together.measured(cases.chosen([name]), settings, lambda _: None))
+    roles = [each["role"] for each in found]
+    assert roles[0] == "plan" and roles[-2:] == ["beside", "definition"]
+    for each in found:
+        if "skipped" not in each:
+            assert each["forward_ms"] > 0 and each["both_ms"] > 0
+            assert each["difference"] is None or each["difference"] < 1e-4
+    rows = tables.ratios(found)
+    assert rows and json.loads(records.line(found[0])) == found[0]
+
+
+def test_every_case_is_a_memory_of_its_own():
+    names = [case.name for case in cases.CASES]
+    assert len(names) == len(set(names))
+    for case in cases.CASES:
+        assert case.memory().architecture
+    (plain,) = cases.chosen(["yaad"])
+    assert plain.memory() == known()["yaad"] and not plain.against
+    with pytest.raises(SpecError, match="there is no case 'nothing'"):
+        cases.chosen(["nothing"])
+    with pytest.raises(SpecError, match="composition"):
+        cases.chosen(["titans-mac"])
+
+
+def test_a_peer_that_is_missing_is_skipped(monkeypatch: pytest.MonkeyPatch):
+    def missing(name: str) -> Any:
+        raise ModuleNotFoundError(f"No module named {name!r}")
+
+    monkeypatch.setattr(peers, "import_module", missing)
+    (case,) = cases.chosen(["kda"])
+    found, skipped = case.others(case.inputs(SMALL, "cpu"))
+    assert not found and "fla.ops.kda.naive cannot be imported" in skipped["kda_fla"]
+
+
+def test_a_memory_with_a_head_per_channel_has_its_own_shapes():
+    given = inputs(known()["mamba-1"], SMALL)
+    assert given.key.shape == (2, 64, 16, 16) and given.value.shape == (2, 64, 16, 1)
+    entrant = ours(given)
+    assert entrant.forward().shape == given.value.shape
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_a_cell_does_what_torch_does(name: str):
+    given = inputs(known()[name], SMALL)
+    (theirs,) = cases.chosen([name])[0].others(given)[0]
+    own = cell(given, "definition")
+    difference = own.forward()[:, :, 0] - theirs.forward()
+    assert difference.abs().max() < 1e-5
+    assert len(CellWeights.of(given).leaves) == (4 if name == "lstm" else 5)
+
+
+def test_the_minimal_ssd_is_a_sum_over_earlier_tokens():
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 2, 12, 3, 4, dtype=torch.float64)
+    decay = torch.rand(2, 12, 3, dtype=torch.float64)
+    found = published.minimal_ssd(value, decay.log(), key, query, block=4)
+    state, wanted = torch.zeros(2, 3, 4, 4, dtype=torch.float64), []
+    for t in range(12):
+        state = decay[:, t, :, None, None] * state + value[:, t, :, :, None] * key[:, t, :, None]
+        wanted.append((state @ query[:, t, :, :, None])[..., 0])
+    torch.testing.assert_close(found, torch.stack(wanted, 1))
+
+
+def test_a_point_of_lengths_and_going_on():
+    sizes = Sizes(1, 1, 1, 8)
+    (point,) = lengths.points(["mingru"], [64], sizes)
+    found = lengths.measure(point)
+    assert found["tokens"] == 64 and found["both_seconds"] > 0
+    assert found["input_bytes"] == 4 * 64 * 8 * 4  # query, key, value, one gate
+    assert found["chunk_states_bytes"] == found["state_bytes"] == 4 * 8
+    assert list(lengths.measured([point], [found])) == []
+    slow = found | {"both_seconds": 100.0}
+    (left,) = lengths.measured(lengths.points(["mingru"], [256], sizes), [slow])
+    assert "expected" in left["skipped"]
+
+
+def test_decoding_counts_bytes_of_state():
+    sizes = Sizes(batch=1, time=70, heads=2, size=8)
+    found = {
+        name: decode.measure(name, known()[name], sizes, 3)
+        for name in ("retnet", "softmax-attention", "sliding-window")
+    }
+    conv = 3 * 3 * 16
+    assert found["retnet"]["state_bytes"] == 4 * (2 * 8 * 8 + conv)
+    assert found["retnet"]["growth_bytes"] == found["sliding-window"]["growth_bytes"] == 0
+    assert found["softmax-attention"]["growth_bytes"] > 0
+    assert not decode.broken(list(found.values()))
+    assert tables.decode(list(found.values())).count("\n| ") == 5
+
+
+def test_the_command_keeps_lines_table_and_figure(tmp_path: Path):
+    sizes = ["--batch", "1", "--heads", "1", "--size", "8", "--time", "32", "--repeats", "1"]
+    words = ["bench", "--only", "deltanet", "--no-peers", "--threads", "1", *sizes]
+    result = CliRunner().invoke(app, [*words, "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "| deltanet | delta | definition (batch 1)" in result.output
+    kept = records.read(tmp_path / "side-by-side.jsonl")
+    assert kept[0]["run"]["sizes"] == {"batch": 1, "time": 32, "heads": 1, "size": 8}
+    assert (tmp_path / "side-by-side.md").read_text() in result.output
+    assert (tmp_path / "side-by-side.svg").exists() and (tmp_path / "side-by-side.png").exists()
+
+
+def test_figures_of_lengths(tmp_path: Path):
+    common = {"memory": "a", "plan": "linear", "input_bytes": 1e6, "chunk_states_bytes": 1e6}
+    made_up = [
+        common | {"tokens": 1024, "both_seconds": 0.1, "extra_bytes": 1e6},
+        common | {"tokens": 4096, "both_seconds": 0.8, "extra_bytes": 8e6},
+    ]
+    paths = drawn.lengths(made_up, tmp_path, "lengths")
+    assert [path.name for path in paths] == [
+        *("lengths-time.svg", "lengths-time.png", "lengths-memory.svg", "lengths-memory.png"),
+    ]
+    assert drawn.lengths([], tmp_path, "none") == [] == drawn.side_by_side([], tmp_path, "none")
+
+
+def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path):
+    file = tmp_path / "kept.jsonl"
+    records.append(file, {"a": 1})
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write('{"a": ')
+    assert records.read(file) == [{"a": 1}]
