@@ -17,7 +17,7 @@ COMMANDS = {
 """Modules behind the command line: these alone import search, plots, benchmarks, in functions."""
 
 LEVELS = (
-    {"part", "document", "problems", "load", "result", "token", "info", "fused"},
+    {"part", "document", "problems", "load", "result", "token", "info", "fused", "kernels"},
     {"gate", "features", "tasks", "streams"},
     {"dream"},
     {"architecture", "bias", "retention", "optimizer"},

@@ -1,8 +1,8 @@
 """x_t = keep_t x_{t-1} + write_t, entry by entry.
 
-One multiply-add per token, written in place outside the graph of gradients. That reads and writes
-each number once; tree and chunk forms of the scan need three passes and were slower at every size
-from 2 thousand to 16 million numbers on a CPU (benchmarks/plans.py).
+One multiply-add per token, outside the graph of gradients, by a kernel or in place. That reads and
+writes each number once; tree and chunk forms of the scan need three passes and were slower at every
+size from 2 thousand to 16 million numbers on a CPU (benchmarks/plans.py).
 """
 
 from typing import Any, cast
@@ -10,6 +10,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.autograd import Function
+
+from miras.kernels import recurrence as kernels
 
 
 def recurrence(keep: Tensor, write: Tensor, start: Tensor) -> Tensor:
@@ -23,6 +25,9 @@ class _Recurrence(Function):
 
     @staticmethod
     def forward(keep: Tensor, write: Tensor, start: Tensor, backwards: bool) -> Tensor:
+        fast = None if backwards else kernels.forward(keep, write, start)
+        if fast is not None:
+            return fast
         found = torch.empty_like(write, memory_format=torch.contiguous_format)
         steps = list(zip(keep.unbind(1), write.unbind(1), found.unbind(1), strict=True))
         last = start
@@ -39,6 +44,11 @@ class _Recurrence(Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
         keep, start, found = ctx.saved_tensors
         (gradient,) = gradients
+        if not (ctx.backwards or torch.is_grad_enabled()):  # no derivative of this one is asked for
+            fast = kernels.backward(keep, start, found, gradient)
+            if fast is not None:
+                return *fast, None
+        keep, found, start = (each.conj().resolve_conj() for each in (keep, found, start))
         # What reaches x_t from later tokens went through the multiplier of the next one.
         if ctx.backwards:
             following = torch.cat((torch.zeros_like(keep[:, :1]), keep[:, :-1]), dim=1)
