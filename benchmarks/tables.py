@@ -151,21 +151,20 @@ def over(record: Record) -> float:
 
 def decode(records: Sequence[Record]) -> str:
     """The page of `miras bench --decode`."""
-    heads = ("memory", "tokens per second", "bytes of state", "grows by, a token")
-    rows = [
-        (
-            record["memory"],
-            f"{record['tokens_per_second']:,.0f}",
-            f"{record['state_bytes']:,}",
-            f"{record['growth_bytes']:,.0f}" if record["growth_bytes"] else "",
-        )
-        for record in records
-        if "skipped" not in record
-    ]
+    heads = ("memory", "tokens per second", "bytes of state", "grew by, a token")
+    rows: list[tuple[str, ...]] = []
+    for record in records:
+        if "skipped" in record:
+            continue
+        growth = "" if "most_bytes" in record else record["growth_bytes"] or ""
+        most = max(record["state_bytes"], record.get("most_bytes", 0))
+        speed = f"{record['tokens_per_second']:,.0f}"
+        rows.append((record["memory"], speed, f"{most:,}", growth and f"{growth:,.0f}"))
     left = [f"- {r['memory']}: {r['skipped']}" for r in records if "skipped" in r]
     sentence = (
         "Token by token through a layer with its projections, one sequence, after a prompt. The"
-        " state is that of one sequence and layer, in float32."
+        " state is that of one sequence and layer, in float32, at its largest; of what grows, after"
+        " these tokens."
     )
     return "\n".join(["# Decode", "", sentence, "", *markdown(heads, rows), "", *left]) + "\n"
 

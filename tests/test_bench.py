@@ -87,11 +87,13 @@ def test_lengths_are_compared_with_the_shortest():
 
 
 def test_a_state_that_should_not_grow_is_told():
-    fine = {"memory": "a", "bounded": True, "growth_bytes": 0.0}
-    pairs = {"memory": "b", "bounded": False, "growth_bytes": 64.0}
-    wrong = {"memory": "c", "bounded": True, "growth_bytes": 4.0}
+    fine = {"memory": "a", "state_bytes": 64, "most_bytes": 64, "growth_bytes": 4.0}
+    pairs = {"memory": "b", "state_bytes": 6400, "growth_bytes": 64.0}
+    wrong = {"memory": "c", "state_bytes": 68, "most_bytes": 64, "growth_bytes": 4.0}
     (sentence,) = decode.broken([fine, pairs, wrong])
-    assert sentence.startswith("c:") and "4 bytes" in sentence
+    assert sentence == "c: its state has 68 bytes, at most 64 were expected"
+    page = tables.decode([each | {"tokens_per_second": 1200.4} for each in (fine, pairs)])
+    assert "| a | 1,200 | 64 |  |" in page and "| b | 1,200 | 6,400 | 64 |" in page
 
 
 def test_programs_run_in_turns_and_are_compared_with_the_first():
@@ -215,7 +217,8 @@ def test_decoding_counts_bytes_of_state():
     }
     conv = 3 * 3 * 16
     assert found["retnet"]["state_bytes"] == 4 * (2 * 8 * 8 + conv)
-    assert found["retnet"]["growth_bytes"] == found["sliding-window"]["growth_bytes"] == 0
+    assert found["retnet"]["state_bytes"] == found["retnet"]["most_bytes"]
+    assert found["sliding-window"]["state_bytes"] == found["sliding-window"]["most_bytes"]
     assert found["softmax-attention"]["growth_bytes"] > 0
     assert not decode.broken(list(found.values()))
     assert tables.decode(list(found.values())).count("\n| ") == 5
