@@ -2,11 +2,13 @@
 
 Every point runs in a process of its own, on one thread, forked from one that has torch loaded. Its
 memory is the peak of the process while forward and backward run, less what it held just before,
-with the inputs made: outputs, gradients of the inputs and what the plan keeps. On Linux the peak is
-set back before the step (`/proc/self/clear_refs`) and read as VmHWM; elsewhere it is `ru_maxrss`,
-which a larger peak while the inputs were made hides.
+with the inputs made: outputs, gradients of the inputs and what the plan keeps. On Linux what was
+freed is first given back to the system (`malloc_trim`) and the peak is set back before the step
+(`/proc/self/clear_refs`), then read as VmHWM; elsewhere it is `ru_maxrss`, which a larger peak
+while the inputs were made hides.
 """
 
+import ctypes
 import gc
 import multiprocessing
 import resource
@@ -33,6 +35,8 @@ LINEAR = (
     *("mingru", "mamba-1", "lstm"),
 )
 """Known memories whose cost per token does not depend on the length: some for every plan."""
+
+_LIBC = ctypes.CDLL(None)
 
 CHUNK = 64
 """Tokens for which one state is counted among what the inputs make necessary."""
@@ -120,6 +124,8 @@ def _timed(given: Inputs) -> float:
 
 def _reset_peak() -> int:
     """Bytes that the process holds now; from here on its peak counts anew where that can be."""
+    if hasattr(_LIBC, "malloc_trim"):
+        _LIBC.malloc_trim(0)  # what was freed and is kept for later would hide what is taken next
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5", encoding="utf-8")
