@@ -71,6 +71,12 @@ CASES = (
         "linear attention with a scalar decay",
     ),
     Case(
+        "linear-attention",
+        "linear-attention",
+        (peers.linear_attention_fla,),
+        "linear attention with a normaliser",
+    ),
+    Case(
         "titans-mlp",
         {"use": "titans-lmm"} | CHUNKED,
         (peers.titans, peers.titans_one_anchor),

@@ -104,6 +104,17 @@ def scalar_decay_ssd(given: Inputs) -> Entrant:
     return _peer("minimal SSD", forward, leaves, note="written anew from listing 1 of Mamba-2")
 
 
+def linear_attention_fla(given: Inputs) -> Entrant:
+    """Naive chunk of fla."""
+    rule = _imported("fla.ops.linear_attn.naive", "naive_chunk_linear_attn")
+    _whole(given, 64)
+
+    def forward() -> Tensor:
+        return rule(*given.mapped(), given.value, 1.0, True)
+
+    return _peer("fla, naive chunk", forward, given.leaves)
+
+
 def titans(given: Inputs, anchored: bool = True) -> Entrant:
     """`titans-pytorch`: NeuralMemory with a memory MLP of depth 2, chunks of 64."""
     memory = _imported("titans_pytorch.neural_memory", "NeuralMemory")
