@@ -88,11 +88,11 @@ def _of_pair(memory: Memory, weights: Weights, pair: Token) -> tuple[Weights, To
         return _of_association(memory, weights, pair)
     prediction, pull = architecture.respond(weights, pair.key, gates)
     if optimizer.erase is not None:
-        prediction = architecture.predict(weights, _gated(pair.key, "erase", gates), gates)
+        prediction = architecture.predict(weights, gated(pair.key, "erase", gates), gates)
     value = pair.value
     if memory.bias.target == "self_generated":
         value = architecture.predict(weights, value, gates)
-    target = architecture.target(pair.key, _gated(value, "write", gates))
+    target = architecture.target(pair.key, gated(value, "write", gates))
     sensitivity = architecture.sensitivity(weights, pair.key, gates)
     steps = step_sizes(optimizer, gates, sensitivity, pair.key.shape[-1])
     limit = guard(memory, steps, sensitivity)
@@ -117,7 +117,8 @@ def _of_association(memory: Memory, weights: Weights, pair: Token) -> tuple[Weig
     return nothing, pair._replace(address=address)
 
 
-def _gated(x: Tensor, role: str, gates: Gates) -> Tensor:
+def gated(x: Tensor, role: str, gates: Gates) -> Tensor:
+    """A key or value with the gates of a role (`erase`, `write`) on it."""
     for axis, gate in multipliers(role, gates).items():
         x = x * (gate[..., None] if axis == "" else gate)
     return x

@@ -68,6 +68,19 @@ class Architecture(Written, ABC):
         return True
 
     @property
+    def of_tokens(self) -> bool:
+        """Whether `aim`, `local` and turning `carry` say all that is not plain.
+
+        They look at a token and at nothing else, so that they can do so for many at once.
+        """
+        return self.plain
+
+    @property
+    def turns(self) -> bool:
+        """Whether `carry` turns the stored keys by the gate `rotation`."""
+        return False
+
+    @property
     def matrices(self) -> bool:
         """Whether every leaf is a matrix, as links that normalise rows or columns need."""
         return False
@@ -101,6 +114,14 @@ class Architecture(Written, ABC):
     def slots(self) -> int:
         """Places that a token may be written to, in memories that have such."""
         return 0
+
+    @property
+    def tables(self) -> bool:
+        """Whether tokens say by themselves which slots they write, and products how slots answer.
+
+        Then weights are tables with a row per slot, `written` and `weighed` say all.
+        """
+        return False
 
     @property
     def lookups(self) -> int:

@@ -59,6 +59,14 @@ class Matrix(Architecture):
         return not (self.bonus or self.correction or self.rotation)
 
     @property
+    def of_tokens(self) -> bool:
+        return True
+
+    @property
+    def turns(self) -> bool:
+        return self.rotation is not None
+
+    @property
     def sees_itself(self) -> bool:
         return self.bonus
 

@@ -13,6 +13,7 @@ from miras.gate.sigmoid import Sigmoid
 from miras.part import SpecError
 
 TINY = 1e-6
+"""Smallest summed weight that a slot is divided by."""
 
 
 class Slots(Architecture):
@@ -73,6 +74,10 @@ class Slots(Architecture):
     def slots(self) -> int:
         return self.size
 
+    @property
+    def tables(self) -> bool:
+        return self.addressing != "content" and self.similarity == "dot"
+
     def allowed_axes(self) -> frozenset[Axis]:
         if self.averaged:
             return frozenset({"scalar", "slot"})
@@ -98,8 +103,12 @@ class Slots(Architecture):
         keys = self._mean(weights, "key_table")
         if self.similarity == "cosine":
             keys, key = _unit(keys), _unit(key)
-        scale = key.shape[-1] ** -0.5 if self.sharpness == "key_dim" else float(self.sharpness)
-        scores = scale * torch.einsum("...sk,...k->...s", keys, key)
+        return self.weighed(torch.einsum("...sk,...k->...s", keys, key), key.shape[-1])
+
+    def weighed(self, similarities: Tensor, key_dim: int) -> Tensor:
+        """How strongly each slot is meant, from the similarities of its key to a query."""
+        scale = key_dim**-0.5 if self.sharpness == "key_dim" else float(self.sharpness)
+        scores = scale * similarities
         if self.weighing == "silu":
             return _unit(torch.nn.functional.silu(scores))
         if self.top is not None and self.top < self.size:
@@ -118,7 +127,7 @@ class Slots(Architecture):
         return torch.einsum("...sv,...s->...v", self._mean(weights, "value_table"), weight)
 
     def respond(self, weights: Weights, key: Tensor, gates: Gates) -> tuple[Tensor, Pull]:
-        address = self._written(weights, key, gates)
+        address = self.written(weights, key, gates)
 
         def predict(at: Weights) -> Tensor:
             tables = [at["key_table"], at["value_table"]]
@@ -131,7 +140,8 @@ class Slots(Architecture):
         prediction, pull = cast(tuple[Tensor, Any], torch.func.vjp(predict, weights))
         return prediction, lambda error: pull(error)[0]
 
-    def _written(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
+    def written(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
+        """How strongly a token is written to each slot, before its steps `[..., slots]`."""
         if self.addressing == "content":
             return self.weigh(weights, key)
         if self.addressing == "gate":
@@ -146,7 +156,7 @@ class Slots(Architecture):
         return self.weigh(weights, key)
 
     def sensitivity(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
-        return self._written(weights, key, gates).square().sum(-1)
+        return self.written(weights, key, gates).square().sum(-1)
 
     def formula(self, weights: str, key: str) -> str:
         return f"Vᵀ w(K {key})"

@@ -31,6 +31,10 @@ class Transposed(Architecture):
         return False
 
     @property
+    def of_tokens(self) -> bool:
+        return True
+
+    @property
     def matrices(self) -> bool:
         return True
 

@@ -19,6 +19,7 @@ from miras.dream import AnyDream
 from miras.dream.none import NoDream
 from miras.gate import AnyGate, Axis, Signal, Use, uses
 from miras.gate.sigmoid import Sigmoid
+from miras.optimizer.ahead import Ahead
 from miras.optimizer.surprise import Surprise
 from miras.part import Part, SpecError, one_of
 from miras.token import Buffers, Token, Weights
@@ -89,11 +90,9 @@ class Optimizer(Part, ABC):
         return value
 
 
-class Stepping(Optimizer, ABC):
+class Stepping(Optimizer, Ahead, ABC):
     """An optimizer that takes gradient steps."""
 
-    plain: ClassVar[bool] = False  # the change is -step * gradient, whatever came before
-    heavy_ball: ClassVar[bool] = False  # S <- momentum S - step * gradient, the change is S
     associative: ClassVar[bool] = False  # it follows no gradient: key, value and address say all
     keyed: ClassVar[bool] = False  # the change depends on the key beside the gradient
     erases: ClassVar[bool] = False  # it takes predictions away by itself, whatever the bias
@@ -177,6 +176,16 @@ class Stepping(Optimizer, ABC):
         plain = (self.batch, self.passes, self.read, self.shared) == (1, 1, "after", False)
         plain = plain and not self.associative and not self.dream.dreams
         return plain and (self.erase, self.write, self.surprise) == (None, None, None)
+
+    @property
+    def open(self) -> "Stepping":
+        """The optimizer read after the write and without gates on address and value.
+
+        If that is literal, such gates and the time of reading are all that is not.
+        """
+        if (self.erase, self.write, self.read) == (None, None, "after"):
+            return self
+        return self.model_copy(update={"erase": None, "write": None, "read": "after"})
 
     def uses(self) -> list[Use]:
         found = uses("step", self.step_axis, self.step, "how strongly this token is written")

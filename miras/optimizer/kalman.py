@@ -10,6 +10,7 @@ from torch import Tensor
 from miras.gate import AnyGate, Use
 from miras.gate.constant import Constant
 from miras.optimizer import Stepping, one_step
+from miras.optimizer.ahead import Running
 from miras.token import Buffers, Token, Weights
 
 
@@ -37,6 +38,7 @@ class Kalman(Stepping):
     forgetting: AnyGate = Field(default=Constant(), description="what is kept of the past, f")
     quadratic_only: ClassVar[bool] = True
     keyed: ClassVar[bool] = True
+    directed: ClassVar[bool] = True
 
     def uses(self) -> list[Use]:
         kept = Use("kept", "", self.forgetting, 0.5, 1.0, "what is kept of past certainty")
@@ -50,18 +52,38 @@ class Kalman(Stepping):
     def update(
         self, step_gradient: Weights, buffers: Buffers, token: Token
     ) -> tuple[Weights, Buffers]:
-        covariance, key, step = buffers["covariance"]["key"], token.key, one_step(self, token)
-        seen = torch.einsum("...ij,...j->...i", covariance, key)
-        unsure = self.noise + step * (seen * key).sum(-1)
+        covariance, step = buffers["covariance"]["key"], one_step(self, token)
+        unsure, after = self._seen(covariance, token.key, step, token.gates["kept"])
         change = {
             name: -torch.einsum("...vk,...kj->...vj", leaf, covariance) / unsure[..., None, None]
             for name, leaf in step_gradient.items()
         }
+        return change, {"covariance": {"key": after}}
+
+    def directions(
+        self, key: Tensor, gates: Mapping[str, Tensor], buffers: Buffers, running: Running
+    ) -> tuple[Tensor, Buffers]:
+        covariance = buffers["covariance"]["key"]
+        found: list[Tensor] = []
+        for now, step, kept in zip(
+            key.unbind(-2), gates["step"].unbind(-1), gates["kept"].unbind(-1), strict=True
+        ):
+            asked = (now[..., None, :] @ covariance)[..., 0, :]
+            unsure, covariance = self._seen(covariance, now, step, kept)
+            found.append(asked / unsure[..., None])
+        return torch.stack(found, dim=-2), {"covariance": {"key": covariance}}
+
+    def _seen(
+        self, covariance: Tensor, key: Tensor, step: Tensor, kept: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The variance of what is learned at a token, and P after it."""
+        seen = (covariance @ key[..., None])[..., 0]
+        unsure = self.noise + step * (seen * key).sum(-1)
         less = (step / unsure)[..., None, None] * seen[..., :, None] * seen[..., None, :]
-        after = (covariance - less) / token.gates["kept"][..., None, None]
+        after = (covariance - less) / kept[..., None, None]
         mean = after.diagonal(dim1=-2, dim2=-1).mean(-1)
         after = after * (self.variance / mean.clamp_min(self.variance))[..., None, None]
-        return change, {"covariance": {"key": after}}
+        return unsure, after
 
     def formula(self, new: str, retained: str, change: str, gates: Mapping[str, str]) -> list[str]:
         kept = "" if gates["kept"] == "1" else f" / {gates['kept']}"

@@ -70,13 +70,33 @@ class LeastSquares(Stepping):
 
     def seek(self, query: Tensor, buffers: Buffers, gates: Mapping[str, Tensor]) -> Tensor:
         precise = torch.promote_types(query.dtype, torch.float32)
-        ridge = self.floor + F.softplus(gates["ridge"]).to(precise)
-        matrix = buffers["moment"]["key"].to(precise) + torch.diag_embed(ridge)
-        asked = query.to(precise)
+        matrix = buffers["moment"]["key"].to(precise)
+
+        def times(x: Tensor) -> Tensor:
+            return torch.einsum("...ij,...j->...i", matrix, x)
+
+        diagonal = matrix.diagonal(dim1=-2, dim2=-1)
+        return self.solved(query.to(precise), matrix, times, diagonal, gates).to(query.dtype)
+
+    def solved(
+        self,
+        query: Tensor,
+        moment: Tensor | None,
+        times: Callable[[Tensor], Tensor],
+        diagonal: Tensor,
+        gates: Mapping[str, Tensor],
+    ) -> Tensor:
+        """(H + Lambda)^-1 query, from H itself where it is solved exactly, else from H x."""
+        ridge = self.floor + F.softplus(gates["ridge"]).to(query.dtype)
         if self.iterations is None:
+            assert moment is not None
             solve = cast(Callable[[Tensor, Tensor], Tensor], cast(Any, torch.linalg).solve)
-            return solve(matrix, asked[..., None])[..., 0].to(query.dtype)
-        return _conjugate(matrix, asked, self.iterations).to(query.dtype)
+            return solve(moment + torch.diag_embed(ridge), query[..., None])[..., 0]
+
+        def with_ridge(x: Tensor) -> Tensor:
+            return times(x) + ridge * x
+
+        return _conjugate(with_ridge, diagonal + ridge, query, self.iterations)
 
     def formula(self, new: str, retained: str, change: str, gates: Mapping[str, str]) -> list[str]:
         past = "" if gates.get("decay", "1") == "1" else f"{gates['decay']} "
@@ -89,13 +109,11 @@ class LeastSquares(Stepping):
         return f"cg_{self.iterations}(H_t + Λ, {query})"
 
 
-def _conjugate(matrix: Tensor, wanted: Tensor, iterations: int) -> Tensor:
-    """matrix^-1 wanted, approximately: conjugate gradients from the solution of the diagonal."""
-
-    def times(x: Tensor) -> Tensor:
-        return torch.einsum("...ij,...j->...i", matrix, x)
-
-    found = wanted / matrix.diagonal(dim1=-2, dim2=-1)
+def _conjugate(
+    times: Callable[[Tensor], Tensor], diagonal: Tensor, wanted: Tensor, iterations: int
+) -> Tensor:
+    """The x of times(x) = wanted, approximately: conjugate gradients from that of the diagonal."""
+    found = wanted / diagonal
     missing = wanted - times(found)
     direction, size = missing, missing.square().sum(-1, keepdim=True)
     for _ in range(iterations):

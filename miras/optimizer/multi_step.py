@@ -31,7 +31,12 @@ class MultiStep(Stepping):
     momentum: AnyGate | None = Field(
         default=None, description="what is kept of past gradients from write to write"
     )
+    each_write: ClassVar[bool] = True
     buffers: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def carries(self) -> bool:
+        return self.momentum is not None
 
     def uses(self) -> list[Use]:
         infinite = float("inf")

@@ -10,6 +10,7 @@ from torch import Tensor
 from miras.gate import AnyGate, Use
 from miras.gate.sigmoid import Sigmoid
 from miras.optimizer import Stepping
+from miras.optimizer.ahead import Running
 from miras.token import Buffers, Token, Weights
 
 
@@ -31,6 +32,7 @@ class Preconditioned(Stepping):
     center: float = Field(default=-0.2, ge=-10.0, le=10.0, description="log moment of no change")
     epsilon: float = Field(default=1e-6, gt=0.0, le=1e-2)
     keyed: ClassVar[bool] = True
+    directed: ClassVar[bool] = True
 
     @property
     def stretch(self) -> float:
@@ -50,10 +52,20 @@ class Preconditioned(Stepping):
     ) -> tuple[Weights, Buffers]:
         kept, added = (token.gates[name][..., None] for name in ("kept", "added"))
         moment = kept * buffers["moment"]["key"] + added * token.key.square()
-        level = (moment + self.epsilon).log() - self.center
-        factor = self.base ** -(level / (1 + level.abs()))
+        factor = self._factor(moment)
         change = {name: -leaf * factor[..., None, :] for name, leaf in step_gradient.items()}
         return change, {"moment": {"key": moment}}
+
+    def directions(
+        self, key: Tensor, gates: Mapping[str, Tensor], buffers: Buffers, running: Running
+    ) -> tuple[Tensor, Buffers]:
+        added = gates["added"][..., None] * key.square()
+        moments = running(gates["kept"], added, buffers["moment"]["key"])
+        return key * self._factor(moments), {"moment": {"key": moments[..., -1, :]}}
+
+    def _factor(self, moment: Tensor) -> Tensor:
+        level = (moment + self.epsilon).log() - self.center
+        return self.base ** -(level / (1 + level.abs()))
 
     def formula(self, new: str, retained: str, change: str, gates: Mapping[str, str]) -> list[str]:
         kept, added = ("" if gates[n] == "1" else f"{gates[n]} " for n in ("kept", "added"))

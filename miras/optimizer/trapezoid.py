@@ -26,6 +26,7 @@ class Trapezoid(Stepping):
     kind: Literal["trapezoid"] = "trapezoid"
     lead: AnyGate = Field(default=Sigmoid(), description="lambda, the share of a token's own step")
     buffers: ClassVar[tuple[str, ...]] = ("before",)
+    trails: ClassVar[bool] = True
 
     def uses(self) -> list[Use]:
         lead = Use("lead", "", self.lead, 0.0, 1.0, "share of the write that does not wait")
@@ -50,6 +51,10 @@ class Trapezoid(Stepping):
             for name, x in step_gradient.items()
         }
         return change, {"before": bare}
+
+    def shares(self, step: Tensor, gates: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        own = gates["lead"] * step
+        return own, step - own
 
     def formula(self, new: str, retained: str, change: str, gates: Mapping[str, str]) -> list[str]:
         lead, step, kept = gates["lead"], gates["step"], gates.get("decay", "1")

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 import torch
 from torch import Tensor
 
-from miras.plans.correcting import Correcting
+from miras.plans.outer import Outer
+from miras.plans.rows import Rows, erasing
 
 if TYPE_CHECKING:
     from miras.memory import Memory
 
 
-class Delta(Correcting):
+class Delta(Outer):
     """Linear errors: one triangular solve per chunk (WY, UT transform).
 
     With b = step k, D the decay between two tokens and P that since the chunk's start,
@@ -30,13 +31,15 @@ class Delta(Correcting):
     def fits(self, memory: "Memory") -> bool:
         step = memory.stepping
         axis = step.step_axis if step is not None else ""
-        return super().fits(memory) and memory.bias.linear and axis in ("scalar", "key")
+        linear = memory.bias.linear or not memory.bias.residual
+        fits = super().fits(memory) and self.looks(memory)
+        return fits and linear and axis in ("scalar", "key")
 
     def cost(self, memory: "Memory", key_dim: int, value_dim: int) -> float:
         return 30.0 * (self.chunk + key_dim + value_dim)
 
-    def solve(
-        self, memory: "Memory", piece: dict[str, Tensor], gram: Tensor, known: Tensor
-    ) -> Tensor:
+    def solve(self, memory: "Memory", rows: Rows, gram: Tensor, known: Tensor) -> Tensor:
         solver = cast(Any, torch.linalg.solve_triangular)
-        return solver(gram, piece["value"] - known, upper=False, unitriangular=True)
+        if memory.bias.residual and erasing(memory):
+            gram, known = 2 * gram, 2 * known
+        return solver(gram, rows.value - known, upper=False, unitriangular=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from miras.architecture import Product, Weights
-from miras.plans.span import Span
+from miras.plans.span import Sides
 from miras.surprise import guard, step_sizes
 
 if TYPE_CHECKING:
@@ -30,13 +30,6 @@ class Factor(NamedTuple):
         if self.input is None:
             return self.error
         return self.error[..., :, None] * self.input[..., None, :]
-
-
-class Sides(NamedTuple):
-    """How fast something fades along the rows and along the columns of a leaf."""
-
-    rows: Span
-    columns: Span
 
 
 class Start(NamedTuple):

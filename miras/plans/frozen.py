@@ -10,9 +10,9 @@ from torch import Tensor
 from miras.architecture import Weights
 from miras.definition import Prepared
 from miras.plans import Plan
-from miras.plans.factors import Factor, Sides, Start, ending, gradients, moving, still
+from miras.plans.factors import Factor, Start, ending, gradients, moving, still
 from miras.plans.recurrence import recurrence
-from miras.plans.span import Span, heads_first, of_tokens, running, sides, spans
+from miras.plans.span import Sides, Span, heads_first, of_tokens, running, sides, spans
 from miras.surprise import link, multipliers
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _dual(
     axes = {name: leaf.axes for name, leaf in memory.architecture.leaves(1, 1).items()}
 
     def fading(found: Mapping[str, Span]) -> dict[str, Sides]:
-        return {name: Sides(*sides(found, along)) for name, along in axes.items()}
+        return {name: sides(found, along) for name, along in axes.items()}
 
     momentum, kept = state.buffers.get("momentum"), spans(gates)
     if not momentum:

@@ -97,6 +97,21 @@ class Span(NamedTuple):
         return found[..., :count, :]
 
 
+class Sides(NamedTuple):
+    """How fast something fades along the rows and along the columns of a leaf."""
+
+    rows: Span
+    columns: Span
+
+    def delayed(self) -> "Sides":
+        """As each token finds it, before its own decay."""
+        return Sides(self.rows.delayed(), self.columns.delayed())
+
+    def through(self, weights: Tensor) -> Tensor:
+        """What is left of weights `[..., rows, columns]` after the whole chunk."""
+        return self.rows.through(self.columns.through(weights).mT).mT
+
+
 def heads_first(x: Tensor) -> Tensor:
     """`[batch, time, heads, ...]` as `[batch, heads, time, ...]`."""
     return x.transpose(1, 2).contiguous()
@@ -117,7 +132,7 @@ def spans(gates: Mapping[str, Tensor]) -> dict[str, Span]:
     }
 
 
-def sides(found: Mapping[str, Span], axes: tuple[str, ...]) -> tuple[Span, Span]:
+def sides(found: Mapping[str, Span], axes: tuple[str, ...]) -> Sides:
     """What acts on the rows and on the columns of a leaf with these axes.
 
     One number per token acts on the columns; on the rows where there are no columns.
@@ -125,7 +140,7 @@ def sides(found: Mapping[str, Span], axes: tuple[str, ...]) -> tuple[Span, Span]
     sides = [found.get(axis, Span()) for axis in axes]
     if "" in found:
         sides[-1] = found[""]
-    return sides[0], sides[1] if len(sides) > 1 else Span()
+    return Sides(sides[0], sides[1] if len(sides) > 1 else Span())
 
 
 def of_tokens(keep: Tensor) -> Span:

@@ -61,6 +61,18 @@ class Retention(Part, ABC):
         return True
 
     @property
+    def removes(self) -> Literal["", "together", "after"]:
+        """Whether, next to decay gates and link, `gone` says all that `keep` does.
+
+        And whether what goes is read before the decay (together with it) or after.
+        """
+        return ""
+
+    def gone(self, key: Tensor, gates: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """What is asked, and what its answer is taken away along, both `[..., key_dim]`."""
+        raise NotImplementedError(f"{type(self).__name__} removes nothing")
+
+    @property
     def capacity(self) -> int | None:
         """How many pairs are kept, where there is a limit."""
         return None

@@ -79,16 +79,22 @@ class DiagonalPlusRankOne(Decaying):
     def link(self, accumulator: Tensor) -> Tensor:
         return accumulator
 
+    @property
+    def removes(self) -> Literal["", "together", "after"]:
+        return self.order
+
+    def gone(self, key: Tensor, gates: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        raw = gates["erased_key"] if self.address else key * gates["erased_scale"]
+        address = F.normalize(raw, dim=-1, eps=1e-6)
+        share = gates["removal_key"] if self.removal_axis == "key" else gates["removal"][..., None]
+        return address, share * address
+
     def keep(self, weights: Weights, buffers: Buffers, token: Token) -> tuple[Weights, Buffers]:
         assert token.weights is not None
-        gates, name = token.gates, "keys" if "keys" in weights else "matrix"
-        raw = gates["erased_key"] if self.address else token.key * gates["erased_scale"]
-        address = F.normalize(raw, dim=-1, eps=1e-6)
-        removal = (
-            gates["removal_key"] if self.removal_axis == "key" else gates["removal"][..., None]
-        )
+        name = "keys" if "keys" in weights else "matrix"
+        address, along = self.gone(token.key, token.gates)
         read = token.weights[name] if self.order == "together" else weights[name]
-        gone = (read @ address[..., None]) * (removal * address)[..., None, :]
+        gone = (read @ address[..., None]) * along[..., None, :]
         return weights | {name: weights[name] - gone}, buffers
 
     def keep_formula(self, retained: str, gates: Mapping[str, str]) -> tuple[str, list[str]]:

@@ -87,6 +87,8 @@ def random_tensors(
     if step is not None:
         mapped = definition.prepare(memory, query, key, value, gates, 0).key
         longest = mapped.square().sum(-1).max().item() if memory.architecture.keyed else 1.0
+        if "address" in gates:  # slots are corrected along it, as a matrix is along its key
+            longest = max(longest, gates["address"].square().sum(-1).max().item())
         together = (step.span if step.scale == "none" else 1) * memory.bias.weight
         bound = size / max(1.0, longest * min(memory.bias.slope, 100.0) * together)
         gates = {n: gate * bound if n.startswith("step") else gate for n, gate in gates.items()}

@@ -1,0 +1,119 @@
+"""What the tokens of a chunk write to a matrix memory, as rows along keys.
+
+Heads first, `[batch, heads, C, size]`. A token that writes several times has as many rows after
+each other.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from miras.architecture import turned
+from miras.optimizer import Stepping
+from miras.plans.chunked import Piece
+from miras.plans.span import of_tokens
+from miras.surprise import gated, guard, step_sizes
+from miras.token import Buffers
+
+if TYPE_CHECKING:
+    from miras.memory import Memory
+
+
+class Rows(NamedTuple):
+    """One row u along b each, from what the memory answers to an address."""
+
+    address: Tensor  # what the memory is asked
+    along: Tensor  # b, steps included
+    value: Tensor  # the target
+    gates: dict[str, Tensor]  # that the error map takes
+    limit: Tensor | None = None  # of a guarded error map
+    step: Tensor | None = None  # of each value channel
+
+
+def erasing(memory: "Memory") -> bool:
+    """Whether the optimizer takes away what the memory answers, whatever the bias."""
+    return memory.stepping is not None and memory.stepping.erases
+
+
+def rows_of(
+    memory: "Memory", optimizer: Stepping, piece: Piece, buffers: Buffers
+) -> tuple[Rows, Buffers]:
+    """All rows of a chunk, and the buffers that decide their directions after it."""
+    architecture, bias = memory.architecture, memory.bias
+    names = [use.name for use in bias.uses()]
+    fixed = {signal.name: piece[signal.name] for signal in bias.constants(1, 1, 1)}
+    found: list[Rows] = []
+    if memory.retention.removes:
+        # The answer is taken away: its target is zero.
+        address, along = memory.retention.gone(piece["key"], piece)
+        found.append(Rows(address, along, torch.zeros_like(piece["value"]), {}))
+    for key, value, gates in optimizer.writes(piece["key"], piece["value"], piece):
+        sensitivity = architecture.sensitivity({}, key, gates)
+        steps = step_sizes(optimizer, gates, sensitivity, key.shape[-1])
+        along = key
+        if optimizer.directed:
+            along, moved = optimizer.directions(key, gates, buffers, _running)
+            buffers = buffers | moved
+        for axis, size in steps.items():
+            if axis != "value":
+                along = along * (size if axis == "key" else size[..., None])
+        address, target = gated(key, "erase", gates), gated(value, "write", gates)
+        now = {name: gates[name] for name in names} | fixed
+        if not bias.residual:
+            # It answers nothing; an optimizer that erases takes its own answer away.
+            target = -bias.error(torch.zeros_like(target), target, now)
+            if not optimizer.erases:
+                address = torch.zeros_like(address)
+        limit = guard(memory, steps, sensitivity)
+        found.append(Rows(address, along, target, now, limit, steps.get("value")))
+    if len(found) == 1:
+        return found[0], buffers
+    address = between([row.address for row in found])
+    along, value = between([row.along for row in found]), between([row.value for row in found])
+    # Only the rows of an optimizer have gates of an error map, and limits to it.
+    shared = {name: between([row.gates[name] for row in found if row.gates]) for name in names}
+    limits = [row.limit for row in found if row.limit is not None]
+    steps = [row.step for row in found if row.step is not None]
+    limit, step = (between(each) if each else None for each in (limits, steps))
+    return Rows(address, along, value, shared | fixed, limit, step), buffers
+
+
+def _running(keep: Tensor, write: Tensor, start: Tensor) -> Tensor:
+    """All x_t = keep_t x_{t-1} + write_t of a chunk."""
+    span = of_tokens(keep)
+    assert span.between is not None
+    return span.from_start(start[..., None, :]) + span.between @ write
+
+
+def between(parts: list[Tensor]) -> Tensor:
+    """Rows `[..., C, size]` of tokens that have several, one after the other."""
+    return torch.stack(parts, dim=3).flatten(2, 3)
+
+
+def each_of(tensor: Tensor, count: int) -> Tensor:
+    """What a token has, for each of its rows."""
+    return tensor if count == 1 else tensor.repeat_interleave(count, dim=2)
+
+
+def first_of(gate: Tensor, count: int) -> Tensor:
+    """A multiplier of a token on the first of its rows, one on the others."""
+    if count == 1:
+        return gate
+    return between([gate] + [torch.ones_like(gate)] * (count - 1))
+
+
+class Frame(NamedTuple):
+    """Keys as they were at the start of a chunk, before the memory was turned."""
+
+    angle: Tensor  # [..., C, pairs], turned up to each token
+
+    @staticmethod
+    def of(share: Tensor) -> "Frame":
+        return Frame((2 * share - 1).cumsum(-2))
+
+    def entered(self, key: Tensor, count: int) -> Tensor:
+        return turned(key, (1 - each_of(self.angle, count)) / 2)
+
+    def left(self, weights: Tensor) -> Tensor:
+        return turned(weights, (1 + self.angle[..., -1:, :]) / 2)
