@@ -255,3 +255,18 @@ def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path):
     with file.open("a", encoding="utf-8") as lines:
         lines.write('{"a": ')
     assert records.read(file) == [{"a": 1}]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["--only", "nothing"], "there is no case 'nothing'"),
+        (["--lengths", "--decode"], "two measurements"),
+        (["--lengths", "--only", "titans-mac"], "composition"),
+        (["--only", "gla", "--plan", "scam"], "there is no plan 'scam'"),
+    ],
+)
+def test_wrong_words_give_a_sentence(words: list[str], hint: str, tmp_path: Path):
+    small = ["--threads", "1", "--batch", "1", "--time", "16", "--size", "4"]
+    result = CliRunner().invoke(app, ["bench", *words, *small, "--out", str(tmp_path)])
+    assert result.exit_code == 2 and hint in result.stderr
