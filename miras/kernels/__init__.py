@@ -32,15 +32,18 @@ from torch import Tensor
 SWITCH = "MIRAS_KERNELS"
 """Environment variable: 0 means PyTorch alone."""
 
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-ffast-math", "-fno-finite-math-only")
-"""Sums may be reordered; infinities and numbers that are none keep their meaning."""
+FLAGS = (
+    *("-std=c++17", "-O3", "-march=native", "-shared", "-fPIC"),
+    *("-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd"),
+)
+"""No fast mathematics: sums are reordered where the source says so, infinities stay infinities."""
 
 WORTH = 2**17
 """Numbers below which work is not split: starting threads takes as long."""
 
 TYPES = {torch.float32: "float", torch.float64: "double"}
 
-Argument = Tensor | int | None
+Argument = Tensor | int | ctypes.Array[ctypes.c_int64] | None
 
 
 def usable(*tensors: Tensor) -> bool:
@@ -83,6 +86,8 @@ def kernel(source: str, name: str, like: Tensor) -> Callable[..., None] | None:
 def _argument(each: Argument, like: Tensor) -> Any:
     if each is None:
         return ctypes.c_void_p(None)
+    if isinstance(each, ctypes.Array):
+        return each
     if isinstance(each, int):
         return ctypes.c_int64(each)
     if not each.is_contiguous() or each.dtype != like.dtype:
@@ -120,16 +125,11 @@ def _compile(compiler: str, source: str, path: Path) -> None:
         if path.exists():  # another process was quicker
             return
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            code, part, whole = (Path(folder) / name for name in ("k.cpp", "k.o", "k.so"))
+            code, whole = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
             code.write_text(source, encoding="utf-8")
-            # Linked without fast mathematics, which would change rounding in the whole process.
-            _run(compiler, *FLAGS, "-c", str(code), "-o", str(part))
-            _run(compiler, "-shared", str(part), "-o", str(whole))
+            command = [compiler, *FLAGS, str(code), "-o", str(whole)]
+            subprocess.run(command, check=True, capture_output=True, timeout=300)
             whole.replace(path)
-
-
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
 
 
 def _folder() -> Path:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
+from torch import Tensor
+
 from miras.gate import Axis
 from miras.optimizer import Stepping
 from miras.token import Buffers, Token, Weights
@@ -33,11 +35,15 @@ class ImplicitDiagonal(Stepping):
             divisor = token.key.shape[-1] if self.scale == "key_dim" else 1
             step = token.gates["step_value"] / divisor
         square = token.key.square()
-        moved = step / (1 + step * square.sum(-1, keepdim=True))
+        moved = self.moved(step, token.key)
         written = (moved * (token.prediction - token.residual))[..., None] * token.key[..., None, :]
         erased = moved[..., None] * square[..., None, :]
         change = {name: written - erased * token.weights[name] for name in step_gradient}
         return change, {}
+
+    def moved(self, step: Tensor, key: Tensor) -> Tensor:
+        """The step that is taken `[..., 1 or value_dim]`, from the size that was asked for."""
+        return step / (1 + step * key.square().sum(-1, keepdim=True))
 
     def formula(self, new: str, retained: str, change: str, gates: Mapping[str, str]) -> list[str]:
         step = gates.get("step", gates.get("step_value", ""))
