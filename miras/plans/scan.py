@@ -13,6 +13,7 @@ from miras.definition import Prepared
 from miras.optimizer.implicit_diagonal import ImplicitDiagonal
 from miras.plans import Plan
 from miras.plans.chunked import Carried, Piece, chunked
+from miras.plans.entries import by_kernel
 from miras.plans.recurrence import recurrence
 from miras.surprise import multipliers, step_sizes
 from miras.token import Weights
@@ -70,6 +71,10 @@ class Scan(Plan):
         if not memory.architecture.keyed:
             output, weights = _scanned(memory, inputs, state.weights)
             return output, state._replace(position=position, weights=weights)
+        ((leaf, start),) = state.weights.items()
+        fast = by_kernel(memory, inputs, start)
+        if fast is not None:
+            return fast[0], state._replace(position=position, weights={leaf: fast[1]})
 
         def step(piece: Piece, carried: Carried) -> tuple[Tensor, Carried]:
             now = {
