@@ -121,13 +121,14 @@ def _side_by_side(
     for record in side_by_side.measured(cases.chosen(names, every), settings, _say):
         found.append(record)
         _print(record, as_json)
+        if keep:  # of a run that is cut off the lines remain
+            records.write(keep / "side-by-side.jsonl", found)
     page = tables.side_by_side(found)
     if not as_json:
         print(page, end="")
     if keep:
         from miras.benchmarks import drawn
 
-        records.write(keep / "side-by-side.jsonl", found)
         (keep / "side-by-side.md").write_text(page, encoding="utf-8")
         _say(f"kept in {keep}", drawn.side_by_side(found, keep, "side-by-side"))
 
