@@ -2,10 +2,12 @@
 
 On a processor these operations cost what they move, not what they compute. Written one after the
 other, torch's own make a new tensor per operation and several more on the way back, and depthwise
-convolutions have a slow gradient. Each function here is that of its name in `torch.nn.functional`,
-with a backward that keeps the inputs alone. Other devices have kernels: there torch's are taken.
+convolutions have a slow gradient. Each function here has a kernel that passes once (`kernels`),
+and without a compiler a form in torch; its backward keeps the inputs alone. On other devices torch
+has kernels of its own: there these are taken.
 """
 
+import inspect
 from typing import Any, cast
 
 import torch
@@ -13,22 +15,24 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
+from miras.kernels import convolution, rows, usable
+
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """x / sqrt(mean of x^2 + eps) along the last axis, times the weight `[..., size]`.
+    """x / sqrt(mean of x^2 + eps) along the last axis, times the weight.
 
-    The weight may have further axes, such as one gain per head and channel.
+    The weight is `[size]`, or `[heads, size]` for x `[..., heads, size]`.
     """
-    if x.device.type != "cpu":
+    if not usable(x, weight):
         return F.rms_norm(x, x.shape[-1:], eps=eps) * weight
     return _apply(_RmsNorm, x, weight, eps)
 
 
-def unit_norm(x: Tensor, eps: float = 1e-6) -> Tensor:
-    """x / max(|x|, eps) along the last axis."""
-    if x.device.type != "cpu":
-        return F.normalize(x, dim=-1, eps=eps)
-    return _apply(_UnitNorm, x, eps)
+def unit_norm(x: Tensor, eps: float = 1e-6, silu: bool = False) -> Tensor:
+    """y / max(|y|, eps) along the last axis, y = x or, on demand, silu(x)."""
+    if not usable(x):
+        return F.normalize(F.silu(x) if silu else x, dim=-1, eps=eps)
+    return _apply(_UnitNorm, x, eps, silu)
 
 
 def convolve(x: Tensor, history: Tensor, weight: Tensor) -> Tensor:
@@ -37,28 +41,66 @@ def convolve(x: Tensor, history: Tensor, weight: Tensor) -> Tensor:
     `history [batch, taps - 1, channels]` came before; `weight [channels, 1, taps]`, the last tap is
     that of the token itself.
     """
-    if x.device.type != "cpu" or x.shape[1] < weight.shape[-1]:
+    if not usable(x, history, weight):
         seen = torch.cat((history, x), dim=1).transpose(1, 2)
         return F.conv1d(seen, weight, groups=weight.shape[0]).transpose(1, 2)
-    return _apply(_Convolution, x, history, weight)
+    return _apply(_Convolution, x, history, weight[:, 0].t())
+
+
+def silu_gate(gate: Tensor, value: Tensor) -> Tensor:
+    """silu(gate) value, both of one shape."""
+    if not usable(gate, value) or gate.ndim > 3:
+        return F.silu(gate) * value
+    return _apply(_Gate, gate, value)
+
+
+def swiglu(x: Tensor) -> Tensor:
+    """silu(first half) times the second half of the last axis."""
+    return _apply(_SwiGlu, x) if usable(x) and x.ndim <= 3 else _split_gate(x)
+
+
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Entry pairs (i, half + i) of x `[batch, time, heads, size]` turned by angles `[time, half]`.
+
+    What is left over at the end stays. No gradient goes to the angles.
+    """
+    if not usable(x, cosine, sine):
+        return _turned(x, cosine, sine)
+    return _apply(_Rotation, x, cosine, sine, 1)
+
+
+class _Fused(Function):
+    """Torch reads the signature of `forward` in each call: here it is written down once."""
+
+    def __init_subclass__(cls) -> None:
+        forward: Any = cls.forward
+        forward.__signature__ = inspect.signature(forward)
 
 
 def _apply(function: Any, *inputs: Any) -> Tensor:
     return function.apply(*inputs)
 
 
-def _length(x: Tensor) -> Tensor:
-    return cast(Any, torch.linalg.vector_norm)(x, dim=-1, keepdim=True)
+def _derived(found: Tensor, inputs: list[Tensor], upstream: Tensor) -> tuple[Tensor, ...]:
+    """Gradients that have gradients themselves, by way of torch."""
+    return torch.autograd.grad(found, inputs, upstream, create_graph=True)
 
 
-def _inverse_rms(x: Tensor, eps: float) -> Tensor:
-    return _length(x).square().div_(x.shape[-1]).add_(eps).rsqrt()
+def _four(x: Tensor, heads: bool = True) -> Tensor:
+    """x as `[batch, time, heads, size]`, a view unless the strides forbid one."""
+    x = x if x.stride(-1) == 1 or x.shape[-1] == 1 else x.contiguous()
+    if x.ndim == 3:
+        return x[None] if heads else x[:, :, None]
+    if x.ndim < 3:
+        return x.reshape(1, 1, -1, x.shape[-1]) if heads else x.reshape(1, -1, 1, x.shape[-1])
+    return x if x.ndim == 4 else x.reshape(1, -1, *x.shape[-2:])
 
 
-class _RmsNorm(Function):
+class _RmsNorm(_Fused):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        return (x * _inverse_rms(x, eps)).mul_(weight)
+        found = rows.rms(_four(x, weight.ndim == 2), weight.contiguous(), eps)
+        return (x * _inverse_rms(x, eps)).mul_(weight) if found is None else found.view(x.shape)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -68,47 +110,78 @@ class _RmsNorm(Function):
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, None]:
         x, weight = ctx.saved_tensors
-        (gradient,) = upstream
+        (above,) = upstream
+        if torch.is_grad_enabled():
+            plain = F.rms_norm(x, x.shape[-1:], eps=ctx.eps) * weight
+            of_x, of_weight = _derived(plain, [x, weight], above)
+            return of_x, of_weight, None
+        heads = weight.ndim == 2
+        tensors = (_four(x, heads), weight.contiguous(), ctx.eps, _four(above, heads))
+        found = rows.rms_back(*tensors)
+        if found is not None:
+            return found[0].view(x.shape), found[1], None
         inverse = _inverse_rms(x, ctx.eps)
         unit = x * inverse
-        product = gradient * unit
+        product = above * unit
         of_weight = product.sum_to_size(weight.shape)
-        along = (product.mul_(weight)).mean(-1, keepdim=True)
-        of_x = (gradient * weight).addcmul_(unit, along, value=-1).mul_(inverse)
-        return of_x, of_weight, None
+        along = (product * weight).mean(-1, keepdim=True)
+        return (above * weight).addcmul_(unit, along, value=-1).mul_(inverse), of_weight, None
 
 
-class _UnitNorm(Function):
+def _length(x: Tensor) -> Tensor:
+    return cast(Any, torch.linalg.vector_norm)(x, dim=-1, keepdim=True)
+
+
+def _inverse_rms(x: Tensor, eps: float) -> Tensor:
+    return _length(x).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+
+
+class _UnitNorm(_Fused):
     @staticmethod
-    def forward(x: Tensor, eps: float) -> Tensor:
-        return x / _length(x).clamp_min(eps)
+    def forward(x: Tensor, eps: float, silu: bool) -> Tensor:
+        found = rows.unit(_four(x), eps, silu)
+        if found is not None:
+            return found.view(x.shape)
+        y = F.silu(x) if silu else x
+        return y / _length(y).clamp_min_(eps)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, ctx.eps = inputs
+        x, ctx.eps, ctx.silu = inputs
         ctx.save_for_backward(x)
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
         (x,) = ctx.saved_tensors
-        (gradient,) = upstream
-        size = _length(x)
-        # Below eps the map is x / eps, whose gradient knows nothing of the length.
-        share = size.square().reciprocal().masked_fill(size <= ctx.eps, 0.0)
-        along = (gradient * x).sum(-1, keepdim=True) * share
-        return torch.addcmul(gradient, x, along, value=-1).div_(size.clamp_min(ctx.eps)), None
+        (above,) = upstream
+        if torch.is_grad_enabled():
+            plain = F.normalize(F.silu(x) if ctx.silu else x, dim=-1, eps=ctx.eps)
+            return _derived(plain, [x], above)[0], None, None
+        found = rows.unit_back(_four(x), ctx.eps, ctx.silu, _four(above))
+        if found is not None:
+            return found.view(x.shape), None, None
+        y = F.silu(x) if ctx.silu else x
+        size = _length(y)
+        # Below eps the map is y / eps, whose gradient knows nothing of the length.
+        share = size.square().reciprocal_().masked_fill_(size <= ctx.eps, 0.0)
+        along = (above * y).sum(-1, keepdim=True) * share
+        below = torch.addcmul(above, y, along, value=-1).div_(size.clamp_min_(ctx.eps))
+        return torch.ops.aten.silu_backward(below, x) if ctx.silu else below, None, None
 
 
-class _Convolution(Function):
+class _Convolution(_Fused):
     @staticmethod
-    def forward(x: Tensor, history: Tensor, weight: Tensor) -> Tensor:
-        taps = weight[:, 0].t().contiguous()
-        last = len(taps) - 1
+    def forward(x: Tensor, history: Tensor, taps: Tensor) -> Tensor:
+        tensors = (x.contiguous(), history.contiguous(), taps.contiguous())
+        found = convolution.forward(*tensors)
+        if found is not None:
+            return found
+        time, last = x.shape[1], len(taps) - 1
         output = x * taps[last]
         for back in range(1, last + 1):  # each tap looks so many tokens back
-            tap = taps[last - back]
-            output[:, back:].addcmul_(x[:, :-back], tap)
-            output[:, :back].addcmul_(history[:, last - back :], tap)
+            tap, early = taps[last - back], min(back, time)
+            output[:, early:].addcmul_(x[:, : time - early], tap)
+            output[:, :early].addcmul_(history[:, last - back :][:, :early], tap)
         return output
 
     @staticmethod
@@ -116,18 +189,102 @@ class _Convolution(Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        x, history, weight = ctx.saved_tensors
-        (gradient,) = upstream
-        taps = weight[:, 0].t().contiguous()
-        last = len(taps) - 1
-        of_x, of_history = gradient * taps[last], torch.zeros_like(history)
-        of_taps = torch.empty_like(taps)
-        of_taps[last] = (gradient * x).sum((0, 1))
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, ...]:
+        x, history, taps = ctx.saved_tensors
+        (above,) = upstream
+        if torch.is_grad_enabled():
+            seen = torch.cat((history, x), dim=1).transpose(1, 2)
+            plain = F.conv1d(seen, taps.t()[:, None], groups=taps.shape[1]).transpose(1, 2)
+            return _derived(plain, [x, history, taps], above)
+        tensors = (x.contiguous(), history.contiguous(), taps.contiguous(), above.contiguous())
+        found = convolution.backward(*tensors)
+        if found is not None:
+            return found
+        time, last = x.shape[1], len(taps) - 1
+        of_x, of_history, of_taps = above * taps[last], torch.zeros_like(history), []
         for back in range(1, last + 1):
-            tap, late, early = taps[last - back], gradient[:, back:], gradient[:, :back]
-            of_x[:, :-back].addcmul_(late, tap)
-            of_history[:, last - back :].addcmul_(early, tap)
-            of_taps[last - back] = (late * x[:, :-back]).sum((0, 1))
-            of_taps[last - back] += (early * history[:, last - back :]).sum((0, 1))
-        return of_x, of_history, of_taps.t()[:, None]
+            tap, early = taps[last - back], min(back, time)
+            before, first = history[:, last - back :][:, :early], above[:, :early]
+            of_x[:, : time - early].addcmul_(above[:, early:], tap)
+            of_history[:, last - back :][:, :early].addcmul_(first, tap)
+            later = (above[:, early:] * x[:, : time - early]).sum((0, 1))
+            of_taps.insert(0, later + (first * before).sum((0, 1)))
+        return of_x, of_history, torch.stack([*of_taps, (above * x).sum((0, 1))])
+
+
+class _Gate(_Fused):
+    @staticmethod
+    def forward(gate: Tensor, value: Tensor) -> Tensor:
+        found = rows.gated(_four(gate, False), _four(value, False))
+        return F.silu(gate).mul_(value) if found is None else found.view(gate.shape)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, ...]:
+        gate, value = ctx.saved_tensors
+        (above,) = upstream
+        if torch.is_grad_enabled():
+            return _derived(F.silu(gate) * value, [gate, value], above)
+        found = gate.new_empty(gate.shape), value.new_empty(value.shape)
+        _gate_back(gate, value, above, *found)
+        return found
+
+
+def _gate_back(gate: Tensor, value: Tensor, above: Tensor, to_gate: Tensor, to: Tensor) -> None:
+    """Write the gradients of silu(gate) value."""
+    if not rows.gated_back(*(_four(x, False) for x in (gate, value, above, to_gate, to))):
+        torch.mul(above, F.silu(gate), out=to)
+        to_gate.copy_(torch.ops.aten.silu_backward(above * value, gate))
+
+
+def _split_gate(x: Tensor) -> Tensor:
+    gate, value = x.chunk(2, dim=-1)
+    return F.silu(gate) * value
+
+
+class _SwiGlu(_Fused):
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        gate, value = x.chunk(2, dim=-1)
+        return _Gate.forward(gate, value)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        (above,) = upstream
+        if torch.is_grad_enabled():
+            return _derived(_split_gate(x), [x], above)[0]
+        found = x.new_empty(x.shape)
+        (gate, value), (to_gate, to) = x.chunk(2, dim=-1), found.chunk(2, dim=-1)
+        _gate_back(gate, value, above, to_gate, to)
+        return found
+
+
+def _turned(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    cosine, sine, half = cosine[:, None], sine[:, None], cosine.shape[-1]
+    first, second, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+    turned = (first * cosine - second * sine, first * sine + second * cosine, rest)
+    return torch.cat(turned, dim=-1)
+
+
+class _Rotation(_Fused):
+    @staticmethod
+    def forward(x: Tensor, cosine: Tensor, sine: Tensor, sign: int) -> Tensor:
+        found = rows.rotate(_four(x), cosine, sine, sign)
+        return _turned(x, cosine, sign * sine) if found is None else found
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, *angles, ctx.sign = inputs
+        ctx.save_for_backward(*angles)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None, None]:
+        return _apply(_Rotation, *upstream, *ctx.saved_tensors, -ctx.sign), None, None, None

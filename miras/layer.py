@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from miras.composition import AnyCell, AnyState, Composition, Shell
 from miras.composition.either import initial_weights, keyed, learned, places, start, wiring
-from miras.fused import convolve, rms_norm
+from miras.fused import convolve, rms_norm, silu_gate
 from miras.gate import Site
 from miras.operator import ask, run
 
@@ -162,7 +162,7 @@ class Layer(nn.Module):
         if self.output_gate is not None:
             gate = self.output_gate(x)
             silu = self.wiring.output_gate == "silu"
-            read = read * (F.silu(gate) if silu else gate.sigmoid())
+            read = silu_gate(gate, read) if silu else read * gate.sigmoid()
         return self.out(read), LayerState(memory, conv)
 
     def ask(self, x: Float[Tensor, "batch time dim"], state: LayerState) -> Tensor:

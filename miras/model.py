@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from miras.composition import AnyCell
 from miras.composition.either import wiring
-from miras.fused import rms_norm
+from miras.fused import rms_norm, swiglu
 from miras.layer import Layer, LayerState, Places
 from miras.part import Part, SpecError
 
@@ -205,5 +205,4 @@ class _Mlp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.gated:
             return self.outer(F.gelu(self.inner(x)))
-        gate, value = self.inner(x).chunk(2, dim=-1)
-        return self.outer(F.silu(gate) * value)
+        return self.outer(swiglu(self.inner(x)))

@@ -1,7 +1,9 @@
 """Train a model on a task: one plain loop."""
 
+import ctypes
 import math
 import platform
+import sys
 import time
 from collections.abc import Callable
 from typing import Literal
@@ -42,6 +44,7 @@ def train(
     run as `diverged`, more than `seconds` of training as `timed_out`: both are results.
     """
     steps = task.steps if steps is None else steps
+    hold_memory()
     torch.manual_seed(seed)
     model = Model(spec, task.vocabulary).to(device)
     optimizer = _optimizer(model, learning_rate, device)
@@ -103,6 +106,20 @@ def train(
         state_floats=model.state_floats(length),
         environment=environment(device),
     ), model
+
+
+def hold_memory() -> None:
+    """Let freed memory stay with this process, where the C library is glibc.
+
+    A step frees its tensors and wants as many again a moment later. By default glibc hands large
+    ones back to the system, which clears each page anew: that can cost more than the arithmetic.
+    """
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
+        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        library.mallopt(_MMAP_THRESHOLD, 2**30)
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # as malloc.h numbers them
 
 
 def _status(name: str) -> Status:

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from miras.features import Features
+from miras.fused import rotate
 
 
 class Rope(Features):
@@ -31,16 +32,8 @@ class Rope(Features):
         index = torch.arange(half, device=key.device, dtype=torch.float64)
         places = position if self.period is None else position % self.period
         angle = places.double()[:, None] * self.base ** (-index / max(half, 1))
-        cosine, sine = (
-            wave.to(key.dtype)[None, :, None, :] for wave in (torch.cos(angle), torch.sin(angle))
-        )
-
-        def rotate(x: Tensor) -> Tensor:
-            first, second, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
-            turned = (first * cosine - second * sine, first * sine + second * cosine, rest)
-            return torch.cat(turned, dim=-1)
-
-        return rotate(query), rotate(key)
+        cosine, sine = torch.cos(angle).to(key.dtype), torch.sin(angle).to(key.dtype)
+        return rotate(query, cosine, sine), rotate(key, cosine, sine)
 
     def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
         place = "t" if self.period is None else f"t mod {self.period}"

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from miras.features import Features
@@ -22,7 +21,7 @@ class SiluUnitNorm(Features):
     def map(
         self, query: Tensor, key: Tensor, gates: Mapping[str, Tensor], position: Tensor
     ) -> tuple[Tensor, Tensor]:
-        return unit_norm(F.silu(query)), unit_norm(F.silu(key))
+        return unit_norm(query, silu=True), unit_norm(key, silu=True)
 
     def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
         return f"silu({query}) / ‖silu({query})‖", f"silu({key}) / ‖silu({key})‖"
