@@ -169,3 +169,15 @@ WRONG: list[tuple[Callable[..., None], Part, str]] = [
 def test_the_suite_notices_a_wrong_part(check: Callable[..., None], part: Part, sentence: str):
     with pytest.raises(AssertionError, match=sentence):
         check(part)
+
+
+@pytest.mark.parametrize("name", ["gated-deltanet", "kda", "gla", "mamba-2", "comba", "longhorn"])
+@pytest.mark.parametrize("time", [1, 33, 70])
+def test_plans_without_their_kernels(name: str, time: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = known()[name]
+    tensors = random_tensors(memory, time=time, strong=True)
+    for plan in (plan for plan in plans().values() if plan.fits(memory)):
+        check_plan(memory, plan, tensors)
+        monkeypatch.setenv("MIRAS_KERNELS", "0")
+        check_plan(memory, plan, tensors)
+        monkeypatch.delenv("MIRAS_KERNELS")

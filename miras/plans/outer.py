@@ -8,7 +8,7 @@ from torch import Tensor
 
 from miras.definition import Prepared
 from miras.optimizer import Stepping
-from miras.plans import Plan
+from miras.plans import Plan, whole
 from miras.plans.chunked import Carried, Piece, chunked
 from miras.plans.reach import Reach
 from miras.plans.rows import Frame, Rows, each_of, erasing, first_of, rows_of
@@ -68,6 +68,8 @@ class Outer(Plan, ABC):
         return memory.bias.residual or erasing(memory) or bool(memory.retention.removes)
 
     def run(self, memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
+        if whole.fits(memory, inputs):
+            return whole.run(memory, inputs, state, looks=self.looks(memory))
         tokens = {"query": inputs.query, "key": inputs.key, "value": inputs.value} | inputs.gates
         tokens = {name: heads_first(tensor) for name, tensor in tokens.items()}
         constants = {name: constant[:, None] for name, constant in inputs.constants.items()}
@@ -95,29 +97,30 @@ class Outer(Plan, ABC):
         assert optimizer is not None
         ((name, start),) = weights.items()
         rows, buffers = rows_of(memory, optimizer, piece, buffers)
-        count = rows.along.shape[2] // piece["key"].shape[2]
+        along = rows.along
+        count = along.shape[2] // piece["key"].shape[2]
         frame = Frame.of(piece["rotation"]) if architecture.turns else None
         query = architecture.aim(piece["query"], piece["key"], piece)
         if frame is not None:
             query = frame.entered(query, 1)
-            address, along = (frame.entered(x, count) for x in (rows.address, rows.along))
-            rows = rows._replace(address=address, along=along)
+            address, along = (frame.entered(x, count) for x in (rows.address, along))
+            rows = rows._replace(address=address)
 
         sums = buffers["momentum"][name] if "momentum" in buffers else None
         now, at, own = self.reaches(memory, optimizer, piece, start, sums, count)
-        gram = known = rows.along
+        gram = known = along
         if self.looks(memory):
-            gram = at.written.columns.pairs(rows.address, rows.along)
+            gram = at.written.columns.pairs(rows.address, along)
             known = at.start(rows.address)
         update = self.solve(memory, rows, gram, known)
 
-        output = self.answer(memory, now, query, rows.along, update, count)
+        output = self.answer(memory, now, query, along, update, count)
         local = architecture.local(piece["query"], piece["key"], piece["value"], piece)
         output = architecture.let_out(output if local is None else output + local, piece)
-        after = now.after(rows.along, update)
+        after = now.after(along, update)
         weights = {name: after if frame is None else frame.left(after)}
         if own is not None:
-            after = own.after(rows.along, update)
+            after = own.after(along, update)
             buffers = buffers | {"momentum": {name: after if frame is None else frame.left(after)}}
         return output, weights, buffers
 

@@ -24,11 +24,17 @@ class Rows(NamedTuple):
     """One row u along b each, from what the memory answers to an address."""
 
     address: Tensor  # what the memory is asked
-    along: Tensor  # b, steps included
+    direction: Tensor  # b but for `size`
     value: Tensor  # the target
     gates: dict[str, Tensor]  # that the error map takes
+    size: Tensor | None = None  # a step per token `[..., C]`
     limit: Tensor | None = None  # of a guarded error map
     step: Tensor | None = None  # of each value channel
+
+    @property
+    def along(self) -> Tensor:
+        """b, what a row is written along."""
+        return self.direction if self.size is None else self.direction * self.size[..., None]
 
 
 def erasing(memory: "Memory") -> bool:
@@ -55,20 +61,21 @@ def rows_of(
         if optimizer.directed:
             along, moved = optimizer.directions(key, gates, buffers, _running)
             buffers = buffers | moved
-        for axis, size in steps.items():
-            if axis != "value":
-                along = along * (size if axis == "key" else size[..., None])
+        if "key" in steps:
+            along = along * steps["key"]
         address, target = gated(key, "erase", gates), gated(value, "write", gates)
         now = {name: gates[name] for name in names} | fixed
         if not bias.residual:
-            # It answers nothing; an optimizer that erases takes its own answer away.
+            # It looks at no answer; an optimizer that erases takes that to its own address away.
             target = -bias.error(torch.zeros_like(target), target, now)
-            if not optimizer.erases:
-                address = torch.zeros_like(address)
         limit = guard(memory, steps, sensitivity)
-        found.append(Rows(address, along, target, now, limit, steps.get("value")))
+        sizes = (steps.get(""), limit, steps.get("value"))
+        found.append(Rows(address, along, target, now, *sizes))
     if len(found) == 1:
         return found[0], buffers
+    if not (bias.residual or optimizer.erases):  # beside a removal, which looks
+        silent = torch.zeros_like(found[-1].address)
+        found = [found[0], *(row._replace(address=silent) for row in found[1:])]
     address = between([row.address for row in found])
     along, value = between([row.along for row in found]), between([row.value for row in found])
     # Only the rows of an optimizer have gates of an error map, and limits to it.
@@ -76,7 +83,7 @@ def rows_of(
     limits = [row.limit for row in found if row.limit is not None]
     steps = [row.step for row in found if row.step is not None]
     limit, step = (between(each) if each else None for each in (limits, steps))
-    return Rows(address, along, value, shared | fixed, limit, step), buffers
+    return Rows(address, along, value, shared | fixed, None, limit, step), buffers
 
 
 def _running(keep: Tensor, write: Tensor, start: Tensor) -> Tensor:

@@ -1,0 +1,170 @@
+// The way back through a chunk; see outer.cpp.
+
+// From what fades to the multipliers themselves, without a division.
+template <typename T> static void unfade(Chunk<T>& c, Back<T>& k) {
+  I n = c.count;
+  if (c.call.channels) {
+    I kp = c.kp;
+    for (I i = n - 1; i >= 0; --i)
+      for (I m = 0; m < kp; ++m) {
+        T late = k.dsince[i * kp + m];
+        k.dg[i * kp + m] += late * (i ? c.since[(i - 1) * kp + m] : T(1));
+        if (i) k.dsince[(i - 1) * kp + m] += late * c.g[i * kp + m];
+      }
+    for (I j = 0; j + 1 < n; ++j)
+      for (I m = 0; m < kp; ++m) {
+        T late = k.duntil[j * kp + m];
+        k.dg[(j + 1) * kp + m] += late * c.until[(j + 1) * kp + m];
+        k.duntil[(j + 1) * kp + m] += late * c.g[(j + 1) * kp + m];
+      }
+    return;
+  }
+  for (I j = 0; j < n; ++j) k.dbetween[(n - 1) * c.cp + j] += k.duntil[j];
+  for (I i = n - 1; i >= 0; --i) {
+    T sum = k.dsince[i] * (i ? c.since[i - 1] : T(1));
+    T* row = k.dbetween + i * c.cp;
+    if (i) {
+      const T* before = c.between + (i - 1) * c.cp;
+      for (I j = 0; j < i; ++j) {
+        sum += row[j] * before[j];
+        row[j - c.cp] += row[j] * c.g[i];
+      }
+      k.dsince[i - 1] += k.dsince[i] * c.g[i];
+    }
+    k.dg[i] += sum;
+  }
+}
+
+// The gradients of a chunk, where they belong.
+template <typename T>
+static void give(Chunk<T>& c, Back<T>& k, const Gradients<T>& to, I item, I t) {
+  const Call<T>& call = c.call;
+  for (I i = 0; i < c.count; ++i) {
+    I key = c.at(item, t + i, call.key), value = c.at(item, t + i, call.value_size);
+    I one = c.at(item, t + i, 1);
+    T* db = k.db + i * c.kp;
+    std::memcpy(to.query + key, k.dq + i * c.kp, call.key * sizeof(T));
+    std::memcpy(to.value + value, k.du + i * c.vp, call.value_size * sizeof(T));
+    if (call.decay && call.channels)
+      std::memcpy(to.decay + key, k.dg + i * c.kp, call.key * sizeof(T));
+    else if (call.decay)
+      to.decay[one] = k.dg[i];
+    if (call.step) {
+      to.step[one] = dot(db, c.k + i * c.kp, c.kp);
+      for (I n = 0; n < c.kp; ++n) db[n] *= call.step[one];
+    }
+    if (call.looks && !call.address)
+      for (I n = 0; n < c.kp; ++n) db[n] += k.da[i * c.kp + n];
+    else if (call.looks)
+      std::memcpy(to.address + key, k.da + i * c.kp, call.key * sizeof(T));
+    std::memcpy(to.along + key, db, call.key * sizeof(T));
+  }
+}
+
+template <typename T>
+static void backward(const Call<T>& call, const T* rows, const T* starts, const T* above,
+                     const T* late, const Gradients<T>& to, I first, I last) {
+  Chunk<T> c(call);
+  Back<T> k(c);
+  I chunks = (call.time + call.chunk - 1) / call.chunk, size = call.key * call.value_size;
+  I w = call.channels ? c.kp : 1;
+  for (I item = first; item < last; ++item) {
+    std::fill(k.h, k.h + call.key * c.vp, T(0));
+    if (late) transpose(late + item * size, call.value_size, call.key, call.key, k.h, c.vp);
+    for (I place = chunks - 1; place >= 0; --place) {
+      I t = place * call.chunk;
+      const T* from = starts + (item * chunks + place) * size;
+      for (I n = 0; n < call.key; ++n)
+        std::memcpy(c.s + n * c.vp, from + n * call.value_size, call.value_size * sizeof(T));
+      c.read(item, t);
+      I n = c.count;
+      c.take(rows, item, t, call.value_size, c.u, c.vp);
+      c.take(above, item, t, call.value_size, k.dy, c.vp);
+      transpose(c.s, call.key, call.value_size, c.vp, k.st, c.kp);
+      transpose(k.h, call.key, call.value_size, c.vp, k.ht, c.kp);
+      transpose(c.u, n, call.value_size, c.vp, k.ut, c.cp);
+      std::fill(k.dg, k.dg + call.chunk * w, T(0));
+      std::fill(k.dsince, k.dsince + call.chunk * w, T(0));
+      std::fill(k.dbetween, k.dbetween + call.chunk * c.cp, T(0));
+
+      // Rows: from the reads and from the weights at the end.
+      c.pairs(c.q, false, c.met, c.P);
+      c.to_end(c.b, c.x);
+      product(n, c.vp, call.key, c.x, c.kp, I(1), k.h, c.vp, k.du, c.vp, false);
+      product(n, c.vp, n, c.P, I(1), c.cp, k.dy, c.vp, k.du, c.vp, true, FROM);
+
+      // b, and what fades, from the weights at the end.
+      product(n, c.kp, call.value_size, c.u, c.vp, I(1), k.ht, c.kp, k.db, c.kp, false);
+      for (I i = 0; i < n; ++i) {
+        T* d = k.db + i * c.kp;
+        const T* b = c.b + i * c.kp;
+        if (call.channels)
+          for (I m = 0; m < c.kp; ++m) {
+            k.duntil[i * c.kp + m] = d[m] * b[m];
+            d[m] *= c.until[i * c.kp + m];
+          }
+        else {
+          k.duntil[i] = dot(d, b, c.kp);
+          for (I m = 0; m < c.kp; ++m) d[m] *= c.until[i];
+        }
+      }
+      if (call.channels)
+        for (I m = 0; m < call.key; ++m)
+          k.dsince[(n - 1) * c.kp + m] += dot(k.h + m * c.vp, c.s + m * c.vp, c.vp);
+      else
+        k.dsince[n - 1] += dot(k.h, c.s, call.key * c.vp);
+      c.through(k.h);
+
+      // What is asked before the write.
+      if (call.looks) {
+        c.pairs(c.a, call.early, c.asked, c.A);
+        c.strictly_lower(c.A);
+        substitute_back(c.A, c.cp, k.du, c.vp, n, c.vp);
+        for (I m = 0; m < n * c.vp; ++m) k.dv[m] = -k.du[m];
+        k.ask(c.a, call.early, k.dv, k.da);
+        product(n, c.cp, call.value_size, k.dv, c.vp, I(1), k.ut, c.cp, k.dA, c.cp, false, LOWER);
+        c.strictly_lower(k.dA);
+        k.pairs(c.a, call.early, c.asked, k.dA, k.da);
+        c.from_start(c.a, call.early, c.x);
+        product(call.key, c.vp, n, c.x, I(1), c.kp, k.dv, c.vp, k.h, c.vp, true);
+      }
+      // Reads.
+      k.ask(c.q, false, k.dy, k.dq);
+      product(n, c.cp, call.value_size, k.dy, c.vp, I(1), k.ut, c.cp, k.dP, c.cp, false, LOWER);
+      for (I i = 0; i < n; ++i)
+        for (I j = i + 1; j < c.cp; ++j) k.dP[i * c.cp + j] = 0;
+      k.pairs(c.q, false, c.met, k.dP, k.dq);
+      c.from_start(c.q, false, c.x);
+      product(call.key, c.vp, n, c.x, I(1), c.kp, k.dy, c.vp, k.h, c.vp, true);
+
+      unfade(c, k);
+      give(c, k, to, item, t);
+    }
+    for (I v = 0; v < call.value_size; ++v)
+      for (I m = 0; m < call.key; ++m)
+        to.start[item * size + v * call.key + m] = k.h[m * c.vp + v];
+  }
+}
+
+#define OUTER(T)                                                                                   \
+  extern "C" void outer_forward_##T(                                                               \
+      const T* query, const T* along, const T* step, const T* address, const T* value,             \
+      const T* decay, const T* start, T* found, T* rows, T* starts, T* end, I time, I heads, I key, \
+      I value_size, I chunk, I early, I looks, I channels, I first, I last) {                      \
+    Call<T> call{query, along,      step,  address,    value,      decay,        time,             \
+                 heads, key,        value_size, chunk, early != 0, looks != 0,   channels != 0};   \
+    forward(call, start, found, rows, starts, end, first, last);                                   \
+  }                                                                                                \
+  extern "C" void outer_backward_##T(                                                              \
+      const T* query, const T* along, const T* step, const T* address, const T* value,             \
+      const T* decay, const T* rows, const T* starts, const T* above, const T* late, T* dquery,    \
+      T* dalong, T* dstep, T* daddress, T* dvalue, T* ddecay, T* dstart, I time, I heads, I key,   \
+      I value_size, I chunk, I early, I looks, I channels, I first, I last) {                      \
+    Call<T> call{query, along,      step,  address,    value,      decay,        time,             \
+                 heads, key,        value_size, chunk, early != 0, looks != 0,   channels != 0};   \
+    Gradients<T> to{dquery, dalong, dstep, daddress, dvalue, ddecay, dstart};                      \
+    backward(call, rows, starts, above, late, to, first, last);                                    \
+  }
+
+OUTER(float)
+OUTER(double)
