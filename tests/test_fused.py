@@ -125,3 +125,15 @@ def test_gradients_have_gradients():
     assert torch.autograd.gradgradcheck(convolve, [x, history, weight])
     assert torch.autograd.gradgradcheck(swiglu, [random(3, 4)])
     assert torch.autograd.gradgradcheck(silu_gate, [random(3, 4), random(3, 4)])
+
+
+def test_work_is_split_over_threads(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(kernels, "WORTH", 0)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        for view in VIEWS:
+            test_what_a_layer_hands_on(view, torch.float32)
+        test_convolution_is_one_over_history_and_piece(4, 9, torch.float64)
+    finally:
+        torch.set_num_threads(before)
