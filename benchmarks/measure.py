@@ -5,14 +5,18 @@ in turns (A B C A B C ...), and a matmul of known work runs in every turn with t
 is the peak that the machine showed while they ran.
 """
 
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from statistics import median
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
+
+from miras.kernels import SWITCH
 
 Role = Literal["plan", "layer", "definition", "peer"]
 
@@ -97,21 +101,48 @@ def rate(size: int, device: torch.device, best_of: int = 3) -> float:
     return 2 * size**3 / fastest
 
 
-def operations(entrant: Entrant) -> tuple[int, int]:
-    """Floating-point operations in products of matrices, forward and forward with backward.
+class Operations(NamedTuple):
+    """Floating-point operations in products of matrices."""
 
-    Counted by `FlopCounterMode` on what the entrant really executes: two for each multiply-add of
-    mm, bmm, addmm, baddbmm and their in-place forms, and n² m for a triangular solve of n by n with
-    m columns. Recomputation in backward counts, since it is executed. Elementwise work, sums and
-    copies do not, and neither does what happens inside a compiled kernel of another library, such
-    as attention's on a CPU.
+    forward: int
+    both: int  # forward with backward
+    seen: int  # of these, what is executed where kernels are in use
+
+
+def operations(entrant: Entrant) -> Operations:
+    """What a program multiplies, counted by `FlopCounterMode` on what it executes in PyTorch.
+
+    Two for each multiply-add of mm, bmm, addmm, baddbmm and their in-place forms, and n² m for a
+    triangular solve of n by n with m columns. Recomputation in backward counts, since it is
+    executed. Elementwise work, sums and copies do not. Nothing is seen inside a compiled kernel:
+    so ours are turned off for the count, and what is counted is the plan's route in PyTorch, which
+    a kernel follows with the size of chunk that suits it. Kernels of others, such as attention's on
+    a CPU, stay unseen.
     """
+    ones = torch.ones_like(_output(entrant))
     with _counter() as counter:
-        output = _output(entrant)
-    forward = counter.get_total_flops()
-    with _counter() as counter:
-        _both(entrant, torch.ones_like(output))
-    return forward, counter.get_total_flops()
+        _both(entrant, ones)
+    seen = counter.get_total_flops()
+    with _without_kernels():
+        with _counter() as counter:
+            output = _output(entrant)
+        forward = counter.get_total_flops()
+        with _counter() as counter:
+            _both(entrant, torch.ones_like(output))
+    return Operations(forward, counter.get_total_flops(), seen)
+
+
+@contextmanager
+def _without_kernels() -> Generator[None]:
+    before = os.environ.get(SWITCH)
+    os.environ[SWITCH] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SWITCH]
+        else:
+            os.environ[SWITCH] = before
 
 
 def _counter() -> FlopCounterMode:

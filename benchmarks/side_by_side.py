@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from miras.benchmarks.cases import Case
-from miras.benchmarks.inputs import Sizes, plan_name
+from miras.benchmarks.inputs import Inputs, Sizes, plan_name
 from miras.benchmarks.measure import Entrant, Round, in_turns, operations
 from miras.benchmarks.records import Record
-from miras.explain.counting import state_floats
+from miras.explain.counting import products, state_floats
 
 ROOM = 6e9
 """Bytes of states that the backward pass of the definition may keep."""
@@ -63,13 +63,29 @@ def compared(case: Case, settings: Settings) -> Iterator[Record]:
         record = common | _timed(entrant, result)
         record["peak_gflops"] = round(result.peak / 1e9, 2)
         if entrant.role == "plan":
-            forward, both = operations(entrant)
-            record |= {"forward_gflop": forward / 1e9, "both_gflop": both / 1e9}
+            counted = operations(entrant)
+            record |= {"forward_gflop": counted.forward / 1e9, "both_gflop": counted.both / 1e9}
+            record |= {"kernel": counted.seen < counted.both, "floor_gflop": floor(given)}
         yield record
     for name, reason in skipped.items():
         yield common | {"entrant": name, "role": "peer", "skipped": reason}
     if settings.definition_repeats:
         yield from _defined(case, settings, common)
+
+
+def floor(given: Inputs) -> float | None:
+    """Operations of the recurrence itself, forward and backward, in units of 1e9.
+
+    Two for each multiply-add that `miras explain` counts for the definition, and twice as many in
+    backward. A plan by chunks does more of them to do them as products of matrices. None for a
+    memory of pairs, whose cost depends on the place of the token.
+    """
+    memory, sizes = given.memory, given.sizes
+    if memory.architecture.stores_pairs:
+        return None
+    heads, key_dim, value_dim = *given.key.shape[2:], given.value.shape[-1]
+    once = sum(products(memory, heads, key_dim, value_dim).values())
+    return 3 * 2 * once * sizes.batch * sizes.time / 1e9
 
 
 def _defined(case: Case, settings: Settings, common: Record) -> Iterator[Record]:

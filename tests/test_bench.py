@@ -34,8 +34,10 @@ def record(case: str, entrant: str, role: str, forward: float, both: float, **mo
     return found | {"forward_ms": forward, "both_ms": both, "difference": 1e-7, "note": ""} | more
 
 
+WORK = {"forward_gflop": 1.0, "both_gflop": 2.0, "kernel": True, "floor_gflop": 0.5}
+
 MADE_UP = [
-    record("a", "miras", "plan", 10.0, 50.0, peak_gflops=80.0, forward_gflop=1.0, both_gflop=2.0),
+    record("a", "miras", "plan", 10.0, 50.0, peak_gflops=80.0, **WORK),
     record("a", "miras, as a layer", "layer", 20.0, 100.0, difference=None),
     record("a", "other", "peer", 25.0, 200.0, peak_gflops=90.0, note="differs"),
     record("a", "beside", "beside", 5.0, 10.0),
@@ -70,7 +72,7 @@ def test_the_page_names_what_was_skipped_and_what_differs():
     assert "| a | delta | other | 10.0 | 50.0 | 2.50 | 4.00 | 1e-07 |" in page
     assert "other (ours as a layer)" in page and "definition (batch 3)" in page
     assert "a: gone was skipped: not installed" in page and "other: differs." in page
-    assert "40%" in page
+    assert "| a | delta (kernel) | 2.0 | 40.0 | 40% | 0.5 |" in page
 
 
 def test_lengths_are_compared_with_the_shortest():
@@ -123,7 +125,22 @@ def test_operations_are_those_of_the_products():
 
     found = measure.operations(measure.Entrant("a", "plan", forward, [left]))
     product, solve = 2 * 3 * 4 * 5 * 6, 3 * 4 * 4 * 6
-    assert found == (product + solve, 2 * product + 2 * solve)
+    assert found == (product + solve, 2 * product + 2 * solve, 2 * product + 2 * solve)
+
+
+def test_operations_of_a_kernel_are_those_of_its_route_in_pytorch(monkeypatch: pytest.MonkeyPatch):
+    entrant = ours(inputs(known()["gated-deltanet"], SMALL))
+    found = measure.operations(entrant)
+    monkeypatch.setenv("MIRAS_KERNELS", "0")
+    without = measure.operations(entrant)
+    assert found[:2] == without[:2] and without.seen == without.both > without.forward > 0
+
+
+def test_the_floor_is_two_products_and_their_derivatives():
+    given = inputs(known()["retnet"], SMALL)
+    once = 3 * 2 * 8 * 8  # written, read and decayed, for two heads
+    assert together.floor(given) == pytest.approx(3 * 2 * once * 2 * 64 / 1e9)
+    assert together.floor(inputs(known()["softmax-attention"], SMALL)) is None
 
 
 def test_a_matmul_has_a_rate():
