@@ -52,13 +52,15 @@ def usable(*tensors: Tensor) -> bool:
     return len(kinds) == 1 and next(iter(kinds)) in {(kind, "cpu") for kind in TYPES}
 
 
-def kernel(source: str, name: str, like: Tensor) -> Callable[..., None] | None:
-    """The function `name` of a source for the type of `like`, or None where there is none.
+def kernel(source: str, name: str, like: Tensor, *others: Tensor) -> Callable[..., None] | None:
+    """The function `name` of a source for the one type of all these, or None where there is none.
 
     It takes contiguous tensors (None for one left out) and numbers, and last how many items of work
     there are; the C++ function takes the range of items instead.
     """
-    if os.environ.get(SWITCH, "1") == "0" or torch.compiler.is_compiling() or not usable(like):
+    if os.environ.get(SWITCH, "1") == "0" or torch.compiler.is_compiling():
+        return None
+    if not usable(like, *others):
         return None
     library = _library(source)
     if library is None:
@@ -101,12 +103,12 @@ def _library(source: str) -> ctypes.CDLL | None:
     if compiler is None or platform.system() == "Windows":
         return None
     text = "\0".join((source, compiler, *FLAGS, _processor()))
-    path = _folder() / f"kernel-{hashlib.sha256(text.encode()).hexdigest()[:24]}.so"
     try:
+        path = _folder() / f"kernel-{hashlib.sha256(text.encode()).hexdigest()[:24]}.so"
         if not path.exists():
             _compile(compiler, source, path)
         return ctypes.CDLL(str(path))
-    except (OSError, subprocess.SubprocessError) as problem:
+    except (OSError, RuntimeError, subprocess.SubprocessError) as problem:  # or no home
         warnings.warn(
             f"a kernel of miras could not be compiled ({problem}): its plan runs in PyTorch;"
             f" set {SWITCH}=0 to not try",

@@ -200,7 +200,7 @@ def forward(
     program: Program, drive: Tensor, given: Tensor, matrix: Tensor, start: Tensor, before: Tensor
 ) -> tuple[Tensor, Tensor, Tensor] | None:
     """Sums, outputs and states of all tokens, or None where there is no kernel."""
-    run = kernel(SOURCE, "forward", drive)
+    run = kernel(SOURCE, "forward", drive, given, matrix, start, before)
     if run is None:
         return None
     heads, time, batch, seen, size = drive.shape
@@ -225,12 +225,12 @@ def backward(
     carried: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
     """Gradients of the sums, the given rows, the states and the output before the first token."""
-    run = kernel(SOURCE, "backward", summed)
+    run = kernel(SOURCE, "backward", summed, given, matrix, start, above, carried)
     if run is None:
         return None
     heads, time, batch, seen, size = summed.shape
     tables = program.tables(seen, given.shape[-2], start.shape[-2], summed)
-    to_summed, to_given = summed.new_zeros(summed.shape), given.new_zeros(given.shape)
+    to_summed, to_given = summed.new_empty(summed.shape), given.new_empty(given.shape)
     carried = carried.clone(memory_format=torch.contiguous_format)
     reached = summed.new_empty(heads, batch, size)
     sources = (each.contiguous() for each in (summed, given, matrix, start, states, above))

@@ -125,8 +125,8 @@ def _laid_out(keep: Tensor, write: Tensor) -> Tensor:
 
 def forward(keep: Tensor, write: Tensor, start: Tensor) -> Tensor | None:
     """All x_t, or None where there is no kernel; shapes as in `miras.plans.recurrence`."""
-    run = kernel(SOURCE, "forward", write) if write.numel() else None
-    if run is None or keep.dtype != write.dtype:
+    run = kernel(SOURCE, "forward", write, keep, start) if write.numel() else None
+    if run is None:
         return None
     keep, found = (
         _laid_out(keep, write),
@@ -142,8 +142,8 @@ def backward(
     keep: Tensor, start: Tensor, found: Tensor, above: Tensor
 ) -> tuple[Tensor, Tensor, Tensor] | None:
     """Gradients of keep, write and start from that of all x_t, or None without a kernel."""
-    run = kernel(SOURCE, "backward", found) if found.numel() else None
-    if run is None or keep.dtype != found.dtype:
+    run = kernel(SOURCE, "backward", found, keep, start, above) if found.numel() else None
+    if run is None:
         return None
     laid = _laid_out(keep, found)
     columns, group, items = _sizes(laid, found)

@@ -26,9 +26,10 @@ def by_kernel(memory: "Memory", inputs: Prepared, start: Tensor) -> tuple[Tensor
     step = memory.stepping
     if not isinstance(memory.architecture, Matrix) or step is None:
         return None
-    if kernels.kernel(entries.SOURCE, "forward", start) is None:
-        return None
     key, value, gates = inputs.key, inputs.value, inputs.gates | inputs.constants
+    tensors = (start, inputs.query, key, value, *gates.values())
+    if kernels.kernel(entries.SOURCE, "forward", *tensors) is None:
+        return None
     decays = multipliers("decay", gates)
     row = decays.get("value", torch.ones_like(value))
     row = row * decays[""][..., None] if "" in decays else row
