@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from miras.kernels import convolution, rows, usable
+from miras.kernels import convolution, layer, usable
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -99,7 +99,7 @@ def _four(x: Tensor, heads: bool = True) -> Tensor:
 class _RmsNorm(_Fused):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        found = rows.rms(_four(x, weight.ndim == 2), weight.contiguous(), eps)
+        found = layer.rms(_four(x, weight.ndim == 2), weight.contiguous(), eps)
         return (x * _inverse_rms(x, eps)).mul_(weight) if found is None else found.view(x.shape)
 
     @staticmethod
@@ -117,7 +117,7 @@ class _RmsNorm(_Fused):
             return of_x, of_weight, None
         heads = weight.ndim == 2
         tensors = (_four(x, heads), weight.contiguous(), ctx.eps, _four(above, heads))
-        found = rows.rms_back(*tensors)
+        found = layer.rms_back(*tensors)
         if found is not None:
             return found[0].view(x.shape), found[1], None
         inverse = _inverse_rms(x, ctx.eps)
@@ -139,7 +139,7 @@ def _inverse_rms(x: Tensor, eps: float) -> Tensor:
 class _UnitNorm(_Fused):
     @staticmethod
     def forward(x: Tensor, eps: float, silu: bool) -> Tensor:
-        found = rows.unit(_four(x), eps, silu)
+        found = layer.unit(_four(x), eps, silu)
         if found is not None:
             return found.view(x.shape)
         y = F.silu(x) if silu else x
@@ -157,7 +157,7 @@ class _UnitNorm(_Fused):
         if torch.is_grad_enabled():
             plain = F.normalize(F.silu(x) if ctx.silu else x, dim=-1, eps=ctx.eps)
             return _derived(plain, [x], above)[0], None, None
-        found = rows.unit_back(_four(x), ctx.eps, ctx.silu, _four(above))
+        found = layer.unit_back(_four(x), ctx.eps, ctx.silu, _four(above))
         if found is not None:
             return found.view(x.shape), None, None
         y = F.silu(x) if ctx.silu else x
@@ -215,7 +215,7 @@ class _Convolution(_Fused):
 class _Gate(_Fused):
     @staticmethod
     def forward(gate: Tensor, value: Tensor) -> Tensor:
-        found = rows.gated(_four(gate, False), _four(value, False))
+        found = layer.gated(_four(gate, False), _four(value, False))
         return F.silu(gate).mul_(value) if found is None else found.view(gate.shape)
 
     @staticmethod
@@ -235,7 +235,7 @@ class _Gate(_Fused):
 
 def _gate_back(gate: Tensor, value: Tensor, above: Tensor, to_gate: Tensor, to: Tensor) -> None:
     """Write the gradients of silu(gate) value."""
-    if not rows.gated_back(*(_four(x, False) for x in (gate, value, above, to_gate, to))):
+    if not layer.gated_back(*(_four(x, False) for x in (gate, value, above, to_gate, to))):
         torch.mul(above, F.silu(gate), out=to)
         to_gate.copy_(torch.ops.aten.silu_backward(above * value, gate))
 
@@ -277,7 +277,7 @@ def _turned(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 class _Rotation(_Fused):
     @staticmethod
     def forward(x: Tensor, cosine: Tensor, sine: Tensor, sign: int) -> Tensor:
-        found = rows.rotate(_four(x), cosine, sine, sign)
+        found = layer.rotate(_four(x), cosine, sine, sign)
         return _turned(x, cosine, sign * sine) if found is None else found
 
     @staticmethod

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from miras import kernels
 from miras.fused import convolve, rms_norm, rotate, silu_gate, swiglu, unit_norm
+from miras.kernels import convolution, layer
 
 DTYPES = {torch.float64: 1e-11, torch.float32: 2e-5}
 
@@ -100,6 +101,12 @@ def test_convolution_is_one_over_history_and_piece(taps: int, time: int, dtype: 
     seen = torch.cat((history, x), dim=1)
     each = [seen[:, tap : tap + time] * weight[:, 0, tap] for tap in range(taps)]
     check(convolve(x, history, weight), torch.stack(each).sum(0), x, history, weight)
+
+
+def test_the_kernels_are_those_that_run(request: pytest.FixtureRequest):
+    x = torch.zeros(1, 1, 1, 1)
+    route = layer.unit(x, 1e-6, False), convolution.forward(x[0], x[0, :, :0], x[0, 0])
+    assert [found is None for found in route] == ["torch" in request.node.name] * 2
 
 
 def test_silu_far_out():

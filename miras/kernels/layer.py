@@ -23,7 +23,7 @@ _BLOCK = 128  # rows whose gradients of gains one item of work adds up
 def _source() -> str:
     folder = files("miras.kernels")
     shared, each = (
-        (folder / name).read_text(encoding="utf-8") for name in ("rows.hpp", "rows.cpp")
+        (folder / name).read_text(encoding="utf-8") for name in ("layer.hpp", "layer.cpp")
     )
     return shared + "".join(each.replace("REAL", real) for real in TYPES.values())
 
