@@ -8,7 +8,7 @@ tokens the loss is summed (`window`) is the same choice for every loss.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -17,6 +17,17 @@ from miras.gate import Signal, Use
 from miras.part import Part, SpecError, one_of
 
 Gates = Mapping[str, Tensor]
+
+
+class Entrywise(NamedTuple):
+    """`error` of one entry as an expression in C++, for kernels; see miras/kernels/rows.hpp.
+
+    Of r, an entry of prediction - target, n2 = |prediction - target|^2, the one gate g of the bias,
+    limit, and numbers p[0], p[1], ... of which there are at most four.
+    """
+
+    expression: str
+    numbers: tuple[float, ...] = ()
 
 
 class Bias(Part, ABC):
@@ -97,6 +108,10 @@ class Bias(Part, ABC):
         `limit [..., 1 or value_dim]` is given to guarded biases: the largest factor by which a
         residual may be multiplied before an explicit step overshoots.
         """
+
+    def entrywise(self) -> Entrywise | None:
+        """`error` for kernels; None where plans must ask `error` itself."""
+        return None
 
     def formula(
         self, prediction: str, target: str, gates: Mapping[str, str], limit: str | None = None

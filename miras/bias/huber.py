@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from miras.bias import Bias, Gates
+from miras.bias import Bias, Entrywise, Gates
 from miras.gate import AnyGate, Use
 from miras.gate.constant import Constant
 
@@ -66,6 +66,14 @@ class Huber(Bias):
             return residual * (threshold / norm).clamp_max(1.0)
         sign = residual / (residual.square() + self.smoothing).sqrt()
         return torch.where(norm <= threshold, residual, threshold * sign)
+
+    def entrywise(self) -> Entrywise:
+        if self.form == "coordinate":
+            return Entrywise("most(least(r, g), -g)")
+        if self.form == "norm":
+            return Entrywise("r * least(g / root(n2 + T(1e-30)), T(1))")
+        expression = "where(root(number(n2) + T(1e-30)) <= g, r, g * r / root(r * r + p[0]))"
+        return Entrywise(expression, (self.smoothing,))
 
     def formula(
         self, prediction: str, target: str, gates: Mapping[str, str], limit: str | None = None

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from miras.bias import Bias, Gates
+from miras.bias import Bias, Entrywise, Gates
 
 
 class L1(Bias):
@@ -36,6 +36,9 @@ class L1(Bias):
     ) -> Tensor:
         residual = prediction - target
         return residual / (residual.square() + self.smoothing).sqrt()
+
+    def entrywise(self) -> Entrywise:
+        return Entrywise("r / root(r * r + p[0])", (self.smoothing,))
 
     def formula(
         self, prediction: str, target: str, gates: Mapping[str, str], limit: str | None = None

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from miras.bias import Bias, Gates
+from miras.bias import Bias, Entrywise, Gates
 
 
 class Lp(Bias):
@@ -53,6 +53,14 @@ class Lp(Bias):
     def _square(self, residual: Tensor) -> Tensor:
         # The floor keeps the derivative of powers finite at a zero residual when s = 0.
         return (residual.square() + self.smoothing).clamp_min(torch.finfo(residual.dtype).tiny)
+
+    def entrywise(self) -> Entrywise:
+        square = "most(r * r + p[0], std::numeric_limits<T>::min())"
+        powers = {1.0: f"T(1) / root({square})", 3.0: f"root({square})", 4.0: square}
+        factor = powers.get(self.p, f"power({square}, p[1])")
+        if self.guarded:
+            factor = f"least({factor}, limit)"
+        return Entrywise(f"r * {factor}", (self.smoothing, self.p / 2 - 1))
 
     def formula(
         self, prediction: str, target: str, gates: Mapping[str, str], limit: str | None = None

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from miras.bias import Bias, Gates
+from miras.bias import Bias, Entrywise, Gates
 from miras.gate import AnyGate, Use
 from miras.gate.constant import Constant
 
@@ -47,6 +47,9 @@ class ValueShift(Bias):
         residual = prediction - target
         length = (residual.square().sum(-1, keepdim=True) + self.smoothing).sqrt()
         return residual * (1 + gates["shift"][..., None] / length)
+
+    def entrywise(self) -> Entrywise:
+        return Entrywise("r * (T(1) + g / root(n2 + p[0]))", (self.smoothing,))
 
     def formula(
         self, prediction: str, target: str, gates: Mapping[str, str], limit: str | None = None

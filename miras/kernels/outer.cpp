@@ -1,48 +1,44 @@
 // Forwards and backwards through a sequence, chunk by chunk; see outer.hpp.
 
-// x_i += sum_j<i A_ij x_j times `sign`, from the first row on: in blocks, so that most is a product.
-template <typename T>
-static void substitute(const T* A, I lda, T* x, I ldx, I rows, I columns) {
+// Rows u of a chunk from what the start answers, `y`, which becomes what the memory answers: the
+// answer to address i is y_i + sum_j<i A_ij u_j. In blocks, so that most of it is a product.
+template <typename T> static void substitute(Chunk<T>& c, I item, I t) {
   constexpr I B = 8;
-  for (I first = 0; first < rows; first += B) {
-    I last = std::min(rows, first + B);
-    if (first) {
-      // x[first..last) -= A[first..last, :first] x[:first]
-      thread_local std::vector<T> sum;
-      sum.resize(B * columns);
-      product(last - first, columns, first, A + first * lda, lda, I(1), x, ldx, sum.data(), columns,
-              false);
-      for (I i = first; i < last; ++i)
-        for (I n = 0; n < columns; ++n) x[i * ldx + n] -= sum[(i - first) * columns + n];
-    }
-    for (I i = first + 1; i < last; ++i)
+  for (I first = 0; first < c.count; first += B) {
+    I last = std::min(c.count, first + B);
+    if (first)
+      product(last - first, c.vp, first, c.A + first * c.cp, c.cp, I(1), c.u, c.vp,
+              c.y + first * c.vp, c.vp, true);
+    for (I i = first; i < last; ++i) {
+      T* y = c.y + i * c.vp;
       for (I j = first; j < i; ++j) {
-        T by = A[i * lda + j];
-        for (I n = 0; n < columns; ++n) x[i * ldx + n] -= by * x[j * ldx + n];
+        T by = c.A[i * c.cp + j];
+        for (I n = 0; n < c.vp; ++n) y[n] += by * c.u[j * c.vp + n];
       }
+      c.call.row.write(y, c.v + i * c.vp, c.at(item, t + i, 1), c.u + i * c.vp, c.vp,
+                       c.call.value_size);
+    }
   }
 }
 
-// The same with A turned, from the last row on.
+// And back, from the last row on: du is completed, dv is the gradient of the answers `y`.
 template <typename T>
-static void substitute_back(const T* A, I lda, T* x, I ldx, I rows, I columns) {
+static void substitute_back(Chunk<T>& c, I item, I t, const T* y, T* du, T* dv) {
   constexpr I B = 8;
-  I blocks = (rows + B - 1) / B;
-  for (I block = blocks - 1; block >= 0; --block) {
-    I first = block * B, last = std::min(rows, first + B);
-    if (last < rows) {
-      thread_local std::vector<T> sum;
-      sum.resize(B * columns);
-      product(last - first, columns, rows - last, A + last * lda + first, I(1), lda, x + last * ldx,
-              ldx, sum.data(), columns, false);
-      for (I i = first; i < last; ++i)
-        for (I n = 0; n < columns; ++n) x[i * ldx + n] -= sum[(i - first) * columns + n];
-    }
-    for (I i = last - 1; i > first; --i)
+  for (I first = (c.count - 1) / B * B; first >= 0; first -= B) {
+    I last = std::min(c.count, first + B);
+    if (last < c.count)
+      product(last - first, c.vp, c.count - last, c.A + last * c.cp + first, I(1), c.cp,
+              dv + last * c.vp, c.vp, du + first * c.vp, c.vp, true);
+    for (I i = last - 1; i >= first; --i) {
+      T* towards = dv + i * c.vp;
+      c.call.row.back(y + i * c.vp, c.v + i * c.vp, c.at(item, t + i, 1), du + i * c.vp, towards,
+                      c.vp, c.call.value_size);
       for (I j = first; j < i; ++j) {
-        T by = A[i * lda + j];
-        for (I n = 0; n < columns; ++n) x[j * ldx + n] -= by * x[i * ldx + n];
+        T by = c.A[i * c.cp + j];
+        for (I n = 0; n < c.vp; ++n) du[j * c.vp + n] += by * towards[n];
       }
+    }
   }
 }
 
@@ -67,8 +63,8 @@ static void ask(Chunk<T>& c, const T* x, bool early, T* found) {
 }
 
 template <typename T>
-static void forward(const Call<T>& call, const T* start, T* found, T* rows, T* starts, T* end,
-                    I first, I last) {
+static void forward(const Call<T>& call, const T* start, T* found, T* rows, T* answers, T* starts,
+                    T* end, I first, I last) {
   Chunk<T> c(call);
   I chunks = (call.time + call.chunk - 1) / call.chunk, size = call.key * call.value_size;
   for (I item = first; item < last; ++item) {
@@ -80,13 +76,17 @@ static void forward(const Call<T>& call, const T* start, T* found, T* rows, T* s
           std::memcpy(starts + (item * chunks + place) * size + k * call.value_size,
                       c.s + k * c.vp, call.value_size * sizeof(T));
       c.read(item, t);
-      std::memcpy(c.u, c.v, c.count * c.vp * sizeof(T));
       if (call.looks) {
         c.pairs(c.a, call.early, c.asked, c.A);
         c.strictly_lower(c.A);
         ask(c, c.a, call.early, c.y);
-        for (I n = 0; n < c.count * c.vp; ++n) c.u[n] -= c.y[n];
-        substitute(c.A, c.cp, c.u, c.vp, c.count, c.vp);
+        substitute(c, item, t);
+        if (answers)
+          for (I i = 0; i < c.count; ++i)
+            std::memcpy(answers + c.at(item, t + i, call.value_size), c.y + i * c.vp,
+                        call.value_size * sizeof(T));
+      } else {
+        std::memcpy(c.u, c.v, c.count * c.vp * sizeof(T));
       }
       c.pairs(c.q, false, c.met, c.P);
       ask(c, c.q, false, c.y);

@@ -7,6 +7,7 @@
 
 template <typename T> struct Call {
   const T *query, *along, *step, *address, *value, *decay;
+  Row<T> row;
   I time, heads, key, value_size, chunk;
   bool early, looks, channels;
 };

@@ -4,6 +4,7 @@ What `miras.plans.outer` does chunk by chunk in PyTorch, with all of a chunk in 
 way back each chunk is done again from its start; rows are kept.
 """
 
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple, cast
@@ -18,68 +19,101 @@ CHUNK = 32
 """Tokens per chunk; decays per channel are written for two halves of 16."""
 
 
+class Compiled(NamedTuple):
+    """An error map in C++, see rows.hpp, and the same in PyTorch."""
+
+    expression: str
+    numbers: tuple[float, ...]
+    error: Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
+
+
 class Reading(NamedTuple):
     """How a memory is written and read."""
 
     early: bool  # addresses are asked before the decay of their token
-    looks: bool  # a row is the value minus the answer, not the value
+    looks: bool  # a row is the value minus the answer (or minus its error), not the value
+    compiled: Compiled | None = None
+
+
+class Tokens(NamedTuple):
+    """What goes in; query, direction and address `[batch, time, heads, key_dim]`."""
+
+    query: Tensor
+    direction: Tensor  # what a row is written along, but for its size
+    size: Tensor | None  # `[batch, time, heads]`
+    address: Tensor | None  # the direction where none is given
+    value: Tensor  # [batch, time, heads, value_dim]
+    decay: Tensor | None  # one number per token or per key channel
+    start: Tensor  # [batch, heads, value_dim, key_dim]
+    gate: Tensor | None = None  # of the error map, `[batch, time, heads]`
+    limit: Tensor | None = None
 
 
 @cache
-def _source() -> str:
-    names = ("products.hpp", "outer.hpp", "outer.cpp", "outer_back.cpp")
-    return "\n".join((files("miras.kernels") / name).read_text(encoding="utf-8") for name in names)
+def _source(expression: str | None) -> str:
+    names = ("products.hpp", "rows.hpp", "outer.hpp", "outer.cpp", "outer_back.cpp")
+    parts = [(files("miras.kernels") / name).read_text(encoding="utf-8") for name in names]
+    if expression is not None:
+        length = int("n2" in expression)
+        parts = [f"#define ERROR ({expression})", f"#define LENGTH {length}", *parts]
+    return "\n".join(parts)
 
 
-def available(like: Tensor) -> bool:
+def _kernel(name: str, reading: Reading, like: Tensor) -> Callable[..., None] | None:
+    expression = None if reading.compiled is None else reading.compiled.expression
+    return kernel(_source(expression), name, like)
+
+
+def available(reading: Reading, like: Tensor) -> bool:
     """Whether there is a kernel for tensors of this type and device."""
-    return kernel(_source(), "outer_forward", like) is not None
+    return _kernel("outer_forward", reading, like) is not None
 
 
-def outer(
-    reading: Reading,
-    query: Tensor,
-    along: Tensor,
-    step: Tensor | None,
-    address: Tensor | None,
-    value: Tensor,
-    decay: Tensor | None,
-    start: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Answers `[batch, time, heads, value_dim]`, and the weights after the last token.
-
-    query, along, address `[batch, time, heads, key_dim]`; the address is `along` where none is
-    given, and `step [batch, time, heads]` multiplies `along` alone. `decay` has one number per
-    token or one per key channel; start `[batch, heads, value_dim, key_dim]`.
-    """
-    given = (query, along, step, address, value, decay, start)
-    tensors = [None if each is None else each.contiguous() for each in given]
-    wanted = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in given)
-    if not wanted:
-        found, _, _, end = _forward(reading, *tensors, keep=False)
+def outer(reading: Reading, tokens: Tokens) -> tuple[Tensor, Tensor]:
+    """Answers `[batch, time, heads, value_dim]`, and the weights after the last token."""
+    tensors = [None if each is None else each.contiguous() for each in tokens]
+    if not torch.is_grad_enabled() or not any(x is not None and x.requires_grad for x in tensors):
+        found, end, *_ = _forward(reading, tensors, keep=False)
         return found, end
-    found, end, _, _ = cast(Any, _Outer).apply(reading, *tensors)
+    found, end, *_ = cast(Any, _Outer).apply(reading, *tensors)
     return found, end
 
 
 def _forward(
-    reading: Reading, *tensors: Tensor | None, keep: bool
-) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
+    reading: Reading, tensors: Sequence[Tensor | None], keep: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Answers and weights at the end; to come back: rows, answers to addresses, all starts."""
     value, start = cast(Tensor, tensors[4]), cast(Tensor, tensors[6])
-    function = kernel(_source(), "outer_forward", value)
+    function = _kernel("outer_forward", reading, value)
     assert function is not None
     batch, time, heads, _ = value.shape
     found, end = torch.empty_like(value), torch.empty_like(start)
     chunks = (time + CHUNK - 1) // CHUNK
-    rows = torch.empty_like(value) if keep else None
+    nothing = value.new_empty(0)
+    rows = torch.empty_like(value) if keep else nothing
+    answers = torch.empty_like(value) if keep and reading.compiled is not None else nothing
     shape = (batch * heads, chunks, start.shape[3], start.shape[2])
-    starts = start.new_empty(shape) if keep else None
-    numbers = _numbers(reading, tensors)
-    function(*tensors, found, rows, starts, end, *numbers, items=batch * heads)
-    return found, rows, starts, end
+    starts = start.new_empty(shape) if keep else nothing
+    outputs = (found, *(each if each.numel() else None for each in (rows, answers, starts)), end)
+    function(
+        *tensors[:6],
+        *tensors[7:],
+        _given(reading, value),
+        start,
+        *outputs,
+        *_numbers(reading, tensors),
+        items=batch * heads,
+    )
+    return found, end, rows, answers, starts
 
 
-def _numbers(reading: Reading, tensors: tuple[Tensor | None, ...]) -> tuple[int, ...]:
+def _given(reading: Reading, like: Tensor) -> Tensor | None:
+    if reading.compiled is None:
+        return None
+    return like.new_tensor([*reading.compiled.numbers, 0.0, 0.0, 0.0, 0.0][:4])
+
+
+def _numbers(reading: Reading, tensors: Sequence[Tensor | None]) -> tuple[int, ...]:
     query, value, decay = tensors[0], tensors[4], tensors[5]
     assert query is not None and value is not None
     channels = decay is not None and decay.ndim == 4
@@ -93,16 +127,14 @@ class _Outer(Function):
 
     @staticmethod
     def forward(reading: Reading, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        found, rows, starts, end = _forward(reading, *tensors, keep=True)
-        assert rows is not None and starts is not None
-        return found, end, rows, starts
+        return _forward(reading, tensors, keep=True)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         ctx.reading = inputs[0]
-        ctx.mark_non_differentiable(output[2], output[3])
+        ctx.mark_non_differentiable(*output[2:])
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*inputs[1:], output[2], output[3])
+        ctx.save_for_backward(*inputs[1:], *output[2:])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -111,16 +143,49 @@ class _Outer(Function):
                 "a compiled kernel has no derivative of its derivative: set MIRAS_KERNELS=0 in the"
                 " environment where you need one"
             )
-        *tensors, rows, starts = ctx.saved_tensors
+        reading: Reading = ctx.reading
+        *tensors, rows, answers, starts = ctx.saved_tensors
         value = tensors[4]
         above = torch.zeros_like(value) if gradients[0] is None else gradients[0].contiguous()
         late = None if gradients[1] is None else gradients[1].contiguous()
-        found = [None if each is None else torch.empty_like(each) for each in tensors]
-        function = kernel(_source(), "outer_backward", value)
+        found = [None if each is None else torch.empty_like(each) for each in tensors[:7]]
+        function = _kernel("outer_backward", reading, value)
         assert function is not None
-        numbers = _numbers(ctx.reading, tuple(tensors))
-        items = value.shape[0] * value.shape[2]
-        function(*tensors[:6], rows, starts, above, late, *found, *numbers, items=items)
-        if not ctx.reading.looks and found[3] is not None:
+        function(
+            *tensors[:6],
+            *tensors[7:],
+            _given(reading, value),
+            rows,
+            answers if answers.numel() else None,
+            starts,
+            above,
+            late,
+            *found,
+            *_numbers(reading, tensors),
+            items=value.shape[0] * value.shape[2],
+        )
+        if not reading.looks and found[3] is not None:
             found[3].zero_()
-        return None, *found
+        if reading.compiled is None:
+            return None, *found, None, None
+        found[4], gate, limit = _of_error(
+            reading.compiled, answers, value, tensors[7], tensors[8], found[4]
+        )
+        return None, *found, gate, limit
+
+
+def _of_error(
+    compiled: Compiled,
+    answers: Tensor,
+    value: Tensor,
+    gate: Tensor | None,
+    limit: Tensor | None,
+    above: Tensor,
+) -> list[Tensor | None]:
+    """Gradients of targets, gate and limit from those of the rows."""
+    leaves = [None if x is None else x.detach().requires_grad_() for x in (value, gate, limit)]
+    with torch.enable_grad():
+        rows = -compiled.error(answers, cast(Tensor, leaves[0]), leaves[1], leaves[2])
+    sources = [leaf for leaf in leaves if leaf is not None]
+    found = iter(torch.autograd.grad(rows, sources, above, materialize_grads=True))
+    return [None if leaf is None else next(found) for leaf in leaves]

@@ -62,8 +62,8 @@ static void give(Chunk<T>& c, Back<T>& k, const Gradients<T>& to, I item, I t) {
 }
 
 template <typename T>
-static void backward(const Call<T>& call, const T* rows, const T* starts, const T* above,
-                     const T* late, const Gradients<T>& to, I first, I last) {
+static void backward(const Call<T>& call, const T* rows, const T* answers, const T* starts,
+                     const T* above, const T* late, const Gradients<T>& to, I first, I last) {
   Chunk<T> c(call);
   Back<T> k(c);
   I chunks = (call.time + call.chunk - 1) / call.chunk, size = call.key * call.value_size;
@@ -119,8 +119,8 @@ static void backward(const Call<T>& call, const T* rows, const T* starts, const 
       if (call.looks) {
         c.pairs(c.a, call.early, c.asked, c.A);
         c.strictly_lower(c.A);
-        substitute_back(c.A, c.cp, k.du, c.vp, n, c.vp);
-        for (I m = 0; m < n * c.vp; ++m) k.dv[m] = -k.du[m];
+        if (answers) c.take(answers, item, t, call.value_size, c.y, c.vp);
+        substitute_back(c, item, t, c.y, k.du, k.dv);
         k.ask(c.a, call.early, k.dv, k.da);
         product(n, c.cp, call.value_size, k.dv, c.vp, I(1), k.ut, c.cp, k.dA, c.cp, false, LOWER);
         c.strictly_lower(k.dA);
@@ -146,24 +146,29 @@ static void backward(const Call<T>& call, const T* rows, const T* starts, const 
   }
 }
 
+#define TOKENS(T)                                                                                  \
+  const T *query, const T *along, const T *step, const T *address, const T *value, const T *decay, \
+      const T *gate, const T *limit, const T *numbers
+#define SIZES I time, I heads, I key, I value_size, I chunk, I early, I looks, I channels
+#define CALL(T)                                                                                    \
+  Call<T> call {                                                                                   \
+    query, along, step, address, value, decay, {gate, limit, numbers}, time, heads, key,           \
+        value_size, chunk, early != 0, looks != 0, channels != 0                                   \
+  }
+
 #define OUTER(T)                                                                                   \
-  extern "C" void outer_forward_##T(                                                               \
-      const T* query, const T* along, const T* step, const T* address, const T* value,             \
-      const T* decay, const T* start, T* found, T* rows, T* starts, T* end, I time, I heads, I key, \
-      I value_size, I chunk, I early, I looks, I channels, I first, I last) {                      \
-    Call<T> call{query, along,      step,  address,    value,      decay,        time,             \
-                 heads, key,        value_size, chunk, early != 0, looks != 0,   channels != 0};   \
-    forward(call, start, found, rows, starts, end, first, last);                                   \
+  extern "C" void outer_forward_##T(TOKENS(T), const T* start, T* found, T* rows, T* answers,      \
+                                    T* starts, T* end, SIZES, I first, I last) {                   \
+    CALL(T);                                                                                       \
+    forward(call, start, found, rows, answers, starts, end, first, last);                          \
   }                                                                                                \
-  extern "C" void outer_backward_##T(                                                              \
-      const T* query, const T* along, const T* step, const T* address, const T* value,             \
-      const T* decay, const T* rows, const T* starts, const T* above, const T* late, T* dquery,    \
-      T* dalong, T* dstep, T* daddress, T* dvalue, T* ddecay, T* dstart, I time, I heads, I key,   \
-      I value_size, I chunk, I early, I looks, I channels, I first, I last) {                      \
-    Call<T> call{query, along,      step,  address,    value,      decay,        time,             \
-                 heads, key,        value_size, chunk, early != 0, looks != 0,   channels != 0};   \
+  extern "C" void outer_backward_##T(TOKENS(T), const T* rows, const T* answers, const T* starts,  \
+                                     const T* above, const T* late, T* dquery, T* dalong,          \
+                                     T* dstep, T* daddress, T* dvalue, T* ddecay, T* dstart,       \
+                                     SIZES, I first, I last) {                                     \
+    CALL(T);                                                                                       \
     Gradients<T> to{dquery, dalong, dstep, daddress, dvalue, ddecay, dstart};                      \
-    backward(call, rows, starts, above, late, to, first, last);                                    \
+    backward(call, rows, answers, starts, above, late, to, first, last);                           \
   }
 
 OUTER(float)

@@ -3,8 +3,10 @@
 // Every matrix is padded: rows have a multiple of WIDE<T> numbers, so that inner loops have no rest.
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 typedef int64_t I;

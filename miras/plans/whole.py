@@ -10,7 +10,7 @@ from torch import Tensor
 
 from miras.definition import Prepared
 from miras.kernels import outer
-from miras.plans.rows import erasing, rows_of
+from miras.plans.rows import rows_of
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -20,37 +20,62 @@ if TYPE_CHECKING:
 def fits(memory: "Memory", inputs: Prepared) -> bool:
     """Whether the kernel computes this memory, one that `outer` fits, and can be had."""
     architecture, step, retention = memory.architecture, memory.stepping, memory.retention
-    return (
-        step is not None
-        and (step.plain or step.erases)
-        and step.read == "after"
-        and (memory.bias.linear or not memory.bias.residual)
-        and not (memory.bias.residual and step.step_axis in ("value", "both"))
-        and not retention.removes
-        and retention.decays in (None, "scalar", "key")
-        and not architecture.turns
-        and not architecture.backwards
-        and outer.available(inputs.value)
-    )
+    bias = memory.bias
+    if step is None or not (step.plain or step.erases) or step.read != "after":
+        return False
+    if retention.removes or retention.decays not in (None, "scalar", "key"):
+        return False
+    if architecture.turns or architecture.backwards:
+        return False
+    if bias.residual and step.step_axis in ("value", "both"):
+        return False
+    if bias.residual and not bias.linear:
+        simple = len(bias.uses()) <= 1 and not bias.constants(1, 1, 1) and not step.erases
+        if not simple or bias.entrywise() is None:
+            return False
+    return outer.available(_reading(memory, looks=True), inputs.value)
+
+
+def _reading(memory: "Memory", looks: bool) -> outer.Reading:
+    step, bias = memory.stepping, memory.bias
+    assert step is not None
+    early = step.gradient_at != "retained"
+    entry = bias.entrywise() if bias.residual and not bias.linear else None
+    if entry is None:
+        return outer.Reading(early, looks)
+    names = [use.name for use in bias.uses()]
+
+    def error(answer: Tensor, value: Tensor, gate: Tensor | None, limit: Tensor | None) -> Tensor:
+        gates: dict[str, Tensor] = {} if gate is None else dict.fromkeys(names, gate)
+        return bias.error(answer, value, gates, None if limit is None else limit[..., None])
+
+    return outer.Reading(early, looks, outer.Compiled(*entry, error))
 
 
 def run(memory: "Memory", inputs: Prepared, state: "State", looks: bool) -> tuple[Tensor, "State"]:
     """Raw outputs and the state after the last token."""
-    architecture, step = memory.architecture, memory.stepping
+    architecture, step, bias = memory.architecture, memory.stepping, memory.bias
     assert step is not None
     query, key, value = inputs[:3]
     tokens = {"query": query, "key": key, "value": value, **inputs.gates, **inputs.constants}
     rows, _ = rows_of(memory, step, tokens, {})
     address = None if rows.address is rows.direction or not looks else rows.address
-    if memory.bias.residual and erasing(memory):
+    if bias.residual and step.erases:
         address = 2 * rows.address
-    target = rows.value if rows.step is None else rows.value * rows.step
-    decay = tokens.get("decay", tokens.get("decay_key"))
     ((name, start),) = state.weights.items()
-    reading = outer.Reading(early=step.gradient_at != "retained", looks=looks)
-    asked = architecture.aim(query, key, tokens)
     output, end = outer.outer(
-        reading, asked, rows.direction, rows.size, address, target, decay, start
+        _reading(memory, looks),
+        outer.Tokens(
+            query=architecture.aim(query, key, tokens),
+            direction=rows.direction,
+            size=rows.size,
+            address=address,
+            value=rows.value if rows.step is None else rows.value * rows.step,
+            decay=tokens.get("decay", tokens.get("decay_key")),
+            start=start,
+            gate=next((rows.gates[use.name] for use in bias.uses()), None),
+            limit=None if rows.limit is None else rows.limit[..., 0],
+        ),
     )
     local = architecture.local(query, key, value, tokens)
     output = architecture.let_out(output if local is None else output + local, tokens)
