@@ -168,9 +168,8 @@ class _Outer(Function):
             found[3].zero_()
         if reading.compiled is None:
             return None, *found, None, None
-        found[4], gate, limit = _of_error(
-            reading.compiled, answers, value, tensors[7], tensors[8], found[4]
-        )
+        given = (answers, value, tensors[7], tensors[8], cast(Tensor, found[4]))
+        found[4], gate, limit = _of_error(reading.compiled, *given)
         return None, *found, gate, limit
 
 
