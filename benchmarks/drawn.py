@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from miras.benchmarks.records import Record
 from miras.benchmarks.tables import Ratio, over, per_token, ratios, times
@@ -88,6 +88,7 @@ def _lines(axes: Axes, records: Sequence[Record], number: Callable[[Record], flo
     axes.set_yscale("log")
     lengths = sorted({record["tokens"] for record in records})
     axes.set_xticks(lengths, [f"{length / 1024:g}k" for length in lengths])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(FuncFormatter(_plainly))

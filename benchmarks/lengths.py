@@ -23,7 +23,7 @@ import torch
 from miras.benchmarks.cases import chosen
 from miras.benchmarks.inputs import Inputs, Sizes, ours, plan_name
 from miras.benchmarks.measure import seconds
-from miras.benchmarks.records import Record
+from miras.benchmarks.records import Record, processor
 from miras.explain.counting import state_floats
 
 LENGTHS = (1024, 4096, 16_384, 65_536, 131_072)
@@ -102,6 +102,8 @@ def measure(point: Point) -> Record:
         "plan": plan_name(given, "auto"),
         "tokens": point.tokens,
         "sizes": sizes._asdict(),
+        "processor": processor(),
+        "torch": torch.__version__,
         "both_seconds": round(median(times), 6),
         "repeats": len(times),
         "extra_bytes": extra,

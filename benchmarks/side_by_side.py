@@ -13,6 +13,7 @@ from miras.benchmarks.inputs import Inputs, Sizes, plan_name
 from miras.benchmarks.measure import Entrant, Round, in_turns, operations
 from miras.benchmarks.records import Record
 from miras.explain.counting import products, state_floats
+from miras.plans import plans
 
 ROOM = 6e9
 """Bytes of states that the backward pass of the definition may keep."""
@@ -34,6 +35,7 @@ class Settings(NamedTuple):
     definition_repeats: int = 1  # none: 0
     peers: bool = True
     plan: str = "auto"
+    plans: bool = False  # beside it, every other plan that fits
     device: str = "cpu"
     matmuls: tuple[int, ...] = (1024, 2048)
 
@@ -51,7 +53,7 @@ def compared(case: Case, settings: Settings) -> Iterator[Record]:
     given = case.inputs(sizes, settings.device)
     plan = case.ours(given, settings.plan)
     found, skipped = case.others(given) if settings.peers else ([], {})
-    entrants = [plan, *found]
+    entrants = [plan, *_plans(case, given, settings), *found]
     result = in_turns(entrants, settings.repeats, settings.matmuls)
     common: Record = {
         "case": case.name,
@@ -71,6 +73,16 @@ def compared(case: Case, settings: Settings) -> Iterator[Record]:
         yield common | {"entrant": name, "role": "peer", "skipped": reason}
     if settings.definition_repeats:
         yield from _defined(case, settings, common)
+
+
+def _plans(case: Case, given: Inputs, settings: Settings) -> list[Entrant]:
+    chosen = plan_name(given, settings.plan)
+    kinds = [kind for kind, plan in plans().items() if plan.fits(given.memory) and kind != chosen]
+    return [
+        case.ours(given, kind)._replace(name=f"our plan {kind}", role="peer")
+        for kind in kinds
+        if settings.plans
+    ]
 
 
 def floor(given: Inputs) -> float | None:

@@ -68,6 +68,9 @@ def bench(
     no_definition: Annotated[bool, typer.Option("--no-definition", help="leave it out")] = False,
     no_peers: Annotated[bool, typer.Option("--no-peers", help="leave others out")] = False,
     plan: Annotated[str, typer.Option(help="force a plan of ours")] = "auto",
+    plans: Annotated[
+        bool, typer.Option("--plans", help="compare with our other plans that fit, too")
+    ] = False,
     device: str = "cpu",
     out: Annotated[
         Path | None,
@@ -105,6 +108,7 @@ def bench(
             definition_repeats=0 if no_definition else definition_repeats,
             peers=not no_peers,
             plan=plan,
+            plans=plans,
             device=device,
         )
         _side_by_side(names, every, settings, keep, as_json)

@@ -161,6 +161,14 @@ def test_a_small_run_of_a_case(name: str):
     assert rows and json.loads(records.line(found[0])) == found[0]
 
 
+def test_other_plans_that_fit_are_compared():
+    settings = together.Settings(SMALL, 1, 0, peers=False, plans=True, matmuls=(16,))
+    found = list(together.measured(cases.chosen(["mingru"]), settings, lambda _: None))
+    assert found[0]["plan"] == "scan"
+    assert "our plan sequential" in [row.against for row in tables.ratios(found)]
+    assert all(each["difference"] < 1e-5 for each in found)
+
+
 def test_every_case_is_a_memory_of_its_own():
     names = [case.name for case in cases.CASES]
     assert len(names) == len(set(names))
