@@ -76,13 +76,12 @@ def compared(case: Case, settings: Settings) -> Iterator[Record]:
 
 
 def _plans(case: Case, given: Inputs, settings: Settings) -> list[Entrant]:
+    """Every other plan that fits, where that is wanted."""
+    if not settings.plans:
+        return []
     chosen = plan_name(given, settings.plan)
     kinds = [kind for kind, plan in plans().items() if plan.fits(given.memory) and kind != chosen]
-    return [
-        case.ours(given, kind)._replace(name=f"our plan {kind}", role="peer")
-        for kind in kinds
-        if settings.plans
-    ]
+    return [case.ours(given, kind)._replace(name=f"our plan {kind}", role="peer") for kind in kinds]
 
 
 def floor(given: Inputs) -> float | None:
