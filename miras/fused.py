@@ -18,19 +18,24 @@ from torch.autograd import Function
 from miras.kernels import convolution, layer, usable
 
 
+def _ours(*tensors: Tensor) -> bool:
+    """Whether the forms here are taken: on a processor, where no compiler fuses torch's anyway."""
+    return not torch.compiler.is_compiling() and usable(*tensors)
+
+
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """x / sqrt(mean of x^2 + eps) along the last axis, times the weight.
 
     The weight is `[size]`, or `[heads, size]` for x `[..., heads, size]`.
     """
-    if not usable(x, weight):
+    if not _ours(x, weight):
         return F.rms_norm(x, x.shape[-1:], eps=eps) * weight
     return _apply(_RmsNorm, x, weight, eps)
 
 
 def unit_norm(x: Tensor, eps: float = 1e-6, silu: bool = False) -> Tensor:
     """y / max(|y|, eps) along the last axis, y = x or, on demand, silu(x)."""
-    if not usable(x):
+    if not _ours(x):
         return F.normalize(F.silu(x) if silu else x, dim=-1, eps=eps)
     return _apply(_UnitNorm, x, eps, silu)
 
@@ -41,7 +46,7 @@ def convolve(x: Tensor, history: Tensor, weight: Tensor) -> Tensor:
     `history [batch, taps - 1, channels]` came before; `weight [channels, 1, taps]`, the last tap is
     that of the token itself.
     """
-    if not usable(x, history, weight):
+    if not _ours(x, history, weight):
         seen = torch.cat((history, x), dim=1).transpose(1, 2)
         return F.conv1d(seen, weight, groups=weight.shape[0]).transpose(1, 2)
     return _apply(_Convolution, x, history, weight[:, 0].t())
@@ -49,14 +54,14 @@ def convolve(x: Tensor, history: Tensor, weight: Tensor) -> Tensor:
 
 def silu_gate(gate: Tensor, value: Tensor) -> Tensor:
     """silu(gate) value, both of one shape."""
-    if not usable(gate, value) or gate.ndim > 3:
+    if not _ours(gate, value) or gate.ndim > 3:
         return F.silu(gate) * value
     return _apply(_Gate, gate, value)
 
 
 def swiglu(x: Tensor) -> Tensor:
     """silu(first half) times the second half of the last axis."""
-    return _apply(_SwiGlu, x) if usable(x) and x.ndim <= 3 else _split_gate(x)
+    return _apply(_SwiGlu, x) if _ours(x) and x.ndim <= 3 else _split_gate(x)
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
@@ -64,7 +69,7 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 
     What is left over at the end stays. No gradient goes to the angles.
     """
-    if not usable(x, cosine, sine):
+    if not _ours(x, cosine, sine):
         return _turned(x, cosine, sine)
     return _apply(_Rotation, x, cosine, sine, 1)
 
