@@ -32,6 +32,7 @@ class Optimizer(Part, ABC):
     """How one token changes the memory."""
 
     stores_pairs: ClassVar[bool] = False  # the token is stored as it is; nothing is optimised
+    takes_off: ClassVar[bool] = False  # `stored` is the value less a part of the prediction
     quadratic_only: ClassVar[bool] = False  # closed form for a linear memory under the l2 bias
     buffers: ClassVar[tuple[str, ...]] = ()  # names of running sums, each shaped like the weights
 

@@ -23,6 +23,7 @@ class DeltaPairs(Optimizer):
     kind: Literal["delta_pairs"] = "delta_pairs"
     step: AnyGate = Field(default=Sigmoid(), description="how much of the answer is taken off")
     stores_pairs: ClassVar[bool] = True
+    takes_off: ClassVar[bool] = True
 
     def uses(self) -> list[Use]:
         return [Use("step", "", self.step, 0.0, 1.0, "how much of the old answer is taken off")]

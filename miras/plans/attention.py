@@ -66,9 +66,9 @@ class Attention(Plan):
         else:
             bias = log_kept[..., None, :]
             if "decay" in inputs.gates:
-                bias = bias + _faded(count - present, heads_first(inputs.gates["decay"]))
+                bias = bias + log_fading(count - present, heads_first(inputs.gates["decay"]))
             log_kept = bias[..., -1, :]
-            bias = bias.masked_fill(_hidden(present, count, size, key.device), -torch.inf)
+            bias = bias.masked_fill(hidden(present, count, size, key.device), -torch.inf)
             if literal or "decay_key" in inputs.gates:
                 output, keys = _written_out(architecture, inputs, query, keys, values, bias)
             else:
@@ -106,15 +106,20 @@ def _written_out(
     return architecture.fit(weight, keys, values, query, gates), keys
 
 
-def _faded(past: int, decay: Tensor) -> Tensor:
+def log_fading(past: int, decay: Tensor) -> Tensor:
     """What the gates `[..., time]` add to the logit of each pair, `[..., time, past + time]`."""
     logs = logarithms(decay)
     all_past = logs.cumsum(-1)[..., None].expand(*logs.shape, past)
     return torch.cat((all_past, sums_between(logs)), dim=-1)
 
 
-def _hidden(tokens: int, pairs: int, size: int, device: torch.device) -> Tensor:
-    """Pairs that each of the last `tokens` does not see: later ones, and all but `size` others."""
-    own = torch.arange(pairs - tokens, pairs, device=device)[:, None]
+def hidden(
+    tokens: int, pairs: int, size: int, device: torch.device, before: bool = False
+) -> Tensor:
+    """Pairs that each of the last `tokens` does not see: later ones, and all but `size` others.
+
+    `before` its own pair is stored, or after.
+    """
+    own = torch.arange(pairs - tokens, pairs, device=device)[:, None] - int(before)
     pair = torch.arange(pairs, device=device)
     return (pair > own) | (pair <= own - size)
