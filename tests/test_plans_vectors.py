@@ -155,7 +155,7 @@ def test_a_long_sequence_in_single_precision(name: str, route: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "one", "plan"), FAST, ids=[name for name, _, _ in FAST])
-def test_slopes_by_differences(name: str, one: Memory, plan: Plan, route: str) -> None:
+def test_slopes_by_differences(name: str, one: Memory, plan: Plan) -> None:
     tensors = random_tensors(one, batch=1, time=3, heads=2, key_dim=2, value_dim=2)
     names, start = list(tensors.gates), tensors.start(one)
 

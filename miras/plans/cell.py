@@ -27,7 +27,8 @@ class Cell(Plan):
     The input is laid out beforehand, and all R are one matrix. The derivative of a channel by its
     own numbers is found for a chunk of tokens at once, from outputs and states that were kept; then
     only sums and products are left to go back through time, token by token, and the gradients of
-    all R are one product over the whole sequence.
+    all R are one product over the whole sequence. Where there is a kernel (`miras.kernels`) that
+    has words for all gates, it takes the two loops over tokens.
 
     Source: as in cuDNN's recurrent networks (arXiv 1604.01946), section 3.
     """

@@ -30,8 +30,8 @@ class Scan(Plan):
     gradient is taken before the decay), with a normaliser, a bonus of the token itself, or pairs of
     entries that turn: then x and keep are complex numbers. Matrices under dot and the implicit
     diagonal step (keep = decay (1 - step k²)): their states are written out for a few tokens at
-    once, and again on the way back, which is worth it where a value has one or two numbers, as in
-    Mamba, or where every entry forgets for itself.
+    once, and again on the way back, or stay in a kernel (`miras.kernels`), which is worth it where
+    a value has one or two numbers, as in Mamba, or where every entry forgets for itself.
 
     Source: Mamba (arXiv 2312.00752), section 3.3; minGRU (arXiv 2410.01201), section 3; LRU (arXiv
     2303.06349), section 2; Longhorn (arXiv 2407.14207), section 3.2.
