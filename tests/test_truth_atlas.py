@@ -46,10 +46,10 @@ Map = Callable[[Tensor], Tensor]
 ROWS: list[tuple[str, Map, bool, int, int]] = [
     # name, key map, residual, window, chunk
     ("dla", silu_unit, True, 1, 16),
-    ("omeganet", powers, True, 4, 1),
+    ("omeganet", powers, True, 4, 16),
     ("deep-transformers", random_features, False, 1, 16),
-    ("dot", random_features, False, 4, 1),
-    ("atlas", powers, True, 8, 1),
+    ("dot", random_features, False, 4, 16),
+    ("atlas", powers, True, 8, 16),
 ]
 
 

@@ -17,9 +17,14 @@ class Ahead:
 
     plain: ClassVar[bool] = False  # the change is -step * gradient, whatever came before
     heavy_ball: ClassVar[bool] = False  # S <- momentum S - step * gradient, the change is S
+    transforms: ClassVar[bool] = False  # S as with a heavy ball, and the change is `transform` of S
     each_write: ClassVar[bool] = False  # one of both, for each of several `writes`
     directed: ClassVar[bool] = False  # a linear memory is written along `directions`, not keys
     trails: ClassVar[bool] = False  # each write grows once more with the next token: `shares`
+
+    def transform(self, summed: Tensor, gates: Mapping[str, Tensor]) -> Tensor:
+        """The change of many tokens, of running sums `[..., time, *leaf]`; gates `[..., time]`."""
+        return summed
 
     @property
     def carries(self) -> bool:

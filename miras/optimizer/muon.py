@@ -49,6 +49,7 @@ class Muon(Stepping):
     )
     buffers: ClassVar[tuple[str, ...]] = ("momentum",)
     normalises: ClassVar[bool] = True
+    transforms: ClassVar[bool] = True
 
     def uses(self) -> list[Use]:
         kept = Use("momentum", "", self.momentum, 0.0, 1.0, "what is kept of past gradients")
@@ -58,17 +59,17 @@ class Muon(Stepping):
     def update(
         self, step_gradient: Weights, buffers: Buffers, token: Token
     ) -> tuple[Weights, Buffers]:
-        kept, rate = token.gates["momentum"], token.gates["rate"]
+        kept = token.gates["momentum"]
         summed = {
             name: broadcast(kept, leaf) * buffers["momentum"][name] - leaf
             for name, leaf in step_gradient.items()
         }
-        leading = kept.ndim
-        change = {
-            name: broadcast(rate, leaf) * self.orthogonal(leaf, leaf.ndim - leading)
-            for name, leaf in summed.items()
-        }
+        change = {name: self.transform(leaf, token.gates) for name, leaf in summed.items()}
         return change, {"momentum": summed}
+
+    def transform(self, summed: Tensor, gates: Mapping[str, Tensor]) -> Tensor:
+        rate = gates["rate"]
+        return broadcast(rate, summed) * self.orthogonal(summed, summed.ndim - rate.ndim)
 
     def orthogonal(self, leaf: Tensor, axes: int) -> Tensor:
         """NS of the matrices in the last `axes` dimensions; a vector is a matrix of one column."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from miras.architecture import Product, Weights
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Factor(NamedTuple):
-    """Step times gradient of one leaf for every token, as error times input."""
+    """Gradient of one leaf for every token, as error times input."""
 
     error: Tensor  # [..., time, rows]
     input: Tensor | None  # [..., time, columns]; none for a vector
@@ -40,11 +41,12 @@ class Start(NamedTuple):
 
 
 def gradients(
-    memory: "Memory", at: Weights, key: Tensor, value: Tensor, gates: Mapping[str, Tensor]
-) -> dict[str, Factor]:
-    """Step times gradient of every token, all taken at the same weights."""
+    memory: "Memory", at: Weights, pairs: Mapping[str, Tensor], constants: Mapping[str, Tensor]
+) -> tuple[dict[str, Factor], dict[str, Tensor]]:
+    """Gradient of every pair, all taken at the same weights, and their steps by axis."""
     architecture, step = memory.architecture, memory.stepping
     assert step is not None
+    key, value, gates = pairs["key"], pairs["value"], {**pairs, **constants}
 
     def predict(offsets: Weights) -> tuple[Tensor, Weights]:
         inputs: Weights = {}
@@ -65,14 +67,25 @@ def gradients(
     # The derivative by something added to W z is the error that meets the input z of W.
     nothing = {name: key.new_zeros(*key.shape[:-1], leaf.shape[2]) for name, leaf in at.items()}
     prediction, pull, inputs = cast(Any, torch.func.vjp(predict, nothing, has_aux=True))
-    sensitivity = architecture.sensitivity(still(at, key.shape[-2]), key, gates)
-    steps = step_sizes(step, gates, sensitivity, key.shape[-1])
-    limit = guard(memory, steps, sensitivity)
+    if memory.bias.target == "self_generated":
+        value = architecture.predict(still(at, key.shape[-2]), value, gates)
+    steps: dict[str, Tensor] = {}
+    limit = None
+    if memory.bias.window == 1:  # in a window it is the token that has a step, not the pair
+        sensitivity = architecture.sensitivity(still(at, key.shape[-2]), key, gates)
+        steps = step_sizes(step, gates, sensitivity, key.shape[-1])
+        limit = guard(memory, steps, sensitivity)
     (errors,) = pull(memory.bias.error(prediction, value, gates, limit))
+    return {name: Factor(errors[name], inputs.get(name)) for name in at}, steps
 
+
+def sized(
+    memory: "Memory", factors: Mapping[str, Factor], steps: Mapping[str, Tensor]
+) -> dict[str, Factor]:
+    """Gradients times their own steps."""
     found: dict[str, Factor] = {}
-    for name, leaf in architecture.leaves(1, 1).items():
-        error, seen = errors[name], inputs.get(name)
+    for name, leaf in memory.architecture.leaves(1, 1).items():
+        error, seen = factors[name]
         for axis, size in steps.items():
             if axis == "":
                 error = error * size[..., None]
@@ -82,6 +95,13 @@ def gradients(
                 seen = seen * size
         found[name] = Factor(error, seen)
     return found
+
+
+def late(missing: int, factor: Factor) -> Factor:
+    """With zeros for the first tokens, which have no pair."""
+    error, seen = factor
+    seen = None if seen is None else F.pad(seen, (0, 0, missing, 0))
+    return Factor(F.pad(error, (0, 0, missing, 0)), seen)
 
 
 def still(weights: Weights, count: int) -> Weights:
@@ -103,8 +123,11 @@ def moving(
     def leaf(name: str) -> Tensor | Product:
         (error, seen), (rows, columns) = factors[name], fading[name]
         if seen is None:
-            ones = error.new_ones(error.shape[-2], error.shape[-2]).tril()
-            found = -rows.mix(ones, error)
+            if rows.between is not None:
+                found = -(rows.between @ error)
+            else:
+                ones = error.new_ones(error.shape[-2], error.shape[-2]).tril()
+                found = -rows.mix(ones, error)
             for start in starts:
                 line = start.weights[name][..., None, :]
                 found = found + start.fading[name].rows.from_start(line)

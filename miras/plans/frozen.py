@@ -1,6 +1,7 @@
 """Gradients of many tokens at the same weights."""
 
 from collections.abc import Mapping
+from math import lcm
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
@@ -9,11 +10,17 @@ from torch import Tensor
 
 from miras.architecture import Weights
 from miras.definition import Prepared
+from miras.optimizer import Stepping
 from miras.plans import Plan
-from miras.plans.factors import Factor, Start, ending, gradients, moving, still
+from miras.plans.chunked import Carried, Piece, chunked
+from miras.plans.factors import Factor, Start, ending, gradients, late, moving, sized, still
+from miras.plans.learned import banded, learned
 from miras.plans.recurrence import recurrence
 from miras.plans.span import Sides, Span, heads_first, of_tokens, running, sides, spans
-from miras.surprise import link, multipliers
+from miras.surprise import link, multipliers, step_sizes
+
+WRITTEN_OUT = 16
+"""Most tokens at a time whose weights are all written out."""
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -26,9 +33,14 @@ class Frozen(Plan):
     All these gradients are independent; decay and momentum are linear, so that the weights of token
     i are alpha_i A + F_i S - sum_j G_ij gradient_j. With scalar gates and the identity link a read
     multiplies its input by these sums (the dual form) and no token's weights are written out; with
-    a link or gates per channel they are.
+    a link or gates per channel they are, and where an optimizer reshapes its running sum.
 
-    Source: TTT (arXiv 2407.04620), section 2.5; Titans (arXiv 2501.00663), section 3.2.
+    A loss over a window makes G a product with a band. Gradients that do not depend on the weights
+    at all (a linear memory, an error without residual) need no anchor. On the way back each period
+    runs again from the state before it.
+
+    Source: TTT (arXiv 2407.04620), section 2.5; Titans (arXiv 2501.00663), section 3.2; the band
+    Atlas (arXiv 2505.23735), the Omega rule.
     """
 
     kind: Literal["frozen"] = "frozen"
@@ -38,12 +50,15 @@ class Frozen(Plan):
     def fits(self, memory: "Memory") -> bool:
         step = memory.stepping
         return (
-            memory.plain
-            and step is not None
-            and (step.plain or step.heavy_ball)
-            and (step.every > 1 or step.chunk > 1)
+            step is not None
+            and step.literal
+            and memory.architecture.plain
+            and memory.retention.plain
+            and (step.plain or step.heavy_ball or step.transforms)
+            and (step.every > 1 or step.chunk > 1 or _anywhere(memory))
             and memory.architecture.factored
             and not memory.recurrent
+            and _pairs_fit(memory, step)
         )
 
     def cost(self, memory: "Memory", key_dim: int, value_dim: int) -> float:
@@ -55,20 +70,94 @@ class Frozen(Plan):
         tokens = {"query": inputs.query, "key": inputs.key, "value": inputs.value} | inputs.gates
         tokens = {name: heads_first(tensor) for name, tensor in tokens.items()}
         constants = {name: constant[:, None] for name, constant in inputs.constants.items()}
+        count, outputs = inputs.key.shape[1], list[Tensor]()
+        period = lcm(*(each for each in (step.chunk, step.every) if each > 1))
+        period = period if period > 1 else self.chunk
+
+        # Periods in which every token has all its pairs; what is left of the last keeps its anchor.
+        first = max(memory.bias.window - 1, int(memory.bias.target == "next_value"))
+        first = -(-max(first, state.position) // period) * period - state.position
+        whole = max(0, (count - first - 1) // period * period)
+        for some, many in ((first, False), (whole, True), (count, False)):
+            part = {name: leaf[:, :, :some] for name, leaf in tokens.items()}
+            if part["key"].shape[2] == 0:
+                continue
+            tokens = {name: leaf[:, :, some:] for name, leaf in tokens.items()}
+            if many:
+                output, state = self.periods(memory, part, constants, state, period)
+            else:
+                output, state = self.through(memory, part, constants, state)
+            outputs.append(output)
+        return torch.cat(outputs, dim=2).transpose(1, 2), state
+
+    def periods(
+        self, memory: "Memory", tokens: Piece, constants: Weights, state: "State", period: int
+    ) -> tuple[Tensor, "State"]:
+        """Whole periods; the anchor of the last is left out, for tokens follow."""
+        groups = {"weights": state.weights, "exposed": state.exposed, **state.buffers}
+        names = [(group, leaf) for group, leaves in groups.items() for leaf in leaves]
+
+        def filled(carried: Carried) -> "State":
+            found: dict[str, Weights] = {group: {} for group in groups}
+            for (group, leaf), tensor in zip(names, carried, strict=True):
+                found[group][leaf] = tensor
+            weights, exposed = found.pop("weights"), found.pop("exposed")
+            return state._replace(weights=weights, exposed=exposed, buffers=found)
+
+        def step(piece: Piece, carried: Carried) -> tuple[Tensor, Carried]:
+            some = {name: piece[name] for name in tokens}
+            fixed = {name: piece[name] for name in constants}
+            output, after = self.through(memory, some, fixed, filled(carried))
+            made = {"weights": after.weights, "exposed": after.exposed, **after.buffers}
+            return output, tuple(made[group][leaf] for group, leaf in names)
+
+        start = tuple(groups[group][leaf] for group, leaf in names)
+        output, carried = chunked(step, tokens, constants, start, period)
+        count = tokens["key"].shape[2]
+        return output, filled(carried)._replace(position=state.position + count)
+
+    def through(
+        self, memory: "Memory", tokens: Piece, constants: Weights, state: "State"
+    ) -> tuple[Tensor, "State"]:
+        """Tokens piece by piece, each up to where an anchor moves or what is read is refreshed."""
+        step = memory.stepping
+        assert step is not None
         outputs: list[Tensor] = []
-        done, count = 0, inputs.key.shape[1]
+        done, count = 0, tokens["key"].shape[2]
+        most = self.chunk if _simple(memory, step) else min(self.chunk, WRITTEN_OUT)
         while done < count:
             if state.anchor and state.position % step.chunk == 0:
                 state = state._replace(anchor=link(memory, state.weights))
-            # Up to where the anchor moves or what is read is refreshed.
-            periods = [period for period in (step.chunk, step.every) if period > 1]
-            until = [period - state.position % period for period in periods]
-            size = min(self.chunk, count - done, *until)
+            until = [n - state.position % n for n in (step.chunk, step.every) if n > 1]
+            size = min(most, count - done, *until)
             piece = {name: tensor[:, :, done : done + size] for name, tensor in tokens.items()}
             output, state = _piece(memory, piece, constants, state)
             outputs.append(output)
             done += size
-        return torch.cat(outputs, dim=2).transpose(1, 2), state
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2), state
+
+
+def _anywhere(memory: "Memory") -> bool:
+    """Whether gradients are the same at all weights, in memories for which others have no plan."""
+    return memory.architecture.affine and not memory.bias.residual and not memory.plain
+
+
+def _pairs_fit(memory: "Memory", step: Stepping) -> bool:
+    """Whether a gradient is known but for the step, whatever else a token learns."""
+    bias = memory.bias
+    if bias.window > 1:
+        own = type(step).effective is Stepping.effective
+        return bias.target != "self_generated" and own and not bias.guarded
+    return bias.target != "next_value" or step.plain
+
+
+def _simple(memory: "Memory", step: Stepping) -> bool:
+    """Whether weights need not be written out."""
+    scalar = memory.retention.decays in (None, "scalar")
+    if memory.bias.window > 1:
+        scalar = scalar and step.step_axis == "scalar"
+        return memory.retention.identity_link and scalar and not step.transforms
+    return memory.retention.identity_link and (step.plain or (step.heavy_ball and scalar))
 
 
 def _piece(
@@ -77,12 +166,25 @@ def _piece(
     """Tokens whose gradients are taken at the same weights; only the last may refresh the read."""
     step = memory.stepping
     assert step is not None
+    at = state.anchor or state.exposed or link(memory, state.weights)
+    pairs = learned(memory, tokens, state)
     gates = tokens | constants
-    at = state.anchor or state.exposed
-    factors = gradients(memory, at, tokens["key"], tokens["value"], gates)
-    plain = step.plain or memory.retention.decays in (None, "scalar")
-    simple = memory.retention.identity_link and plain
-    weights, state = (_dual if simple else _written_out)(memory, factors, gates, state)
+    factors, steps = gradients(memory, at, pairs.tokens, constants)
+    if pairs.band is None:
+        factors = sized(memory, factors, steps)
+        steps = {}
+    else:
+        steps = step_sizes(step, gates, tokens["key"][..., 0], tokens["key"].shape[-1])
+    if pairs.missing:
+        factors = {name: late(pairs.missing, factor) for name, factor in factors.items()}
+    state = state._replace(buffers=pairs.buffers)
+    if _simple(memory, step):
+        band = None if pairs.band is None else steps[""][..., None] * pairs.band
+        weights, state = _dual(memory, factors, band, gates, state)
+    else:
+        writes = {name: banded(pairs.band, factor.outer()) for name, factor in factors.items()}
+        writes = memory.architecture.stepped(writes, steps)
+        weights, state = _written_out(memory, step, writes, gates, state)
     count = tokens["key"].shape[2]
     state = state._replace(position=state.position + count)
     if not state.exposed:
@@ -107,7 +209,11 @@ def _read(memory: "Memory", weights: Weights, tokens: Weights, constants: Weight
 
 
 def _dual(
-    memory: "Memory", factors: Mapping[str, Factor], gates: Mapping[str, Tensor], state: "State"
+    memory: "Memory",
+    factors: Mapping[str, Factor],
+    band: Tensor | None,
+    gates: Mapping[str, Tensor],
+    state: "State",
 ) -> tuple[Weights, "State"]:
     """Accumulator of every token, as functions, and the state after the last."""
     axes = {name: leaf.axes for name, leaf in memory.architecture.leaves(1, 1).items()}
@@ -119,17 +225,28 @@ def _dual(
     if not momentum:
         decays = fading(kept)
         starts = [Start(state.weights, decays)]
-        end = ending(starts, factors, decays)
-        return moving(starts, factors, decays), state._replace(weights=end)
+        written = decays if band is None else fading({"": _over(kept.get("", Span()), band)})
+        end = ending(starts, factors, written)
+        return moving(starts, factors, written), state._replace(weights=end)
 
     # A decaying sum of decaying sums: the shares of both multiply.
     carried = of_tokens(gates["momentum"])
     shares, first = running(kept.get("", Span()), carried)
-    written, alone = fading({"": shares}), fading({"": carried})
+    alone = fading({"": carried})
     starts = [Start(state.weights, fading(kept)), Start(momentum, fading({"": first}))]
-    buffers = {"momentum": ending([Start(momentum, alone)], factors, alone)}
+    own = alone
+    if band is not None:
+        shares, own = _over(shares, band), fading({"": _over(carried, band)})
+    written = fading({"": shares})
+    buffers = state.buffers | {"momentum": ending([Start(momentum, alone)], factors, own)}
     state = state._replace(weights=ending(starts, factors, written), buffers=buffers)
     return moving(starts, factors, written), state
+
+
+def _over(span: Span, band: Tensor) -> Span:
+    """How pairs reach the tokens, if each token writes a band `[..., time, pairs]` of them."""
+    shares = band.cumsum(-2) if span.between is None else span.between @ band
+    return Span(None, shares[..., -1, :, None], shares)
 
 
 def _column(by: Tensor, leaf: Tensor) -> Tensor:
@@ -137,24 +254,31 @@ def _column(by: Tensor, leaf: Tensor) -> Tensor:
 
 
 def _written_out(
-    memory: "Memory", factors: Mapping[str, Factor], gates: Mapping[str, Tensor], state: "State"
+    memory: "Memory",
+    step: Stepping,
+    writes: Weights,
+    gates: Mapping[str, Tensor],
+    state: "State",
 ) -> tuple[Weights, "State"]:
     """Accumulator of every token `[batch, heads, time, *leaf]`, and the state after the last."""
     decays = {axis: gate.flatten(0, 1) for axis, gate in multipliers("decay", gates).items()}
     momentum = state.buffers.get("momentum")
     found: Weights = {}
     after: Weights = {}
-    for name, factor in factors.items():
+    for name, leaf in writes.items():
         start = state.weights[name]
-        write = -factor.outer().flatten(0, 1)
+        write = -leaf.flatten(0, 1)
         one = write.new_ones([1] * write.ndim)
         if momentum:
             carried = gates["momentum"].flatten(0, 1)
             write = recurrence(_column(carried, write), write, momentum[name].flatten(0, 1))
-            after[name] = write[:, -1].unflatten(0, start.shape[:2])
+            summed = write.reshape(*start.shape[:2], *write.shape[1:])
+            after[name] = summed[:, :, -1]
+            if step.transforms:
+                write = step.transform(summed, gates).flatten(0, 1)
         keep = memory.architecture.scale({name: one}, decays)[name]
         sums = recurrence(keep, write, start.flatten(0, 1))
         found[name] = sums.unflatten(0, start.shape[:2])
-    buffers = {"momentum": after} if momentum else state.buffers
+    buffers = state.buffers | ({"momentum": after} if momentum else {})
     end = {name: sums[:, :, -1] for name, sums in found.items()}
     return found, state._replace(weights=end, buffers=buffers)
