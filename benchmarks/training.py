@@ -91,7 +91,7 @@ def compare(name: str, sizes: dict[str, int], options: Any) -> list[dict[str, An
 def show(lines: list[dict[str, Any]]) -> None:
     """Lines of one memory as a table: a row per figure, a column per line."""
     ignored = ("memory", "checkout", "batch", "time", "pairs")
-    print(f"\n{lines[0]['memory']}: milliseconds" if "step" in lines[0] else lines[0]["memory"])
+    print(f"\n{lines[0]['memory']}: milliseconds, where nothing else stands")
     if len(lines) > 1:
         print(f"  {'':12}" + "".join(f"{line['checkout']:>10}" for line in lines))
     order = [part for part in PARTS if part in lines[0]]
