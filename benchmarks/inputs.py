@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from miras.benchmarks.measure import Entrant, Role
+from miras.gate import Signal
 from miras.layer import Layer
 from miras.memory import Memory
 from miras.operator import choose, run
@@ -97,6 +98,8 @@ def inputs(
         gates = {n: g[:, first] if n.startswith("step") else g for n, g in gates.items()}
     first = initial_weights(memory, heads, key_dim, value_dim)
     weights = first if any(leaf.any() for leaf in first.values()) else {}
+    if weights:
+        gates = _lasting(memory.gates(heads, key_dim, value_dim), gates)
 
     def leaf(tensor: Tensor) -> Tensor:
         return tensor.to(device).contiguous().requires_grad_()
@@ -110,6 +113,21 @@ def inputs(
         {name: leaf(gate) for name, gate in gates.items()},
         {name: leaf(weight) for name, weight in weights.items()},
     )
+
+
+def _lasting(signals: dict[str, Signal], gates: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Gates of a deep memory that leave it some of the weights it starts with, and a plain norm.
+
+    Where decays leave next to nothing of them, the norm divides by next to nothing, and outputs in
+    float32 are chance, those of the definition too: there is then nothing to compare.
+    """
+    found = dict(gates)
+    for name, gate in gates.items():
+        if name.startswith("decay"):
+            found[name] = 1 - (1 - gate) / 500
+        elif not signals[name].per_token:
+            found[name] = torch.full_like(gate, signals[name].mean)
+    return found
 
 
 def plan_name(given: Inputs, plan: str) -> str:

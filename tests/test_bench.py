@@ -23,7 +23,9 @@ from miras.benchmarks import side_by_side as together
 from miras.benchmarks.inputs import CellWeights, Sizes, cell, inputs, ours
 from miras.cli import app
 from miras.known import cells as known
+from miras.operator import run
 from miras.part import SpecError
+from miras.state import start
 
 SMALL = Sizes(batch=2, time=64, heads=2, size=8)
 
@@ -197,6 +199,18 @@ def test_a_memory_with_a_head_per_channel_has_its_own_shapes():
     assert given.key.shape == (2, 64, 16, 16) and given.value.shape == (2, 64, 16, 1)
     entrant = ours(given)
     assert entrant.forward().shape == given.value.shape
+
+
+def test_outputs_of_deep_memories_are_no_chance():
+    given = inputs(known()["titans-lmm"], Sizes(batch=1, time=512, heads=1, size=16))
+    assert given.gates["decay"].min() > 0.998
+    query, key, value = given.query.double(), given.key.double(), given.value.double()
+    gates = {name: gate.double() for name, gate in given.gates.items()}
+    weights = {name: leaf.double() for name, leaf in given.weights.items()}
+    state = start(given.memory, 1, 1, 16, 16, weights, torch.float64)
+    wanted, _ = run(given.memory, query, key, value, gates, state)
+    found = ours(given).forward()
+    assert (found - wanted).abs().max() < 1e-4 * wanted.abs().max()
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])
