@@ -116,10 +116,13 @@ def _conjugate(
     found = wanted / diagonal
     missing = wanted - times(found)
     direction, size = missing, missing.square().sum(-1, keepdim=True)
+    tiny, rounding = torch.finfo(size.dtype).tiny, torch.finfo(size.dtype).eps
+    solved = rounding**2 * wanted.detach().square().sum(-1, keepdim=True)
     for _ in range(iterations):
-        tiny = torch.finfo(size.dtype).tiny
         moved = times(direction)
         length = size / (direction * moved).sum(-1, keepdim=True).clamp_min(tiny)
+        # What is left of a solved system is rounding, and so would be the next direction.
+        length = torch.where(size > solved, length, 0.0)
         found, missing = found + length * direction, missing - length * moved
         after = missing.square().sum(-1, keepdim=True)
         direction, size = missing + after / size.clamp_min(tiny) * direction, after

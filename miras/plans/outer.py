@@ -170,10 +170,13 @@ class Outer(Plan, ABC):
         assert optimizer is not None
         before = optimizer.read == "before"
         if before:
-            reach = reach._replace(
-                starts=[(weights, fading.delayed()) for weights, fading in reach.starts],
-                written=reach.written.delayed(),
-            )
+            # A running sum has not reached the weights before the first token.
+            firsts = (1.0, 0.0)[: len(reach.starts)]
+            starts = [
+                (weights, fading.delayed(first))
+                for (weights, fading), first in zip(reach.starts, firsts, strict=True)
+            ]
+            reach = Reach(starts, reach.written.delayed())
         if memory.architecture.backwards:
             reach, along, update = reach.turned(), update, along
         found = reach.read(each_of(query, count), along, update, own=not before)

@@ -103,9 +103,9 @@ class Sides(NamedTuple):
     rows: Span
     columns: Span
 
-    def delayed(self) -> "Sides":
-        """As each token finds it, before its own decay."""
-        return Sides(self.rows.delayed(), self.columns.delayed())
+    def delayed(self, first: float = 1.0) -> "Sides":
+        """As each token finds it, before its own decay; `first` is what the first token finds."""
+        return Sides(self.rows.delayed(first), self.columns.delayed(first))
 
     def through(self, weights: Tensor) -> Tensor:
         """What is left of weights `[..., rows, columns]` after the whole chunk."""
