@@ -43,9 +43,12 @@ def erasing(memory: "Memory") -> bool:
 
 
 def rows_of(
-    memory: "Memory", optimizer: Stepping, piece: Piece, buffers: Buffers
+    memory: "Memory", optimizer: Stepping, piece: Piece, buffers: Buffers, time: int = 2
 ) -> tuple[Rows, Buffers]:
-    """All rows of a chunk, and the buffers that decide their directions after it."""
+    """All rows of a chunk, and the buffers that decide their directions after it.
+
+    `time` is the dimension of tokens: 2 with heads first, 1 without.
+    """
     architecture, bias = memory.architecture, memory.bias
     names = [use.name for use in bias.uses()]
     fixed = {signal.name: piece[signal.name] for signal in bias.constants(1, 1, 1)}
@@ -76,13 +79,15 @@ def rows_of(
     if not (bias.residual or optimizer.erases):  # beside a removal, which looks
         silent = torch.zeros_like(found[-1].address)
         found = [found[0], *(row._replace(address=silent) for row in found[1:])]
-    address = between([row.address for row in found])
-    along, value = between([row.along for row in found]), between([row.value for row in found])
+    address = between([row.address for row in found], time)
+    along = between([row.along for row in found], time)
+    value = between([row.value for row in found], time)
     # Only the rows of an optimizer have gates of an error map, and limits to it.
-    shared = {name: between([row.gates[name] for row in found if row.gates]) for name in names}
+    learned = [row.gates for row in found if row.gates]
+    shared = {name: between([gates[name] for gates in learned], time) for name in names}
     limits = [row.limit for row in found if row.limit is not None]
     steps = [row.step for row in found if row.step is not None]
-    limit, step = (between(each) if each else None for each in (limits, steps))
+    limit, step = (between(each, time) if each else None for each in (limits, steps))
     return Rows(address, along, value, shared | fixed, None, limit, step), buffers
 
 
@@ -93,21 +98,21 @@ def _running(keep: Tensor, write: Tensor, start: Tensor) -> Tensor:
     return span.from_start(start[..., None, :]) + span.between @ write
 
 
-def between(parts: list[Tensor]) -> Tensor:
-    """Rows `[..., C, size]` of tokens that have several, one after the other."""
-    return torch.stack(parts, dim=3).flatten(2, 3)
+def between(parts: list[Tensor], time: int = 2) -> Tensor:
+    """Rows of tokens that have several, one after the other."""
+    return torch.stack(parts, dim=time + 1).flatten(time, time + 1)
 
 
-def each_of(tensor: Tensor, count: int) -> Tensor:
+def each_of(tensor: Tensor, count: int, time: int = 2) -> Tensor:
     """What a token has, for each of its rows."""
-    return tensor if count == 1 else tensor.repeat_interleave(count, dim=2)
+    return tensor if count == 1 else tensor.repeat_interleave(count, dim=time)
 
 
-def first_of(gate: Tensor, count: int) -> Tensor:
+def first_of(gate: Tensor, count: int, time: int = 2) -> Tensor:
     """A multiplier of a token on the first of its rows, one on the others."""
     if count == 1:
         return gate
-    return between([gate] + [torch.ones_like(gate)] * (count - 1))
+    return between([gate] + [torch.ones_like(gate)] * (count - 1), time)
 
 
 class Frame(NamedTuple):

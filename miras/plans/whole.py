@@ -1,16 +1,17 @@
 """A matrix memory over a whole sequence in one call of a compiled kernel.
 
-The same algorithm as in `miras.plans.outer`, for tokens that write one row each. Where no kernel
-can be had, nothing but time changes.
+The same algorithm as in `miras.plans.outer`, tokens before heads. Where no kernel can be had,
+nothing but time changes.
 """
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from miras.definition import Prepared
 from miras.kernels import outer
-from miras.plans.rows import rows_of
+from miras.plans.rows import each_of, first_of, rows_of
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -21,17 +22,17 @@ def fits(memory: "Memory", inputs: Prepared) -> bool:
     """Whether the kernel computes this memory, one that `outer` fits, and can be had."""
     architecture, step, retention = memory.architecture, memory.stepping, memory.retention
     bias = memory.bias
-    if step is None or not (step.plain or step.erases) or step.read != "after":
-        return False
-    if retention.removes or retention.decays not in (None, "scalar", "key"):
+    if step is None or not (step.plain or step.erases or step.each_write) or step.carries:
         return False
     if architecture.turns or architecture.backwards:
+        return False
+    if retention.decays not in (None, "scalar", "key"):
         return False
     if bias.residual and step.step_axis in ("value", "both"):
         return False
     if bias.residual and not bias.linear:
         simple = len(bias.uses()) <= 1 and not bias.constants(1, 1, 1) and not step.erases
-        if not simple or bias.entrywise() is None:
+        if retention.removes or not simple or bias.entrywise() is None:
             return False
     return outer.available(_reading(memory, looks=True), inputs.value)
 
@@ -39,7 +40,8 @@ def fits(memory: "Memory", inputs: Prepared) -> bool:
 def _reading(memory: "Memory", looks: bool) -> outer.Reading:
     step, bias = memory.stepping, memory.bias
     assert step is not None
-    early = step.gradient_at != "retained"
+    removes = memory.retention.removes
+    early = removes == "together" if removes else step.gradient_at != "retained"
     entry = bias.entrywise() if bias.residual and not bias.linear else None
     if entry is None:
         return outer.Reading(early, looks)
@@ -58,25 +60,35 @@ def run(memory: "Memory", inputs: Prepared, state: "State", looks: bool) -> tupl
     assert step is not None
     query, key, value = inputs[:3]
     tokens = {"query": query, "key": key, "value": value, **inputs.gates, **inputs.constants}
-    rows, _ = rows_of(memory, step, tokens, {})
+    rows, _ = rows_of(memory, step, tokens, {}, time=1)
     address = None if rows.address is rows.direction or not looks else rows.address
     if bias.residual and step.erases:
         address = 2 * rows.address
+    count = rows.direction.shape[1] // key.shape[1]
+    decay = tokens.get("decay", tokens.get("decay_key"))
     ((name, start),) = state.weights.items()
+    asked = architecture.aim(query, key, tokens)
+    first: Tensor | None = None
+    if step.read == "before":  # what the next token asks is read after this one
+        first = (start @ asked[:, 0, :, :, None])[..., 0]
+        asked = torch.cat((asked[:, 1:], torch.zeros_like(asked[:, :1])), dim=1)
     output, end = outer.outer(
         _reading(memory, looks),
         outer.Tokens(
-            query=architecture.aim(query, key, tokens),
+            query=each_of(asked, count, time=1),
             direction=rows.direction,
             size=rows.size,
             address=address,
             value=rows.value if rows.step is None else rows.value * rows.step,
-            decay=tokens.get("decay", tokens.get("decay_key")),
+            decay=None if decay is None else first_of(decay, count, time=1),
             start=start,
             gate=next((rows.gates[use.name] for use in bias.uses()), None),
             limit=None if rows.limit is None else rows.limit[..., 0],
         ),
     )
+    output = output[:, count - 1 :: count]
+    if first is not None:
+        output = torch.cat((first[:, None], output[:, :-1]), dim=1)
     local = architecture.local(query, key, value, tokens)
     output = architecture.let_out(output if local is None else output + local, tokens)
     position = state.position + key.shape[1]
