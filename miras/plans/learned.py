@@ -42,8 +42,12 @@ def learned(memory: "Memory", tokens: Weights, state: State) -> Learned:
     past, count = buffers["window"], own["key"].shape[2]
     before = past["key"].shape[2]
     pairs = {name: torch.cat((leaf, own[name]), dim=2) for name, leaf in past.items()}
+    alike = [use.name for use in memory.uses if use.gate.fixed is not None]  # of every token
+    for name in alike:
+        size = (-1, -1, before + count, *[-1] * (own[name].ndim - 3))
+        pairs.setdefault(name, own[name][:, :, :1].expand(size))
     first = max(0, before + count - bias.window + 1)
-    kept = {name: leaf[:, :, first:] for name, leaf in pairs.items()}
+    kept = {name: pairs[name][:, :, first:] for name in past}
     back = torch.arange(before, before + count)[:, None] - torch.arange(before + count)
     inside = (back >= 0) & (back < bias.window)
     band = torch.where(inside, bias.discount ** back.clamp(0, bias.window).double(), 0.0)
