@@ -48,18 +48,29 @@ class WeightedMean(Architecture):
 
     def respond(self, weights: Weights, key: Tensor, gates: Gates) -> tuple[Tensor, Pull]:
         known = self._known(weights, key).detach()
-        square = key.detach().square().sum(-1, keepdim=True) + self.epsilon
-        new = (1 - known / square).clamp(0, 1) if self.correction else torch.ones_like(known)
+        new = self.unseen(known, key.detach().square().sum(-1, keepdim=True))
 
         def pull(error: Tensor) -> Weights:
             return {"matrix": error[..., :, None] * key[..., None, :], "total": -new * key}
 
         return self.predict(weights, key, gates), pull
 
+    def unseen(self, known: Tensor, square: Tensor) -> Tensor:
+        """g of keys, from z . k and |k|^2."""
+        if not self.correction:
+            return torch.ones_like(known)
+        return self.unclipped(known, square).clamp(0, 1)
+
+    def unclipped(self, known: Tensor, square: Tensor) -> Tensor:
+        """1 - z . k / |k|^2."""
+        return 1 - known / (square + self.epsilon)
+
     def sensitivity(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
-        known, square = self._known(weights, key), key.square().sum(-1, keepdim=True)
-        new = (1 - known / (square + self.epsilon)).clamp(0, 1) if self.correction else 1.0
-        return (square / (known + new * square + self.epsilon))[..., 0]
+        return self.sensed(self._known(weights, key), key.square().sum(-1, keepdim=True))[..., 0]
+
+    def sensed(self, known: Tensor, square: Tensor) -> Tensor:
+        """`sensitivity` from z . k and |k|^2."""
+        return square / (known + self.unseen(known, square) * square + self.epsilon)
 
     def stepped(self, gradient: Weights, steps: Mapping[str, Tensor]) -> Weights:
         return gradient | self.scale({"matrix": gradient["matrix"]}, steps)
