@@ -177,13 +177,11 @@ def decode(records: Sequence[Record]) -> str:
     heads = ("memory", "tokens per second", "bytes of state", "grew by, a token")
     rows: list[tuple[str, ...]] = []
     for record in records:
-        if "skipped" in record:
-            continue
         growth = "" if "most_bytes" in record else record["growth_bytes"] or ""
         most = max(record["state_bytes"], record.get("most_bytes", 0))
         speed = f"{record['tokens_per_second']:,.0f}"
         rows.append((record["memory"], speed, f"{most:,}", growth and f"{growth:,.0f}"))
-    left = [f"- {r['memory']}: {r['skipped']}" for r in records if "skipped" in r]
+    left = [f"- {r['memory']}: {r['note']}" for r in records if "note" in r]
     sentence = (
         "Token by token through a layer with its projections, one sequence, after a prompt. The"
         " state is that of one sequence and layer, in float32, at its largest; of what grows, after"
