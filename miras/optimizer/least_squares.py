@@ -8,11 +8,15 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
+from torch.autograd import Function
 
 from miras.gate import Signal
 from miras.optimizer import Stepping, one_step
 from miras.part import SpecError
 from miras.token import Buffers, Token, Weights
+
+Times = Callable[[Tensor], Tensor]
+"""A matrix as what it does to a vector."""
 
 
 class LeastSquares(Stepping):
@@ -23,7 +27,8 @@ class LeastSquares(Stepping):
     plus Lambda |W|^2. Lambda, one number per key channel, is learned: `floor` + softplus(c), which
     is `ridge` at the start.
     The system is solved exactly, or by `iterations` of conjugate gradients from q / (diag H +
-    Lambda), which alone is left with 0.
+    Lambda), which alone is left with 0. Their derivative is that of the exact solution, from as
+    many iterations on the same system.
 
     Source: MesaNet (arXiv 2506.05233), equations 6-9, 30 iterations in training.
     """
@@ -82,7 +87,7 @@ class LeastSquares(Stepping):
         self,
         query: Tensor,
         moment: Tensor | None,
-        times: Callable[[Tensor], Tensor],
+        times: Times,
         diagonal: Tensor,
         gates: Mapping[str, Tensor],
     ) -> Tensor:
@@ -109,21 +114,47 @@ class LeastSquares(Stepping):
         return f"cg_{self.iterations}(H_t + Λ, {query})"
 
 
-def _conjugate(
-    times: Callable[[Tensor], Tensor], diagonal: Tensor, wanted: Tensor, iterations: int
-) -> Tensor:
-    """The x of times(x) = wanted, approximately: conjugate gradients from that of the diagonal."""
+def _conjugate(times: Times, diagonal: Tensor, wanted: Tensor, iterations: int) -> Tensor:
+    """The x of times(x) = wanted, approximately, with the derivative of the exact solution."""
+    if not iterations:
+        return wanted / diagonal
+    with torch.no_grad():
+        found = _iterated(times, diagonal, wanted, iterations)
+    # x - A^-1 (A x - wanted), of which only the derivative is not zero. Through the iterations
+    # themselves it would be noise: those after the system is solved divide rounding by rounding.
+    solved = cast(Any, _Solved).apply(times(found) - wanted, times, diagonal.detach(), iterations)
+    return found - cast(Tensor, solved)
+
+
+def _iterated(times: Times, diagonal: Tensor, wanted: Tensor, iterations: int) -> Tensor:
+    """Conjugate gradients from the solution of the diagonal."""
     found = wanted / diagonal
     missing = wanted - times(found)
     direction, size = missing, missing.square().sum(-1, keepdim=True)
-    tiny, rounding = torch.finfo(size.dtype).tiny, torch.finfo(size.dtype).eps
-    solved = rounding**2 * wanted.detach().square().sum(-1, keepdim=True)
+    tiny = torch.finfo(size.dtype).tiny
     for _ in range(iterations):
         moved = times(direction)
         length = size / (direction * moved).sum(-1, keepdim=True).clamp_min(tiny)
-        # What is left of a solved system is rounding, and so would be the next direction.
-        length = torch.where(size > solved, length, 0.0)
         found, missing = found + length * direction, missing - length * moved
         after = missing.square().sum(-1, keepdim=True)
         direction, size = missing + after / size.clamp_min(tiny) * direction, after
     return found
+
+
+class _Solved(Function):
+    """Nothing, with the derivative of A^-1 residual: one more system, of the same matrix."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        residual, ctx.times, ctx.diagonal, ctx.iterations = inputs
+        return torch.zeros_like(residual)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "conjugate gradients have no derivative of their derivative here: leave iterations"
+                " out, then the system is solved exactly"
+            )
+        found = _iterated(ctx.times, ctx.diagonal, gradients[0], ctx.iterations)
+        return found, None, None, None

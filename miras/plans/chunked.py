@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from miras.token import Buffers
+
 Piece = dict[str, Tensor]
 Carried = tuple[Tensor, ...]
 Step = Callable[[Piece, Carried], tuple[Tensor, Carried]]
@@ -39,6 +41,33 @@ def chunked(
         return output, after
     found = cast(Any, _Chunked).apply(call, *inputs)
     return found[0], tuple(found[1 : 1 + len(carried)])
+
+
+def grouped(
+    step: Callable[[Piece, Buffers], tuple[Tensor, Buffers]],
+    tokens: Mapping[str, Tensor],
+    constants: Mapping[str, Tensor],
+    groups: Buffers,
+    size: int,
+) -> tuple[Tensor, Buffers]:
+    """As `chunked`, where what is carried comes in named groups of leaves, as states do."""
+    names = [(group, leaf) for group, leaves in groups.items() for leaf in leaves]
+
+    def named(tensors: Carried) -> Buffers:
+        found: Buffers = {group: {} for group in groups}
+        for (group, leaf), tensor in zip(names, tensors, strict=True):
+            found[group][leaf] = tensor
+        return found
+
+    def flat(found: Buffers) -> Carried:
+        return tuple(found[group][leaf] for group, leaf in names)
+
+    def each(piece: Piece, carried: Carried) -> tuple[Tensor, Carried]:
+        output, after = step(piece, named(carried))
+        return output, flat(after)
+
+    output, after = chunked(each, tokens, constants, flat(groups), size)
+    return output, named(after)
 
 
 class _Call:

@@ -9,10 +9,11 @@ from torch import Tensor
 from miras.definition import Prepared
 from miras.optimizer import Stepping
 from miras.plans import Plan, whole
-from miras.plans.chunked import Carried, Piece, chunked
+from miras.plans.chunked import Piece, grouped
 from miras.plans.reach import Reach
-from miras.plans.rows import Frame, Rows, each_of, erasing, first_of, rows_of
+from miras.plans.rows import Frame, Rows, each_of, erasing, first_of, in_chunk, rows_of
 from miras.plans.span import Sides, Span, heads_first, of_tokens, running, sides, spans
+from miras.retention import Retention
 from miras.surprise import multipliers
 from miras.token import Buffers, Weights
 
@@ -34,7 +35,7 @@ class Outer(Plan, ABC):
         architecture, step, retention = memory.architecture, memory.stepping, memory.retention
         if step is None or memory.recurrent or not (architecture.linear and architecture.keyed):
             return False
-        plain = memory.bias.plain and (retention.plain or retention.removes)
+        plain = memory.bias.plain and self.keeps(retention)
         if not (plain and self.knows(step) and retention.identity_link and architecture.of_tokens):
             return False
         if not step.open.literal or (step.every, step.chunk) != (1, 1):
@@ -48,6 +49,10 @@ class Outer(Plan, ABC):
         # A removal and a gradient must look at the same weights, if both look.
         looks = memory.bias.residual or step.erases
         return not (retention.removes and looks and step.gradient_at != "retained")
+
+    def keeps(self, retention: Retention) -> bool:
+        """Whether this plan can follow what a retention does between two writes."""
+        return retention.plain or bool(retention.removes)
 
     def knows(self, step: Stepping) -> bool:
         """Whether this plan can follow the steps of an optimizer."""
@@ -73,18 +78,16 @@ class Outer(Plan, ABC):
         tokens = {"query": inputs.query, "key": inputs.key, "value": inputs.value} | inputs.gates
         tokens = {name: heads_first(tensor) for name, tensor in tokens.items()}
         constants = {name: constant[:, None] for name, constant in inputs.constants.items()}
-        names = _names(state)
 
-        def step(piece: Piece, carried: Carried) -> tuple[Tensor, Carried]:
-            weights, buffers = _grouped(names, carried)
+        def step(piece: Piece, groups: Buffers) -> tuple[Tensor, Buffers]:
+            buffers = dict(groups)
+            weights = buffers.pop("weights")
             output, weights, buffers = self.piece(memory, piece, weights, buffers)
-            after = {"weights": weights, **buffers}
-            return output, tuple(after[group][leaf] for group, leaf in names)
+            return output, {"weights": weights, **buffers}
 
         groups = {"weights": state.weights, **state.buffers}
-        start = tuple(groups[group][leaf] for group, leaf in names)
-        output, after = chunked(step, tokens, constants, start, self.chunk)
-        weights, buffers = _grouped(names, after)
+        output, buffers = grouped(step, tokens, constants, groups, self.chunk)
+        weights = buffers.pop("weights")
         position = state.position + inputs.key.shape[1]
         state = state._replace(position=position, weights=weights, buffers=buffers)
         return output.transpose(1, 2), state
@@ -96,7 +99,11 @@ class Outer(Plan, ABC):
         architecture, optimizer = memory.architecture, memory.stepping
         assert optimizer is not None
         ((name, start),) = weights.items()
-        rows, buffers = rows_of(memory, optimizer, piece, buffers)
+        directions: Tensor | None = None
+        if optimizer.directed:
+            directions, moved = optimizer.directions(piece["key"], piece, buffers, in_chunk)
+            buffers = buffers | moved
+        rows = rows_of(memory, optimizer, piece, directions)
         along = rows.along
         count = along.shape[2] // piece["key"].shape[2]
         frame = Frame.of(piece["rotation"]) if architecture.turns else None
@@ -181,18 +188,3 @@ class Outer(Plan, ABC):
             reach, along, update = reach.turned(), update, along
         found = reach.read(each_of(query, count), along, update, own=not before)
         return found if count == 1 else found[..., (0 if before else count - 1) :: count, :]
-
-
-def _names(state: "State") -> list[tuple[str, str]]:
-    """The tensors of a state that its tokens change, by group and leaf."""
-    groups = {"weights": state.weights, **state.buffers}
-    return [(group, leaf) for group, leaves in groups.items() for leaf in leaves]
-
-
-def _grouped(names: list[tuple[str, str]], tensors: Carried) -> tuple[Weights, Buffers]:
-    """Weights and buffers of tensors in that order."""
-    found: Buffers = {group: {} for group, _ in names}
-    for (group, leaf), tensor in zip(names, tensors, strict=True):
-        found[group][leaf] = tensor
-    weights = found.pop("weights")
-    return weights, found

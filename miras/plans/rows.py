@@ -14,7 +14,6 @@ from miras.optimizer import Stepping
 from miras.plans.chunked import Piece
 from miras.plans.span import of_tokens
 from miras.surprise import gated, guard, step_sizes
-from miras.token import Buffers
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -43,11 +42,15 @@ def erasing(memory: "Memory") -> bool:
 
 
 def rows_of(
-    memory: "Memory", optimizer: Stepping, piece: Piece, buffers: Buffers, time: int = 2
-) -> tuple[Rows, Buffers]:
-    """All rows of a chunk, and the buffers that decide their directions after it.
+    memory: "Memory",
+    optimizer: Stepping,
+    piece: Piece,
+    directions: Tensor | None = None,
+    time: int = 2,
+) -> Rows:
+    """All rows of a chunk; `time` is the dimension of tokens: 2 with heads first, 1 without.
 
-    `time` is the dimension of tokens: 2 with heads first, 1 without.
+    `directions` are what tokens are written along, where that is not their key.
     """
     architecture, bias = memory.architecture, memory.bias
     names = [use.name for use in bias.uses()]
@@ -60,10 +63,7 @@ def rows_of(
     for key, value, gates in optimizer.writes(piece["key"], piece["value"], piece):
         sensitivity = architecture.sensitivity({}, key, gates)
         steps = step_sizes(optimizer, gates, sensitivity, key.shape[-1])
-        along = key
-        if optimizer.directed:
-            along, moved = optimizer.directions(key, gates, buffers, _running)
-            buffers = buffers | moved
+        along = key if directions is None else directions
         if "key" in steps:
             along = along * steps["key"]
         address, target = gated(key, "erase", gates), gated(value, "write", gates)
@@ -75,7 +75,7 @@ def rows_of(
         sizes = (steps.get(""), limit, steps.get("value"))
         found.append(Rows(address, along, target, now, *sizes))
     if len(found) == 1:
-        return found[0], buffers
+        return found[0]
     if not (bias.residual or optimizer.erases):  # beside a removal, which looks
         silent = torch.zeros_like(found[-1].address)
         found = [found[0], *(row._replace(address=silent) for row in found[1:])]
@@ -88,10 +88,10 @@ def rows_of(
     limits = [row.limit for row in found if row.limit is not None]
     steps = [row.step for row in found if row.step is not None]
     limit, step = (between(each, time) if each else None for each in (limits, steps))
-    return Rows(address, along, value, shared | fixed, None, limit, step), buffers
+    return Rows(address, along, value, shared | fixed, None, limit, step)
 
 
-def _running(keep: Tensor, write: Tensor, start: Tensor) -> Tensor:
+def in_chunk(keep: Tensor, write: Tensor, start: Tensor) -> Tensor:
     """All x_t = keep_t x_{t-1} + write_t of a chunk."""
     span = of_tokens(keep)
     assert span.between is not None

@@ -4,6 +4,7 @@ The same algorithm as in `miras.plans.outer`, tokens before heads. Where no kern
 nothing but time changes.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,7 +12,11 @@ from torch import Tensor
 
 from miras.definition import Prepared
 from miras.kernels import outer
-from miras.plans.rows import each_of, first_of, rows_of
+from miras.optimizer import Stepping
+from miras.plans.chunked import Piece, grouped
+from miras.plans.rows import each_of, first_of, in_chunk, rows_of
+from miras.plans.span import heads_first
+from miras.token import Buffers
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -22,9 +27,11 @@ def fits(memory: "Memory", inputs: Prepared) -> bool:
     """Whether the kernel computes this memory, one that `outer` fits, and can be had."""
     architecture, step, retention = memory.architecture, memory.stepping, memory.retention
     bias = memory.bias
-    if step is None or not (step.plain or step.erases or step.each_write) or step.carries:
+    if step is None or step.carries:
         return False
-    if architecture.turns or architecture.backwards:
+    if not (step.plain or step.erases or step.each_write or step.directed):
+        return False
+    if architecture.turns or architecture.backwards or retention.chained:
         return False
     if retention.decays not in (None, "scalar", "key"):
         return False
@@ -60,7 +67,8 @@ def run(memory: "Memory", inputs: Prepared, state: "State", looks: bool) -> tupl
     assert step is not None
     query, key, value = inputs[:3]
     tokens = {"query": query, "key": key, "value": value, **inputs.gates, **inputs.constants}
-    rows, _ = rows_of(memory, step, tokens, {}, time=1)
+    directions, buffers = _directions(step, tokens, state.buffers)
+    rows = rows_of(memory, step, tokens, directions, time=1)
     address = None if rows.address is rows.direction or not looks else rows.address
     if bias.residual and step.erases:
         address = 2 * rows.address
@@ -92,4 +100,21 @@ def run(memory: "Memory", inputs: Prepared, state: "State", looks: bool) -> tupl
     local = architecture.local(query, key, value, tokens)
     output = architecture.let_out(output if local is None else output + local, tokens)
     position = state.position + key.shape[1]
-    return output, state._replace(position=position, weights={name: end})
+    return output, state._replace(position=position, weights={name: end}, buffers=buffers)
+
+
+def _directions(
+    step: Stepping, tokens: Mapping[str, Tensor], buffers: Buffers
+) -> tuple[Tensor | None, Buffers]:
+    """What tokens are written along, if not their keys, and the buffers that this takes."""
+    if not step.directed:
+        return None, buffers
+    names = ["key", *(use.name for use in step.uses())]
+    given = {name: heads_first(tokens[name]) for name in names}
+
+    def directions(piece: Piece, now: Buffers) -> tuple[Tensor, Buffers]:
+        found, after = step.directions(piece["key"], piece, now, in_chunk)
+        return found, now | after
+
+    found, buffers = grouped(directions, given, {}, buffers, outer.CHUNK)
+    return found.transpose(1, 2), buffers
