@@ -33,6 +33,7 @@ class Retention(Part, ABC):
     of_weights: ClassVar[bool] = False  # it acts on weights, so it fits no memory of pairs
     of_initial: ClassVar[bool] = False  # it measures by initial weights, which must not be zero
     notices: ClassVar[bool] = False  # it looks at what is read: `notice`
+    chained: ClassVar[str] = ""  # buffer of lower levels, if `transition` says all that `keep` does
     reshapes: ClassVar[bool] = False  # it does not only multiply: what was written is no sum
 
     @property
@@ -71,6 +72,10 @@ class Retention(Part, ABC):
     def gone(self, key: Tensor, gates: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """What is asked, and what its answer is taken away along, both `[..., key_dim]`."""
         raise NotImplementedError(f"{type(self).__name__} removes nothing")
+
+    def transition(self, like: Tensor) -> Tensor:
+        """F `[levels, levels]` by which `keep` mixes the accumulator, level 0, with those below."""
+        raise NotImplementedError(f"{type(self).__name__} has no levels")
 
     @property
     def capacity(self) -> int | None:

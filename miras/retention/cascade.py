@@ -32,6 +32,7 @@ class Cascade(Retention):
     )
     of_weights: ClassVar[bool] = True
     fades: ClassVar[bool] = True
+    chained: ClassVar[str] = "cascade"
 
     @property
     def plain(self) -> bool:
@@ -46,6 +47,10 @@ class Cascade(Retention):
             name: torch.stack([leaf] * (self.levels - 1), dim=2) for name, leaf in weights.items()
         }
         return {"cascade": slower}
+
+    def transition(self, like: Tensor) -> Tensor:
+        each = torch.eye(self.levels, dtype=like.dtype, device=like.device)
+        return self._flow(each[None, None])[0, 0]
 
     def keep(self, weights: Weights, buffers: Buffers, token: Token) -> tuple[Weights, Buffers]:
         kept: Weights = {}
