@@ -42,8 +42,10 @@ class Outer(Plan, ABC):
             return False
         if step.carries and (retention.decays in ("key", "value", "both") or retention.removes):
             return False
-        if architecture.turns and (retention.decays not in (None, "scalar") or retention.removes):
-            return False
+        if architecture.turns:
+            early = step.read == "before" or step.gradient_at != "retained"
+            if early or retention.decays not in (None, "scalar") or retention.removes:
+                return False
         if self.looks(memory) and retention.decays in ("value", "both"):
             return False
         # A removal and a gradient must look at the same weights, if both look.

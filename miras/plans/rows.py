@@ -116,16 +116,22 @@ def first_of(gate: Tensor, count: int, time: int = 2) -> Tensor:
 
 
 class Frame(NamedTuple):
-    """Keys as they were at the start of a chunk, before the memory was turned."""
+    """Keys as they were at the start, before the memory was turned."""
 
-    angle: Tensor  # [..., C, pairs], turned up to each token
+    angle: Tensor  # how far it was turned up to each token, 1 for half a turn
+    time: int
 
     @staticmethod
-    def of(share: Tensor) -> "Frame":
-        return Frame((2 * share - 1).cumsum(-2))
+    def of(share: Tensor, time: int = 2) -> "Frame":
+        """Of the gates `rotation` of some tokens."""
+        angle = (2 * share.double() - 1).cumsum(time)
+        # Whole turns change nothing, and would take the digits of what is left.
+        return Frame((angle - 2 * (angle / 2).round().detach()).to(share.dtype), time)
 
     def entered(self, key: Tensor, count: int) -> Tensor:
-        return turned(key, (1 - each_of(self.angle, count)) / 2)
+        """Keys of tokens that have `count` each."""
+        return turned(key, (1 - each_of(self.angle, count, self.time)) / 2)
 
     def left(self, weights: Tensor) -> Tensor:
-        return turned(weights, (1 + self.angle[..., -1:, :]) / 2)
+        """The weights after the last token as they are."""
+        return turned(weights, (1 + self.angle.select(self.time, -1).unsqueeze(-2)) / 2)

@@ -3,18 +3,17 @@
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from miras.definition import Prepared
 from miras.optimizer import Stepping
-from miras.plans.chunked import Piece
 from miras.plans.outer import Outer
 from miras.plans.rows import Rows
 from miras.surprise import gated, step_sizes
-from miras.token import Buffers, Weights
 
 if TYPE_CHECKING:
     from miras.memory import Memory
+    from miras.state import State
 
 
 class Stencil(Outer):
@@ -45,31 +44,30 @@ class Stencil(Outer):
     def knows(self, step: Stepping) -> bool:
         return step.trails
 
-    def piece(
-        self, memory: "Memory", piece: Piece, weights: Weights, buffers: Buffers
-    ) -> tuple[Tensor, Weights, Buffers]:
-        optimizer = memory.stepping
+    def run(self, memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
+        optimizer, bias = memory.stepping, memory.bias
         assert optimizer is not None
-        ((name, start),) = weights.items()
-        own, late = optimizer.shares(piece["step"], piece)
+        ((name, start),) = state.weights.items()
+        step, key = inputs.gates["step"], inputs.key
+        own, late = optimizer.shares(step, inputs.gates)
         # A step of nothing leaves no direction to remember.
-        alive = piece["step"] > torch.finfo(own.dtype).tiny
-        again = F.pad(late[..., 1:], (0, 1)) * alive
-        key = piece["key"]
+        alive = step > torch.finfo(own.dtype).tiny
+        again = torch.cat((late[:, 1:], torch.zeros_like(late[:, :1])), dim=1) * alive
         unit = torch.ones_like(key[..., 0])
         first, twice = (
             step_sizes(optimizer, {"step": size}, unit, key.shape[-1])[""]
-            for size in (late[..., :1], again)
+            for size in (late[:, 0], again)
         )
-        start = start - first[..., None] * buffers["before"][name]
-        both = piece | {"step": own + again}
-        output, weights, _ = super().piece(memory, both, {name: start}, {})
-        bias = memory.bias
-        gates = {use.name: piece[use.name] for use in bias.uses()}
-        gates |= {signal.name: piece[signal.name] for signal in bias.constants(1, 1, 1)}
-        target = gated(piece["value"], "write", piece)
-        target = -bias.error(torch.zeros_like(target), target, gates)
-        query = memory.architecture.aim(piece["query"], key, piece)
+        start = start - first[..., None, None] * state.buffers["before"][name]
+        gates = inputs.gates | {"step": own + again}
+        output, after = super().run(
+            memory, inputs._replace(gates=gates), state._replace(weights={name: start}, buffers={})
+        )
+        tokens = inputs.gates | inputs.constants
+        target = gated(inputs.value, "write", tokens)
+        target = -bias.error(torch.zeros_like(target), target, tokens)
+        query = memory.architecture.aim(inputs.query, key, tokens)
         met = (query * key).sum(-1) * twice
-        left = alive[..., -1:, None] * target[..., -1:, :].mT @ key[..., -1:, :]
-        return output - met[..., None] * target, weights, {"before": {name: -left}}
+        left = (alive[:, -1, :, None] * target[:, -1])[..., :, None] * key[:, -1, :, None, :]
+        after = after._replace(buffers={"before": {name: -left}})
+        return output - met[..., None] * target, after

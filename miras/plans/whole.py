@@ -14,7 +14,7 @@ from miras.definition import Prepared
 from miras.kernels import outer
 from miras.optimizer import Stepping
 from miras.plans.chunked import Piece, grouped
-from miras.plans.rows import each_of, first_of, in_chunk, rows_of
+from miras.plans.rows import Frame, each_of, first_of, in_chunk, rows_of
 from miras.plans.span import heads_first
 from miras.token import Buffers
 
@@ -29,7 +29,7 @@ def fits(memory: "Memory", inputs: Prepared) -> bool:
     bias = memory.bias
     if step is None or step.carries:
         return False
-    if not (step.plain or step.erases or step.each_write or step.directed):
+    if not (step.plain or step.erases or step.each_write or step.directed or step.trails):
         return False
     if architecture.turns or architecture.backwards or retention.chained:
         return False
@@ -75,7 +75,11 @@ def run(memory: "Memory", inputs: Prepared, state: "State", looks: bool) -> tupl
     count = rows.direction.shape[1] // key.shape[1]
     decay = tokens.get("decay", tokens.get("decay_key"))
     ((name, start),) = state.weights.items()
-    asked = architecture.aim(query, key, tokens)
+    asked, along = architecture.aim(query, key, tokens), rows.direction
+    frame = Frame.of(tokens["rotation"], time=1) if architecture.turns else None
+    if frame is not None:
+        asked, along = frame.entered(asked, 1), frame.entered(along, count)
+        address = None if address is None else frame.entered(address, count)
     first: Tensor | None = None
     if step.read == "before":  # what the next token asks is read after this one
         first = (start @ asked[:, 0, :, :, None])[..., 0]
@@ -84,7 +88,7 @@ def run(memory: "Memory", inputs: Prepared, state: "State", looks: bool) -> tupl
         _reading(memory, looks),
         outer.Tokens(
             query=each_of(asked, count, time=1),
-            direction=rows.direction,
+            direction=along,
             size=rows.size,
             address=address,
             value=rows.value if rows.step is None else rows.value * rows.step,
@@ -94,6 +98,7 @@ def run(memory: "Memory", inputs: Prepared, state: "State", looks: bool) -> tupl
             limit=None if rows.limit is None else rows.limit[..., 0],
         ),
     )
+    end = end if frame is None else frame.left(end)
     output = output[:, count - 1 :: count]
     if first is not None:
         output = torch.cat((first[:, None], output[:, :-1]), dim=1)
