@@ -131,10 +131,14 @@ def _iterated(times: Times, diagonal: Tensor, wanted: Tensor, iterations: int) -
     found = wanted / diagonal
     missing = wanted - times(found)
     direction, size = missing, missing.square().sum(-1, keepdim=True)
-    tiny = torch.finfo(size.dtype).tiny
+    tiny, rounding = torch.finfo(size.dtype).tiny, torch.finfo(size.dtype).eps
+    enough = rounding**2 * wanted.square().sum(-1, keepdim=True)
     for _ in range(iterations):
+        alive = size > enough  # what is left of a solved system is rounding
+        if not bool(alive.any()):
+            break
         moved = times(direction)
-        length = size / (direction * moved).sum(-1, keepdim=True).clamp_min(tiny)
+        length = size / (direction * moved).sum(-1, keepdim=True).clamp_min(tiny) * alive
         found, missing = found + length * direction, missing - length * moved
         after = missing.square().sum(-1, keepdim=True)
         direction, size = missing + after / size.clamp_min(tiny) * direction, after
