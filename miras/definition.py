@@ -5,8 +5,8 @@ outputs, gradients and final state. `prepare`, `recur` and `finish` are its thre
 reuse the first and the last, which have no recurrence.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -43,12 +43,22 @@ def run(
 def recur(memory: Memory, inputs: Prepared, state: State) -> tuple[Tensor, State]:
     """The loop over tokens between `prepare` and `finish`."""
     outputs: list[Tensor] = []
-    for t in range(inputs.query.shape[1]):
-        now = {name: gate[:, t] for name, gate in inputs.gates.items()} | inputs.constants
-        token = (inputs.query[:, t], inputs.key[:, t], inputs.value[:, t])
-        output, state = step(memory, *token, now, state)
+    tokens = {"own query": inputs.query, "own key": inputs.key, "own value": inputs.value}
+    for now in each_token(inputs.gates | tokens):
+        own = [now.pop(name) for name in tokens]
+        output, state = step(memory, own[0], own[1], own[2], now | inputs.constants, state)
         outputs.append(output)
     return torch.stack(outputs, dim=1), state
+
+
+def each_token(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """Tensors `[batch, time, ...]`, token by token.
+
+    All are cut at once: the derivative of a single cut is as long as the sequence.
+    """
+    cut: Any = (cast(Any, tensor).unbind(1) for tensor in tensors.values())
+    for pieces in zip(*cut, strict=True):
+        yield dict(zip(tensors, pieces, strict=True))
 
 
 def prepare(

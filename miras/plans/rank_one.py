@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from miras.definition import Prepared
+from miras.definition import Prepared, each_token
 from miras.plans import Plan
 from miras.surprise import guard, multipliers, step_sizes
 
@@ -19,6 +19,7 @@ class RankOne(Plan):
 
     The definition finds the gradient of any architecture by reverse differentiation; for W k it is
     error k^T. All that does not depend on the weights is computed for the whole sequence at once.
+    Where a gradient is taken at the weights that the token before has read, both are one product.
     """
 
     kind: Literal["rank_one"] = "rank_one"
@@ -57,25 +58,38 @@ class RankOne(Plan):
         ]
         ((name, weights),) = state.weights.items()
         momentum = state.buffers["momentum"][name] if step.heavy_ball else None
+        # The query of each token beside the key of the next.
+        following = torch.cat((inputs.key[:, 1:], torch.zeros_like(inputs.key[:, :1])), dim=1)
+        tokens = inputs.gates | {
+            "asked": torch.stack((inputs.query, following), dim=-1),
+            "key of it": inputs.key[..., None],
+            "value of it": inputs.value,
+            "write": write[..., None, :],
+        }
+        tokens |= {f"kept {place}": factor for place, factor in enumerate(decay)}
+        tokens |= {} if limit is None else {"limit": limit}
+        tokens |= {"size": steps["value"]} if "value" in steps else {}
+        early = step.gradient_at != "retained" or not decay
         outputs: list[Tensor] = []
-        for t in range(inputs.key.shape[1]):
-            now = {label: gate[:, t] for label, gate in inputs.gates.items()} | inputs.constants
+        prediction = (link(weights) @ inputs.key[:, 0, :, :, None])[..., 0]
+        for now in each_token(tokens):
             retained = weights
-            for factor in decay:
-                retained = retained * factor[:, t]
-            at = link(retained if step.gradient_at == "retained" else weights)
-            prediction = (at @ inputs.key[:, t, :, :, None])[..., 0]
-            bound = None if limit is None else limit[:, t]
-            update = -memory.bias.error(prediction, inputs.value[:, t], now, bound)
-            if "value" in steps:
-                update = update * steps["value"][:, t]
+            for place in range(len(decay)):
+                retained = retained * now[f"kept {place}"]
+            if not early:
+                prediction = (link(retained) @ now["key of it"])[..., 0]
+            known = now | inputs.constants
+            update = -memory.bias.error(prediction, now["value of it"], known, now.get("limit"))
+            if "size" in now:
+                update = update * now["size"]
             if momentum is None:
-                weights = torch.addcmul(retained, update[..., None], write[:, t, :, None, :])
+                weights = torch.addcmul(retained, update[..., None], now["write"])
             else:
                 kept = momentum * now["momentum"][..., None, None]
-                momentum = torch.addcmul(kept, update[..., None], write[:, t, :, None, :])
+                momentum = torch.addcmul(kept, update[..., None], now["write"])
                 weights = retained + momentum
-            outputs.append((link(weights) @ inputs.query[:, t, :, :, None])[..., 0])
+            output, prediction = (link(weights) @ now["asked"]).unbind(-1)
+            outputs.append(output)
         buffers = {} if momentum is None else {"momentum": {name: momentum}}
         after = state._replace(
             position=state.position + len(outputs), weights={name: weights}, buffers=buffers
