@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 import torch
 from torch import Tensor
 
+from miras.architecture.network import Network
 from miras.architecture.written import Written
 from miras.architecture.written import diagonal as diagonal
 from miras.features import AnyFeatures
@@ -99,6 +100,11 @@ class Architecture(Written, ABC):
     def normalised(self) -> bool:
         """Whether a read is divided by the summed weight of what was written."""
         return False
+
+    @property
+    def network(self) -> Network | None:
+        """Layers, where `predict` and `read` are those of a network and nothing else."""
+        return None
 
     @property
     def recurrent(self) -> bool:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from miras.architecture import Architecture, Gates, Leaf, Weights, apply, diagonal
+from miras.architecture.network import Network
 from miras.gate import Axis, Signal, grouped
 from miras.part import SpecError
 
@@ -60,6 +61,10 @@ class Mlp(Architecture):
     def bounded_prediction(self) -> bool:
         return self.norm != "none"
 
+    @property
+    def network(self) -> Network:
+        return Network(self.depth, self.activation, self.gated, self.offset, self._finish)
+
     def allowed_axes(self) -> frozenset[Axis]:
         # With two layers and no offset each leaf has exactly one outer axis, so "per channel" has
         # one meaning; with more there would be leaves that nothing decays.
@@ -104,6 +109,9 @@ class Mlp(Architecture):
         out = apply(weights[f"layer_{self.depth - 1}"], self._last_hidden(weights, key))
         if self.offset:
             out = out + weights["offset"]
+        return self._finish(out, key, gates)
+
+    def _finish(self, out: Tensor, key: Tensor, gates: Gates) -> Tensor:
         if self.norm == "layer":
             centred = out - out.mean(-1, keepdim=True)
             spread = centred.square().mean(-1, keepdim=True) + 1e-6

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from miras.architecture import Product, Weights
+from miras.optimizer import Stepping
+from miras.plans import network
 from miras.plans.span import Sides
 from miras.surprise import guard, step_sizes
 
@@ -48,6 +50,29 @@ def gradients(
     assert step is not None
     key, value, gates = pairs["key"], pairs["value"], {**pairs, **constants}
 
+    prediction, pull, inputs = _respond(memory, at, key, gates)
+    if memory.bias.target == "self_generated":
+        value = architecture.predict(still(at, key.shape[-2]), value, gates)
+    steps: dict[str, Tensor] = {}
+    limit = None
+    if memory.bias.window == 1:  # in a window it is the token that has a step, not the pair
+        sensitivity = key[..., 0]
+        if memory.bias.guarded or type(step).effective is not Stepping.effective:
+            sensitivity = architecture.sensitivity(still(at, key.shape[-2]), key, gates)
+        steps = step_sizes(step, gates, sensitivity, key.shape[-1])
+        limit = guard(memory, steps, sensitivity)
+    errors = pull(memory.bias.error(prediction, value, gates, limit))
+    return {name: Factor(errors[name], inputs.get(name)) for name in at}, steps
+
+
+def _respond(
+    memory: "Memory", at: Weights, key: Tensor, gates: Mapping[str, Tensor]
+) -> tuple[Tensor, network.Pull, dict[str, Tensor]]:
+    """Prediction, the errors that meet each leaf from that of the prediction, leaves' inputs."""
+    architecture = memory.architecture
+    if (layers := architecture.network) is not None:
+        return network.respond(layers, at, key, gates)
+
     def predict(offsets: Weights) -> tuple[Tensor, Weights]:
         inputs: Weights = {}
 
@@ -67,16 +92,7 @@ def gradients(
     # The derivative by something added to W z is the error that meets the input z of W.
     nothing = {name: key.new_zeros(*key.shape[:-1], leaf.shape[2]) for name, leaf in at.items()}
     prediction, pull, inputs = cast(Any, torch.func.vjp(predict, nothing, has_aux=True))
-    if memory.bias.target == "self_generated":
-        value = architecture.predict(still(at, key.shape[-2]), value, gates)
-    steps: dict[str, Tensor] = {}
-    limit = None
-    if memory.bias.window == 1:  # in a window it is the token that has a step, not the pair
-        sensitivity = architecture.sensitivity(still(at, key.shape[-2]), key, gates)
-        steps = step_sizes(step, gates, sensitivity, key.shape[-1])
-        limit = guard(memory, steps, sensitivity)
-    (errors,) = pull(memory.bias.error(prediction, value, gates, limit))
-    return {name: Factor(errors[name], inputs.get(name)) for name in at}, steps
+    return prediction, lambda error: pull(error)[0], inputs
 
 
 def sized(

@@ -11,10 +11,11 @@ from torch import Tensor
 from miras.architecture import Weights
 from miras.definition import Prepared
 from miras.optimizer import Stepping
-from miras.plans import Plan
+from miras.plans import Plan, network
 from miras.plans.chunked import Carried, Piece, chunked
 from miras.plans.factors import Factor, Start, ending, gradients, late, moving, sized, still
 from miras.plans.learned import banded, learned
+from miras.plans.moving import Moving, alone, scalar
 from miras.plans.recurrence import recurrence
 from miras.plans.span import Sides, Span, heads_first, of_tokens, running, sides, spans
 from miras.surprise import link, multipliers, step_sizes
@@ -170,14 +171,24 @@ def _piece(
     pairs = learned(memory, tokens, state)
     gates = tokens | constants
     factors, steps = gradients(memory, at, pairs.tokens, constants)
-    if pairs.band is None:
-        factors = sized(memory, factors, steps)
-        steps = {}
-    else:
+    state = state._replace(buffers=pairs.buffers)
+    count = tokens["key"].shape[2]
+    if pairs.band is not None:
         steps = step_sizes(step, gates, tokens["key"][..., 0], tokens["key"].shape[-1])
+    if _simple(memory, step) and scalar(gates) and not (state.exposed or pairs.missing):
+        size, others = alone(steps)
+        band = pairs.band
+        if band is None:
+            factors = sized(memory, factors, others)
+        else:
+            size, band = None, steps[""][..., None] * band
+        moved = Moving(factors, size, band, gates, state)
+        output = _read(memory, moved.weights(), tokens, constants)
+        return output, moved.after()._replace(position=state.position + count)
+    if pairs.band is None:
+        factors, steps = sized(memory, factors, steps), {}
     if pairs.missing:
         factors = {name: late(pairs.missing, factor) for name, factor in factors.items()}
-    state = state._replace(buffers=pairs.buffers)
     if _simple(memory, step):
         band = None if pairs.band is None else steps[""][..., None] * pairs.band
         weights, state = _dual(memory, factors, band, gates, state)
@@ -185,7 +196,6 @@ def _piece(
         writes = {name: banded(pairs.band, factor.outer()) for name, factor in factors.items()}
         writes = memory.architecture.stepped(writes, steps)
         weights, state = _written_out(memory, step, writes, gates, state)
-    count = tokens["key"].shape[2]
     state = state._replace(position=state.position + count)
     if not state.exposed:
         weights = weights if memory.retention.identity_link else link(memory, weights)
@@ -205,6 +215,8 @@ def _piece(
 
 
 def _read(memory: "Memory", weights: Weights, tokens: Weights, constants: Weights) -> Tensor:
+    if (layers := memory.architecture.network) is not None:
+        return network.answer(layers, weights, tokens["query"], tokens | constants)
     return memory.architecture.read(weights, tokens["query"], tokens | constants)
 
 

@@ -1,0 +1,159 @@
+"""An activation with its slope in one pass, and both derivatives in another."""
+
+import torch
+from torch import Tensor
+
+from miras.kernels import kernel
+
+KINDS = ("gelu", "silu", "relu", "tanh")
+
+SOURCE = r"""
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+// e^x in a form that is computed for many at once.
+static inline float exponential(float x) {
+  x = x < -87.f ? -87.f : x;
+  x = x > 88.f ? 88.f : x;
+  float n = std::rint(x * 1.44269504f), r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  float p = 1.f / 5040;
+  p = p * r + 1.f / 720;
+  p = p * r + 1.f / 120;
+  p = p * r + 1.f / 24;
+  p = p * r + 1.f / 6;
+  p = p * r + .5f;
+  p = p * r + 1.f;
+  p = p * r + 1.f;
+  int32_t bits = ((int32_t)n + 127) << 23;
+  float scale;
+  std::memcpy(&scale, &bits, 4);
+  return p * scale;
+}
+static inline double exponential(double x) { return std::exp(x); }
+
+// Normal distribution up to z, `bell` is e^(-z^2 / 2): Abramowitz and Stegun 7.1.26, 1.5e-7 off.
+static inline float below(float z, float bell) {
+  float x = std::fabs(z) * .70710678f, t = 1.f / (1.f + .3275911f * x);
+  float p = 1.061405429f;
+  p = p * t - 1.453152027f;
+  p = p * t + 1.421413741f;
+  p = p * t - .284496736f;
+  p = p * t + .254829592f;
+  float tail = .5f * p * t * bell;
+  return z < 0 ? tail : 1.f - tail;
+}
+static inline double below(double z, double) { return .5 * std::erfc(-z * 0.70710678118654752); }
+
+// Value, slope and curvature of an activation.
+template <int KIND, typename T> static inline void act(T z, T& value, T& slope, T& curve) {
+  if (KIND == 0) {
+    T bell = exponential(-z * z / 2), share = below(z, bell);
+    bell *= T(0.3989422804014327);
+    value = z * share;
+    slope = share + z * bell;
+    curve = bell * (2 - z * z);
+  } else if (KIND == 1) {
+    T share = 1 / (1 + exponential(-z)), rest = 1 - share;
+    value = z * share;
+    slope = share * (1 + z * rest);
+    curve = share * rest * (2 + z * (rest - share));
+  } else if (KIND == 2) {
+    slope = z > 0 ? T(1) : T(0);
+    value = z > 0 ? z : T(0);
+    curve = 0;
+  } else {
+    T less = exponential(-2 * std::fabs(z)), size = (1 - less) / (1 + less);
+    value = z < 0 ? -size : size;
+    slope = 1 - size * size;
+    curve = -2 * value * slope;
+  }
+}
+
+constexpr int64_t BLOCK = 4096;
+
+template <int KIND, typename T>
+static void forward(const T* z, T* value, T* slope, int64_t size, int64_t first, int64_t last) {
+  int64_t from = first * BLOCK, to = last * BLOCK < size ? last * BLOCK : size;
+  if (slope) {
+    _Pragma("omp simd") for (int64_t n = from; n < to; ++n) {
+      T v, s, c;
+      act<KIND, T>(z[n], v, s, c);
+      value[n] = v;
+      slope[n] = s;
+    }
+  } else {
+    _Pragma("omp simd") for (int64_t n = from; n < to; ++n) {
+      T v, s, c;
+      act<KIND, T>(z[n], v, s, c);
+      value[n] = v;
+    }
+  }
+}
+
+template <int KIND, typename T>
+static void backward(const T* z, const T* above, const T* steep, T* found, int64_t size,
+                     int64_t first, int64_t last) {
+  int64_t from = first * BLOCK, to = last * BLOCK < size ? last * BLOCK : size;
+  if (steep) {
+    _Pragma("omp simd") for (int64_t n = from; n < to; ++n) {
+      T v, s, c;
+      act<KIND, T>(z[n], v, s, c);
+      found[n] = above[n] * s + steep[n] * c;
+    }
+  } else {
+    _Pragma("omp simd") for (int64_t n = from; n < to; ++n) {
+      T v, s, c;
+      act<KIND, T>(z[n], v, s, c);
+      found[n] = above[n] * s;
+    }
+  }
+}
+
+#define EACH(function, ...)                 \
+  switch (kind) {                           \
+    case 0: function<0>(__VA_ARGS__); break; \
+    case 1: function<1>(__VA_ARGS__); break; \
+    case 2: function<2>(__VA_ARGS__); break; \
+    default: function<3>(__VA_ARGS__);       \
+  }
+
+#define INSTANCE(T) \
+  extern "C" void forward_##T(const T* z, T* value, T* slope, int64_t kind, int64_t size, \
+                              int64_t first, int64_t last) { \
+    EACH(forward, z, value, slope, size, first, last) \
+  } \
+  extern "C" void backward_##T(const T* z, const T* above, const T* steep, T* found, \
+                               int64_t kind, int64_t size, int64_t first, int64_t last) { \
+    EACH(backward, z, above, steep, found, size, first, last) \
+  }
+INSTANCE(float)
+INSTANCE(double)
+"""
+
+BLOCK = 4096
+
+
+def forward(kind: str, z: Tensor, steep: bool) -> tuple[Tensor, Tensor | None] | None:
+    """Value and, on demand, slope; None where there is no kernel."""
+    run = kernel(SOURCE, "forward", z)
+    if run is None:
+        return None
+    z = z.contiguous()
+    value = torch.empty_like(z)
+    slope = torch.empty_like(z) if steep else None
+    items = -(-z.numel() // BLOCK)
+    run(z, value, slope, KINDS.index(kind), z.numel(), items=items)
+    return value, slope
+
+
+def backward(kind: str, z: Tensor, above: Tensor, steep: Tensor | None) -> Tensor | None:
+    """Gradient of z from that of the value and of the slope; None where there is no kernel."""
+    run = kernel(SOURCE, "backward", z, above)
+    if run is None:
+        return None
+    z, found = z.contiguous(), torch.empty_like(z, memory_format=torch.contiguous_format)
+    steep = None if steep is None else steep.contiguous()
+    items = -(-z.numel() // BLOCK)
+    run(z, above.contiguous(), steep, found, KINDS.index(kind), z.numel(), items=items)
+    return found
