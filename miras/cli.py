@@ -57,13 +57,17 @@ def main(
 @app.command()
 def ls(
     what: Annotated[str, typer.Argument(help="an axis, known, tasks, spaces, studies")] = "",
+    plans: Annotated[
+        bool, typer.Option("--plans", help="the fast plan of every known memory")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """List the parts of the grammar, the known memories, tasks, spaces and studies."""
     from miras import listing
     from miras.terminal import table
 
-    table(listing.rows(what) if what else listing.overview(), as_json)
+    rows = listing.fast() if plans else listing.rows(what) if what else listing.overview()
+    table(rows, as_json)
 
 
 @app.command("map")

@@ -3,12 +3,13 @@
 from importlib.resources import files
 from pathlib import Path
 
-from miras.composition import Composition
+from miras.composition import AnyCell, Composition
 from miras.composition import kind as kind_of
 from miras.known import known
 from miras.memory import Memory
 from miras.operator import choose
 from miras.part import SpecError, leaves
+from miras.plans import plans
 
 AXES = ("architecture", "bias", "retention", "optimizer", "features", "gate", "plans", "tasks")
 COMPOSITION = "composition"
@@ -57,12 +58,31 @@ def _known(name: str) -> Row:
         )
         four = {"architecture": f"{kind_of(memory)}: {cells}"}
         four |= dict.fromkeys(("bias", "retention", "optimizer"), "")
-        return {"name": name, **four, "plan": "", "paper": memory.paper}
+        return {"name": name, **four, "plan": _plans(memory), "paper": memory.paper}
     four = {
         axis: str(getattr(getattr(memory, axis), "kind", ""))
         for axis in ("architecture", "bias", "retention", "optimizer")
     }
     return {"name": name, **four, "plan": usual_plan(memory), "paper": memory.paper}
+
+
+def fast() -> list[Row]:
+    """The plan of every known memory, and what a token costs in it."""
+    found = plans()
+    rows: list[Row] = []
+    for name, memory in known().items():
+        taken = _plans(memory).split(", ")
+        work = "; ".join(found[plan].complexity for plan in taken)
+        rows.append({"name": name, "plan": ", ".join(taken), "work per token and head": work})
+    return rows
+
+
+def _plans(memory: AnyCell) -> str:
+    """The plans of a memory, or of all cells of a composition."""
+    if isinstance(memory, Memory):
+        return usual_plan(memory)
+    every = [plan for cell in memory.cells for plan in _plans(cell).split(", ")]
+    return ", ".join(dict.fromkeys(every))
 
 
 def usual_plan(memory: Memory) -> str:

@@ -11,6 +11,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 
+WRAPPED = ("what it is", "names", "file", "work per token and head")
+"""Columns of sentences: they give way to the others."""
+
+
 @contextmanager
 def progress(title: str) -> Generator[Callable[[float], None]]:
     """Tells a person who waits longer than a second how much is done: a bar, or a line at times."""
@@ -44,7 +48,7 @@ def table(rows: list[dict[str, str]], as_json: bool) -> None:
     names = [name for name in (rows[0] if rows else ()) if name != "paper"]
     grid = Table(box=None, pad_edge=False)
     for name in names:
-        grid.add_column(name, no_wrap=name not in ("what it is", "names", "file"))
+        grid.add_column(name, no_wrap=name not in WRAPPED)
     for row in rows:
         grid.add_row(*(row[name] for name in names))
     Console(soft_wrap=False).print(grid)

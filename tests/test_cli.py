@@ -87,6 +87,8 @@ def test_listings_name_what_is_there():
         row["kind"] for row in json.loads(run("ls", "bias", "--json")[1])
     }
     assert len(json.loads(run("ls", "known", "--json")[1])) >= 23
+    plans = {row["name"]: row["plan"] for row in json.loads(run("ls", "--plans", "--json")[1])}
+    assert plans["gated-deltanet"] == "delta" and plans["e88"] == "sequential"
     assert "did you mean" in run("explain", "gated-deltanett")[2]
     code, _, errors = run("ls", "nothing")
     assert code == 2 and "known" in errors
