@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-
 WRAPPED = ("what it is", "names", "file", "work per token and head")
 """Columns of sentences: they give way to the others."""
 

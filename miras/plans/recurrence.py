@@ -2,7 +2,7 @@
 
 One multiply-add per token, outside the graph of gradients, by a kernel or in place. That reads and
 writes each number once; tree and chunk forms of the scan need three passes and were slower at every
-size from 2 thousand to 16 million numbers on a CPU (benchmarks/plans.py).
+size from 2 thousand to 16 million numbers on a CPU.
 """
 
 from typing import Any, cast
