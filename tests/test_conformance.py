@@ -62,7 +62,7 @@ def sentences(count: int):
 
 
 def fitting(memory: Memory) -> Iterator[Plan]:
-    """Every fast plan that fits, as it is, then in PyTorch alone, in several chunks per sequence."""
+    """Every fast plan that fits: as it is, then in PyTorch alone and in many small chunks."""
     found = [PLANS[kind] for kind in FAST if PLANS[kind].fits(memory)]
     yield from found
     with pytest.MonkeyPatch.context() as patch:
