@@ -7,7 +7,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from miras.architecture import Architecture, Gates, Leaf, Weights, apply, turned
+from miras.architecture import Architecture, Gates, Leaf, Pull, Weights, apply, turned
 from miras.gate import AnyGate, Axis, Signal, Use
 from miras.part import SpecError
 
@@ -106,6 +106,16 @@ class Matrix(Architecture):
 
     def predict(self, weights: Weights, key: Tensor, gates: Gates) -> Tensor:
         return apply(weights["matrix"], key)
+
+    def respond(self, weights: Weights, key: Tensor, gates: Gates) -> tuple[Tensor, Pull]:
+        matrix = weights["matrix"]
+        if matrix.shape[:-2] != key.shape[:-1]:
+            return super().respond(weights, key, gates)  # many keys ask one matrix
+
+        def pull(error: Tensor) -> Weights:
+            return {"matrix": error[..., :, None] * key[..., None, :]}
+
+        return self.predict(weights, key, gates), pull
 
     def aim(self, query: Tensor, key: Tensor, gates: Gates) -> Tensor:
         if not self.correction:

@@ -105,13 +105,15 @@ class FDivergence(Retention):
             zeta = change.amin(self._axis, keepdim=True)
         else:  # there the largest single term alone is the total
             zeta = (change + old / self.total).amax(self._axis, keepdim=True)
+        # `change` has no positive entry. Closer to the root rounding moves zeta back and forth.
+        near = 4 * torch.finfo(old.dtype).eps * (1 - change.amin(self._axis, keepdim=True))
         for _ in range(50):
             new, slope = self._at(old, change, zeta)
             found = new.sum(self._axis, keepdim=True)
             # For 1 / x Newton's step on the inverse of the sum is the fast one.
             faster = found / self.total if self.divergence == "reverse_kl" else 1.0
             after = zeta + (found - self.total) / slope.sum(self._axis, keepdim=True) * faster
-            if torch.equal(after, zeta):
+            moved, zeta = (after - zeta).abs(), after
+            if not bool((moved > near).any()):
                 break
-            zeta = after
         return zeta
