@@ -26,7 +26,8 @@ class Batched(Plan):
 
     All gradients of a batch are taken at the weights before it, so that time is one more dimension
     of the same prediction, and the sum of the gradients is one product. Nothing may happen to the
-    weights between two steps. A memory that is never written is one batch.
+    weights between two steps; at a step they may be projected. A memory that is never written is
+    one batch.
 
     Source: the chunks of FwPKM (arXiv 2601.00671); mini-batches of TTT (arXiv 2407.04620), section
     2.4, where the next one starts from the summed step.
@@ -42,13 +43,13 @@ class Batched(Plan):
             step is not None
             and memory.architecture.together
             and (step.batch > 1 or _still(memory, step))
-            and (step.plain or step.heavy_ball or step.of_slots)
+            and (step.plain or step.heavy_ball or step.transforms or step.of_slots)
             and _otherwise(step).literal
             and (step.every, step.chunk, step.step_axis) == (1, 1, "scalar")
             and (memory.architecture.plain or memory.architecture.slots > 0)
             and memory.bias.window == 1
             and memory.retention.decays is None
-            and memory.retention.plain
+            and (memory.retention.plain or memory.retention.settles)
             and memory.retention.identity_link
             and not memory.recurrent
         )
@@ -85,7 +86,7 @@ def _otherwise(step: Stepping) -> Stepping:
 def _still(memory: "Memory", step: Stepping) -> bool:
     """Whether the weights never change."""
     frozen = step.step.fixed == 0 and step.plain and step.batch == 1
-    return frozen and not memory.architecture.balances
+    return frozen and memory.retention.plain and not memory.architecture.balances
 
 
 def _part(tokens: Weights, first: int, last: int) -> Weights:
@@ -216,7 +217,9 @@ class _Piece(NamedTuple):
         )
         change, after = self.step.update(buffers["summed"], buffers, token)
         nothing = {name: torch.zeros_like(leaf) for name, leaf in buffers["summed"].items()}
-        return _sum(weights, change), buffers | after | {"summed": nothing}
+        buffers = buffers | after | {"summed": nothing}
+        weights, buffers = self.memory.retention.settle(_sum(weights, change), buffers, token)
+        return weights, buffers
 
 
 def _sum(some: Weights, others: Weights) -> Weights:

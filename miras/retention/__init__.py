@@ -36,6 +36,8 @@ class Retention(Part, ABC):
     chained: ClassVar[str] = ""  # buffer of lower levels, if `transition` says all that `keep` does
     reshapes: ClassVar[bool] = False  # it does not only multiply: what was written is no sum
 
+    settles: ClassVar[bool] = False  # no decay, no `keep`: `settle` of weights and change says all
+
     @property
     def identity_link(self) -> bool:
         """Whether the weights are the accumulator."""

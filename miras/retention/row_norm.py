@@ -20,6 +20,7 @@ class RowNorm(Retention):
     bounded: ClassVar[bool] = True
     of_initial: ClassVar[bool] = True
     reshapes: ClassVar[bool] = True
+    settles: ClassVar[bool] = True
 
     @property
     def plain(self) -> bool:

@@ -30,6 +30,7 @@ class Sphere(Retention):
     of_weights: ClassVar[bool] = True
     bounded: ClassVar[bool] = True
     reshapes: ClassVar[bool] = True
+    settles: ClassVar[bool] = True
 
     @property
     def plain(self) -> bool:
