@@ -81,36 +81,47 @@ def _piece(memory: "Memory", piece: Piece, matrix: Tensor, total: Tensor) -> tup
     found = spans(piece)
     fading = Sides(Span(), found.get("key", found.get("", Span())))
     asked = fading if step.gradient_at == "retained" else fading.delayed()
+    # z is one more row below A: both are asked at once.
+    both = torch.cat((matrix, total[..., None, :]), dim=-2)
 
-    counts = Reach([(total[..., None, :], fading)], fading)
-    earlier = Reach([(total[..., None, :], asked)], asked)
+    start = Reach([(both, asked)], asked).start(key)
     gram = asked.columns.pairs(key, key).tril(-1)
-    start = earlier.start(key)
     square = key.square().sum(-1, keepdim=True)
-    new = _new(architecture, gram, start, square)
-    known = start + gram @ new
+    new = _new(architecture, gram, start[..., -1:], square)
+    known = start[..., -1:] + gram @ new
 
     sensitivity = architecture.sensed(known, square)[..., 0]
     steps = step_sizes(step, piece, sensitivity, key.shape[-1])
-    along = key
-    for axis, size in steps.items():
-        along = along * (size if axis == "key" else size[..., None])
+    size, along = steps.get(""), key * steps["key"] if "key" in steps else key
+
+    def written(span: Span, x: Tensor, pairs: Tensor) -> Tensor:
+        """What a row that A was written adds to its product with x, from x . k of the pairs."""
+        pairs = pairs if along is key else span.pairs(x, along)
+        return pairs if size is None else pairs * size[..., None, :]
+
     gates = {use.name: piece[use.name] for use in bias.uses()}
     gates |= {signal.name: piece[signal.name] for signal in bias.constants(1, 1, 1)}
     target = piece["value"]
     if not bias.residual:
         target = -bias.error(torch.zeros_like(target), target, gates)
     else:
-        address = key / (known + architecture.epsilon)
-        limit = guard(memory, steps, sensitivity)
-        rows = Rows(address, key, target, gates, steps.get(""), limit)
-        at = Reach([(matrix, asked)], asked)
+        rows = Rows(key, along, target, gates, size, guard(memory, steps, sensitivity))
+        share = known + architecture.epsilon
+        before = start[..., :-1] / share
         solver: Outer = Delta() if bias.linear else Substitution()
-        target = solver.solve(memory, rows, asked.columns.pairs(address, along), at.start(address))
-    seen = counts.read(query, key, new) + architecture.epsilon
-    now = Reach([(matrix, fading)], fading)
-    output = now.read(query / seen, along, target)
-    return output, (now.after(along, target), counts.after(key, new)[..., 0, :])
+        target = solver.solve(memory, rows, written(asked.columns, key, gram) / share, before)
+
+    span = fading.columns
+    pairs, start = span.pairs(query, key), Reach([(both, fading)], fading).start(query)
+    seen = start[..., -1:] + pairs @ new + architecture.epsilon
+    output = (start[..., :-1] + written(span, query, pairs) @ target) / seen
+    kept = fading.through(both)
+    row = target if size is None else target * size[..., None]
+    if along is key:
+        kept = kept + torch.cat((row, new), dim=-1).mT @ span.to_end(key)
+        return output, (kept[..., :-1, :], kept[..., -1, :])
+    count = (new * span.to_end(key)).sum(-2)
+    return output, (kept[..., :-1, :] + row.mT @ span.to_end(along), kept[..., -1, :] + count)
 
 
 @torch.no_grad()
