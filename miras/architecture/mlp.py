@@ -63,7 +63,8 @@ class Mlp(Architecture):
 
     @property
     def network(self) -> Network:
-        return Network(self.depth, self.activation, self.gated, self.offset, self._finish)
+        layers = (self.depth, self.activation, self.gated, self.offset)
+        return Network(*layers, self.norm, self.residual, self._finish)
 
     def allowed_axes(self) -> frozenset[Axis]:
         # With two layers and no offset each leaf has exactly one outer axis, so "per channel" has

@@ -9,11 +9,14 @@ from torch import Tensor
 class Network(NamedTuple):
     """finish(layer_last act(... act(layer_0 k) [* gate k]) [+ offset], k), leaves of these names.
 
-    `finish` has no weights of the state in it, and takes the gates last.
+    `finish`, which takes the gates last, is the norm with gain `norm_gain` and, if it is that of a
+    layer, shift `norm_shift`, and the sum with k where there is a residual.
     """
 
     depth: int
     activation: str  # gelu, silu, relu or tanh
     gated: bool
     offset: bool
+    norm: str  # none, layer or rms
+    residual: bool
     finish: Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]

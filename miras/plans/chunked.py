@@ -4,6 +4,7 @@ Between two chunks only the carried state is kept, so memory grows by a state pe
 every intermediate, and what a chunk works on stays in the cache.
 """
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -17,6 +18,17 @@ Piece = dict[str, Tensor]
 Carried = tuple[Tensor, ...]
 Step = Callable[[Piece, Carried], tuple[Tensor, Carried]]
 """What a chunk does: its tokens, constants and the state before it give outputs and the state."""
+
+
+_RUNNING = threading.local()
+
+
+def again() -> bool:
+    """Whether a chunk runs for its gradients alone: the numbers that it hands on are not looked at.
+
+    Its outputs may be needed on the way back, and what it hands on must depend on the same tensors.
+    """
+    return getattr(_RUNNING, "again", False)
 
 
 def chunked(
@@ -179,7 +191,11 @@ def _backwards(
             leaf.requires_grad_(asked)
         with torch.enable_grad():
             piece = dict(zip((*call.tokens, *call.constants), now[:given], strict=True))
-            output, after = call.step(piece, tuple(now[given:]))
+            _RUNNING.again = True
+            try:
+                output, after = call.step(piece, tuple(now[given:]))
+            finally:
+                _RUNNING.again = False
         above = None if upstream[0] is None else upstream[0][:, :, part]
         sources = [leaf for leaf in now if leaf.requires_grad]
         gradients = iter(gradients_of((output, *after), sources, (above, *late)))

@@ -36,9 +36,12 @@ class Layer(NamedTuple):
     kept: Tensor | None = None  # [n, 1, 1] of the second itself at the end
 
 
-def layer(given: Layer) -> tuple[Tensor, Tensor, Tensor | None]:
-    """What is read `[n, time, rows]`, and first and second after the last token."""
-    return cast(Any, _Layer).apply(*given)[:3]
+def layer(given: Layer, bare: bool = False) -> tuple[Tensor, Tensor, Tensor | None]:
+    """What is read `[n, time, rows]`, and first and second after the last token.
+
+    `bare`: nobody looks at the numbers of the last two, only at their derivatives.
+    """
+    return cast(Any, _Layer).apply(bare, *given)[:3]
 
 
 def _scaled(x: Tensor, by: Tensor | None) -> Tensor:
@@ -62,6 +65,10 @@ def _written(given: Layer, late: Tensor) -> tuple[Tensor, Tensor]:
     return given.error, given.seen * late
 
 
+def _nothing(like: Tensor) -> Tensor:
+    return like.new_zeros(()).expand_as(like)
+
+
 def _after(by: Tensor | None) -> Tensor | None:
     return None if by is None else by[:, -1:]
 
@@ -73,21 +80,25 @@ def _along(x: Tensor, y: Tensor) -> Tensor:
 
 class _Layer(Function):
     @staticmethod
-    def forward(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
+    def forward(bare: bool, *tensors: Tensor | None) -> tuple[Tensor | None, ...]:
         given = Layer(*cast(Sequence[Any], tensors))
         shares, error = given.shares, given.error
         met = torch.bmm(given.inputs, given.seen.mT)
         read, plain = _seen(given, given.first, given.of_first)
-        left, right = _written(given, shares[:, -1, :, None])
-        end = torch.baddbmm(_scaled(given.first, _after(given.of_first)), left.mT, right, alpha=-1)
-        beside, late = None, None
+        end, beside, late = _nothing(given.first), None, None
+        if not bare:
+            left, right = _written(given, shares[:, -1, :, None])
+            kept = _scaled(given.first, _after(given.of_first))
+            end = torch.baddbmm(kept, left.mT, right, alpha=-1)
         if given.second is not None:
             more, beside = _seen(given, given.second, given.of_second)
             read = read + more
-            end.addcmul_(given.second, cast(Tensor, _after(given.of_second)))
-            left, right = _written(given, cast(Tensor, given.own))
-            kept = _scaled(given.second, given.kept)
-            late = torch.baddbmm(kept, left.mT, right, alpha=-1)
+            late = _nothing(given.second)
+            if not bare:
+                end.addcmul_(given.second, cast(Tensor, _after(given.of_second)))
+                left, right = _written(given, cast(Tensor, given.own))
+                kept = _scaled(given.second, given.kept)
+                late = torch.baddbmm(kept, left.mT, right, alpha=-1)
         if read is plain:  # it is kept for the way back
             read = read.clone()
         read.baddbmm_(shares * met, error, alpha=-1)
@@ -99,14 +110,14 @@ class _Layer(Function):
         helpers = [x for x in output[3:] if x is not None]
         ctx.mark_non_differentiable(*helpers)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*inputs, *output[3:])
+        ctx.save_for_backward(*inputs[1:], *output[3:])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         *tensors, met, plain, beside = ctx.saved_tensors
         given = Layer(*tensors)
         if torch.is_grad_enabled():
-            return _again(given, gradients[:3])
+            return None, *_again(given, gradients[:3])
         above, of_end, of_late = gradients[:3]
         z, seen, error, shares = given[:4]
         if above is None:
@@ -155,6 +166,7 @@ class _Layer(Function):
             if name not in found and tensor is not None:
                 found[name] = torch.zeros_like(tensor)
         return (
+            None,
             *(of_inputs, of_seen, of_error, of_shares),
             *(found.get(name) for name in Layer._fields[4:]),
         )

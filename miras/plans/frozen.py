@@ -12,7 +12,7 @@ from miras.architecture import Weights
 from miras.definition import Prepared
 from miras.optimizer import Stepping
 from miras.plans import Plan, network
-from miras.plans.chunked import Carried, Piece, chunked
+from miras.plans.chunked import Carried, Piece, again, chunked
 from miras.plans.factors import Factor, Start, ending, gradients, late, moving, sized, still
 from miras.plans.learned import banded, learned
 from miras.plans.moving import Moving, alone, scalar
@@ -132,7 +132,8 @@ class Frozen(Plan):
             until = [n - state.position % n for n in (step.chunk, step.every) if n > 1]
             size = min(most, count - done, *until)
             piece = {name: tensor[:, :, done : done + size] for name, tensor in tokens.items()}
-            output, state = _piece(memory, piece, constants, state)
+            last = done + size == count
+            output, state = _piece(memory, piece, constants, state, again() and last)
             outputs.append(output)
             done += size
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2), state
@@ -162,9 +163,12 @@ def _simple(memory: "Memory", step: Stepping) -> bool:
 
 
 def _piece(
-    memory: "Memory", tokens: Weights, constants: Weights, state: "State"
+    memory: "Memory", tokens: Weights, constants: Weights, state: "State", bare: bool
 ) -> tuple[Tensor, "State"]:
-    """Tokens whose gradients are taken at the same weights; only the last may refresh the read."""
+    """Tokens whose gradients are taken at the same weights; only the last may refresh the read.
+
+    `bare`: nobody looks at the numbers of the state after them.
+    """
     step = memory.stepping
     assert step is not None
     at = state.anchor or state.exposed or link(memory, state.weights)
@@ -182,7 +186,7 @@ def _piece(
             factors = sized(memory, factors, others)
         else:
             size, band = None, steps[""][..., None] * band
-        moved = Moving(factors, size, band, gates, state)
+        moved = Moving(factors, size, band, gates, state, bare)
         output = _read(memory, moved.weights(), tokens, constants)
         return output, moved.after()._replace(position=state.position + count)
     if pairs.band is None:

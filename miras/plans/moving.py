@@ -26,9 +26,13 @@ class Moving:
         band: Tensor | None,
         gates: Mapping[str, Tensor],
         state: State,
+        bare: bool = False,
     ) -> None:
-        """`step [batch, heads, time]`; `band [..., time, pairs]` has the steps in it."""
-        self.factors, self.state = factors, state
+        """`step [batch, heads, time]`; `band [..., time, pairs]` has the steps in it.
+
+        `bare`: nobody looks at the numbers of the state after the piece.
+        """
+        self.factors, self.state, self.bare = factors, state, bare
         self.sums = state.buffers.get("momentum", {})
         self.ends: dict[str, Tensor] = {}
         self.late: dict[str, Tensor] = {}
@@ -74,7 +78,7 @@ class Moving:
             *(self.sums.get(name), self.of_second, self.own, self.kept),
         )
         flat = (None if x is None else x.flatten(0, 1) for x in given)
-        read, end, late = layer(Layer(*cast(tuple[Tensor, ...], tuple(flat))))
+        read, end, late = layer(Layer(*cast(tuple[Tensor, ...], tuple(flat))), self.bare)
         self.ends[name] = _heads(end, z)
         if late is not None:
             self.late[name] = _heads(late, z)

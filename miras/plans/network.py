@@ -59,13 +59,10 @@ def respond(
     if network.offset:
         out = out + weights["offset"][..., None, :]
 
-    def finish(out: Tensor) -> Tensor:
-        return network.finish(out, key, gates)
-
-    prediction, back = cast(tuple[Tensor, Any], torch.func.vjp(finish, out))
+    prediction, back = _finish(network, out, key, gates)
 
     def pull(error: Tensor) -> dict[str, Tensor]:
-        (error,) = back(error)
+        error = back(error)
         errors = {last: error} | ({"offset": error} if network.offset else {})
         for index in range(network.depth - 2, -1, -1):
             error = error @ weights[f"layer_{index + 1}"]
@@ -77,6 +74,27 @@ def respond(
         return errors
 
     return prediction, pull, inputs
+
+
+def _finish(
+    network: Network, out: Tensor, key: Tensor, gates: Gates
+) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """`network.finish`, and the map from an error in it to that in `out`."""
+    if network.norm == "none":
+        return key + out if network.residual else out, lambda error: error
+    centred = out - out.mean(-1, keepdim=True) if network.norm == "layer" else out
+    inverse = (centred.square().mean(-1, keepdim=True) + 1e-6).rsqrt()
+    normal, gain = centred * inverse, gates["norm_gain"]
+    found = gain * normal
+    found = found + gates["norm_shift"] if network.norm == "layer" else found
+
+    def back(error: Tensor) -> Tensor:
+        error = error * gain
+        along = (error * normal).mean(-1, keepdim=True)
+        error = error - error.mean(-1, keepdim=True) if network.norm == "layer" else error
+        return (error - normal * along) * inverse
+
+    return key + found if network.residual else found, back
 
 
 def value(kind: str, z: Tensor) -> Tensor:
