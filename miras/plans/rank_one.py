@@ -7,7 +7,9 @@ from torch import Tensor
 
 from miras.definition import Prepared, each_token
 from miras.plans import Plan
+from miras.retention import Retention
 from miras.surprise import guard, multipliers, step_sizes
+from miras.token import Token
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class RankOne(Plan):
-    """A matrix memory, token by token, with its gradient written out as error times key.
+    """A matrix memory under any retention, token by token, its gradient written as error times key.
 
     The definition finds the gradient of any architecture by reverse differentiation; for W k it is
     error k^T. All that does not depend on the weights is computed for the whole sequence at once.
@@ -28,12 +30,16 @@ class RankOne(Plan):
     def fits(self, memory: "Memory") -> bool:
         step, architecture = memory.stepping, memory.architecture
         return (
-            memory.plain
-            and step is not None
+            step is not None
+            and architecture.plain
+            and memory.bias.plain
+            and step.literal
             and (step.plain or step.heavy_ball)
             and (step.chunk, step.every) == (1, 1)
             and architecture.linear
             and architecture.keyed
+            and not memory.retention.notices
+            and not memory.recurrent
         )
 
     def cost(self, memory: "Memory", key_dim: int, value_dim: int) -> float:
@@ -57,40 +63,53 @@ class RankOne(Plan):
             for axis, factor in multipliers("decay", gates).items()
         ]
         ((name, weights),) = state.weights.items()
-        momentum = state.buffers["momentum"][name] if step.heavy_ball else None
+        buffers, retention = dict(state.buffers), memory.retention
         # The query of each token beside the key of the next.
         following = torch.cat((inputs.key[:, 1:], torch.zeros_like(inputs.key[:, :1])), dim=1)
         tokens = inputs.gates | {
-            "asked": torch.stack((inputs.query, following), dim=-1),
-            "key of it": inputs.key[..., None],
-            "value of it": inputs.value,
-            "write": write[..., None, :],
+            "own asked": torch.stack((inputs.query, following), dim=-1),
+            "own key": inputs.key,
+            "own value": inputs.value,
+            "own write": write[..., None, :],
         }
-        tokens |= {f"kept {place}": factor for place, factor in enumerate(decay)}
-        tokens |= {} if limit is None else {"limit": limit}
-        tokens |= {"size": steps["value"]} if "value" in steps else {}
-        early = step.gradient_at != "retained" or not decay
+        tokens |= {f"own kept {place}": factor for place, factor in enumerate(decay)}
+        tokens |= {} if limit is None else {"own limit": limit}
+        tokens |= {"own size": steps["value"]} if "value" in steps else {}
+        tokens |= {"own step": steps[""]} if "" in steps else {}
+        still = type(retention).keep is Retention.keep
+        early = step.gradient_at != "retained" or (still and not decay)
         outputs: list[Tensor] = []
         prediction = (link(weights) @ inputs.key[:, 0, :, :, None])[..., 0]
-        for now in each_token(tokens):
+        for place, now in enumerate(each_token(tokens)):
+            known, key, value = now | inputs.constants, now["own key"], now["own value"]
+            query = now["own asked"][..., 0]
+            token = Token(query, key, value, known, state.position + place)
             retained = weights
-            for place in range(len(decay)):
-                retained = retained * now[f"kept {place}"]
+            for axis in range(len(decay)):
+                retained = retained * now[f"own kept {axis}"]
+            if not still:
+                token = token._replace(weights={name: weights})
+                kept, buffers = retention.keep({name: retained}, buffers, token)
+                retained = kept[name]
             if not early:
-                prediction = (link(retained) @ now["key of it"])[..., 0]
-            known = now | inputs.constants
-            update = -memory.bias.error(prediction, now["value of it"], known, now.get("limit"))
-            if "size" in now:
-                update = update * now["size"]
-            if momentum is None:
-                weights = torch.addcmul(retained, update[..., None], now["write"])
-            else:
-                kept = momentum * now["momentum"][..., None, None]
-                momentum = torch.addcmul(kept, update[..., None], now["write"])
+                prediction = (link(retained) @ key[..., None])[..., 0]
+            update = -memory.bias.error(prediction, value, known, now.get("own limit"))
+            if "own size" in now:
+                update = update * now["own size"]
+            if step.heavy_ball:
+                kept = buffers["momentum"][name] * now["momentum"][..., None, None]
+                momentum = torch.addcmul(kept, update[..., None], now["own write"])
+                buffers["momentum"] = {name: momentum}
                 weights = retained + momentum
-            output, prediction = (link(weights) @ now["asked"]).unbind(-1)
+            else:
+                weights = torch.addcmul(retained, update[..., None], now["own write"])
+            if not retention.plain:
+                token = token._replace(weights={name: retained}, step=now.get("own step"))
+                token = token._replace(residual=prediction - value, prediction=prediction)
+                settled, buffers = retention.settle({name: weights}, buffers, token)
+                weights = settled[name]
+            output, prediction = (link(weights) @ now["own asked"]).unbind(-1)
             outputs.append(output)
-        buffers = {} if momentum is None else {"momentum": {name: momentum}}
         after = state._replace(
             position=state.position + len(outputs), weights={name: weights}, buffers=buffers
         )
