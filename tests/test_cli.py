@@ -88,7 +88,7 @@ def test_listings_name_what_is_there():
     }
     assert len(json.loads(run("ls", "known", "--json")[1])) >= 23
     plans = {row["name"]: row["plan"] for row in json.loads(run("ls", "--plans", "--json")[1])}
-    assert plans["gated-deltanet"] == "delta" and plans["e88"] == "sequential"
+    assert plans["gated-deltanet"] == "delta" and plans["e88"] == "rank_one"
     assert "did you mean" in run("explain", "gated-deltanett")[2]
     code, _, errors = run("ls", "nothing")
     assert code == 2 and "known" in errors
