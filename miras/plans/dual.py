@@ -65,6 +65,11 @@ def _written(given: Layer, late: Tensor) -> tuple[Tensor, Tensor]:
     return given.error, given.seen * late
 
 
+def _left(x: Tensor, by: Tensor | None) -> Tensor:
+    """`_scaled`, always a tensor of its own."""
+    return x.clone() if by is None else x * by
+
+
 def _nothing(like: Tensor) -> Tensor:
     return like.new_zeros(()).expand_as(like)
 
@@ -88,17 +93,15 @@ class _Layer(Function):
         end, beside, late = _nothing(given.first), None, None
         if not bare:
             left, right = _written(given, shares[:, -1, :, None])
-            kept = _scaled(given.first, _after(given.of_first))
-            end = torch.baddbmm(kept, left.mT, right, alpha=-1)
+            end = _left(given.first, _after(given.of_first)).baddbmm_(left.mT, right, alpha=-1)
         if given.second is not None:
             more, beside = _seen(given, given.second, given.of_second)
-            read = read + more
+            read = read.add_(more) if read is not plain else read + more
             late = _nothing(given.second)
             if not bare:
                 end.addcmul_(given.second, cast(Tensor, _after(given.of_second)))
                 left, right = _written(given, cast(Tensor, given.own))
-                kept = _scaled(given.second, given.kept)
-                late = torch.baddbmm(kept, left.mT, right, alpha=-1)
+                late = _left(given.second, given.kept).baddbmm_(left.mT, right, alpha=-1)
         if read is plain:  # it is kept for the way back
             read = read.clone()
         read.baddbmm_(shares * met, error, alpha=-1)
