@@ -23,6 +23,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,12 @@ WORTH = 2**17
 TYPES = {torch.float32: "float", torch.float64: "double"}
 
 Argument = Tensor | int | ctypes.Array[ctypes.c_int64] | None
+
+
+def text(*names: str) -> str:
+    """Sources of this folder, one after the other."""
+    folder = files(__name__)
+    return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
 
 
 def usable(*tensors: Tensor) -> bool:
@@ -102,15 +109,18 @@ def _library(source: str) -> ctypes.CDLL | None:
     compiler = shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++")
     if compiler is None or platform.system() == "Windows":
         return None
-    text = "\0".join((source, compiler, *FLAGS, _processor()))
+    all_of_it = "\0".join((source, compiler, *FLAGS, _processor()))
     try:
-        path = _folder() / f"kernel-{hashlib.sha256(text.encode()).hexdigest()[:24]}.so"
+        path = _folder() / f"kernel-{hashlib.sha256(all_of_it.encode()).hexdigest()[:24]}.so"
         if not path.exists():
             _compile(compiler, source, path)
         return ctypes.CDLL(str(path))
     except (OSError, RuntimeError, subprocess.SubprocessError) as problem:  # or no home
+        said: bytes = getattr(problem, "stderr", None) or b""
+        lines = said.decode(errors="replace").splitlines()
+        why = next((line for line in lines if "error" in line), str(problem))
         warnings.warn(
-            f"a kernel of miras could not be compiled ({problem}): its plan runs in PyTorch;"
+            f"a kernel of miras could not be compiled ({why}): its plan runs in PyTorch;"
             f" set {SWITCH}=0 to not try",
             RuntimeWarning,
             stacklevel=2,

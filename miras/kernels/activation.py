@@ -3,35 +3,13 @@
 import torch
 from torch import Tensor
 
-from miras.kernels import kernel
+from miras.kernels import kernel, text
 
 KINDS = ("gelu", "silu", "relu", "tanh")
 
-SOURCE = r"""
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-
-// e^x in a form that is computed for many at once.
-static inline float exponential(float x) {
-  x = x < -87.f ? -87.f : x;
-  x = x > 88.f ? 88.f : x;
-  float n = std::rint(x * 1.44269504f), r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  float p = 1.f / 5040;
-  p = p * r + 1.f / 720;
-  p = p * r + 1.f / 120;
-  p = p * r + 1.f / 24;
-  p = p * r + 1.f / 6;
-  p = p * r + .5f;
-  p = p * r + 1.f;
-  p = p * r + 1.f;
-  int32_t bits = ((int32_t)n + 127) << 23;
-  float scale;
-  std::memcpy(&scale, &bits, 4);
-  return p * scale;
-}
-static inline double exponential(double x) { return std::exp(x); }
-
+SOURCE = (
+    text("functions.hpp")
+    + r"""
 // Normal distribution up to z, `bell` is e^(-z^2 / 2): Abramowitz and Stegun 7.1.26, 1.5e-7 off.
 static inline float below(float z, float bell) {
   float x = std::fabs(z) * .70710678f, t = 1.f / (1.f + .3275911f * x);
@@ -130,6 +108,7 @@ static void backward(const T* z, const T* above, const T* steep, T* found, int64
 INSTANCE(float)
 INSTANCE(double)
 """
+)
 
 BLOCK = 4096
 

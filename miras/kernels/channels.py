@@ -1,33 +1,16 @@
 """What one channel of a recurrent cell does at a token, in C++; `cell` has the loop over tokens."""
 
-SOURCE = r"""
+from miras.kernels import text
+
+SOURCE = (
+    text("functions.hpp")
+    + r"""
 #include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstring>
 #include <vector>
 
 // A loop over channels, each of which looks at numbers of its own alone.
 #define EACH _Pragma("omp simd") for (int64_t i = 0; i < n; ++i)
 
-static inline float exponential(float x) {
-  x = x < -87.f ? -87.f : x;
-  x = x > 88.f ? 88.f : x;
-  float n = std::rint(x * 1.44269504f), r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  float p = 1.f / 5040;
-  p = p * r + 1.f / 720;
-  p = p * r + 1.f / 120;
-  p = p * r + 1.f / 24;
-  p = p * r + 1.f / 6;
-  p = p * r + .5f;
-  p = p * r + 1.f;
-  p = p * r + 1.f;
-  int32_t bits = ((int32_t)n + 127) << 23;
-  float scale;
-  std::memcpy(&scale, &bits, 4);
-  return p * scale;
-}
-static inline double exponential(double x) { return std::exp(x); }
 template <typename T> static inline T sigmoid(T x) { return 1 / (1 + exponential(-x)); }
 template <typename T> static inline T hyperbolic(T x) { return 1 - 2 / (exponential(2 * x) + 1); }
 
@@ -210,3 +193,4 @@ template <typename T> struct Channels {
   }
 };
 """
+)

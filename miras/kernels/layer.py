@@ -8,23 +8,20 @@ first.
 import ctypes
 from collections.abc import Callable
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from miras.kernels import TYPES, kernel
+from miras.kernels import TYPES, kernel, text
 
 _BLOCK = 128  # rows whose gradients of gains one item of work adds up
 
 
 @cache
 def _source() -> str:
-    folder = files("miras.kernels")
-    shared, each = (
-        (folder / name).read_text(encoding="utf-8") for name in ("layer.hpp", "layer.cpp")
-    )
+    each = text("layer.cpp")
+    shared = text("functions.hpp", "layer.hpp")
     return shared + "".join(each.replace("REAL", real) for real in TYPES.values())
 
 

@@ -6,14 +6,13 @@ way back each chunk is done again from its start; rows are kept.
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib.resources import files
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from miras.kernels import kernel
+from miras.kernels import kernel, text
 
 CHUNK = 32
 """Tokens per chunk; decays per channel are written for two halves of 16."""
@@ -51,12 +50,11 @@ class Tokens(NamedTuple):
 
 @cache
 def _source(expression: str | None) -> str:
-    names = ("products.hpp", "rows.hpp", "outer.hpp", "outer.cpp", "outer_back.cpp")
-    parts = [(files("miras.kernels") / name).read_text(encoding="utf-8") for name in names]
+    source = text("products.hpp", "rows.hpp", "outer.hpp", "outer.cpp", "outer_back.cpp")
     if expression is not None:
         length = int("n2" in expression)
-        parts = [f"#define ERROR ({expression})", f"#define LENGTH {length}", *parts]
-    return "\n".join(parts)
+        source = f"#define ERROR ({expression})\n#define LENGTH {length}\n{source}"
+    return source
 
 
 def _kernel(name: str, reading: Reading, like: Tensor) -> Callable[..., None] | None:
