@@ -12,12 +12,14 @@ from statistics import fmean, stdev
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from miras.plots.style import FOUND, KNOWN, End, canvas, name_ends, save
 from miras.result import Result, read
 
 KINDS = {
     "exact": (FOUND, "-"),
+    "exact-small": ("#CC79A7", (0, (6, 1.5, 1, 1.5))),
     "frozen-4": (KNOWN, "--"),
     "frozen-16": ("#009E73", ":"),
     "frozen-64": ("#777777", "-."),
@@ -61,9 +63,12 @@ def draw(axes: Axes, lines: Sequence[Line]) -> None:
         axes.plot(line.tokens, means, color=colour, ls=dashes, lw=1.8)
         lows, highs = [min(each) for each in line.losses], [max(each) for each in line.losses]
         axes.fill_between(line.tokens, lows, highs, color=colour, alpha=0.1, lw=0)
-        label = line.kind.replace("frozen-", "frozen, chunk ")
+        label = line.kind.replace("frozen-", "frozen, chunk ").replace("-small", ", step / 16")
         ends.append(End(line.tokens[-1], means[-1], label, colour))
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count / 1e6:g} M"))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
     axes.set_xlim(left=0)
     axes.set_title(f"Exact and frozen gradients: {lines[0].bias}")
     axes.set_xlabel("training tokens")
@@ -76,7 +81,9 @@ def page(lines: Sequence[Line]) -> str:
     rows = ["| error | gradients | rate | last training loss, nats | test score | seeds |"]
     rows += ["| --- | --- | --- | --- | --- | --- |"]
     for line in lines:
-        kind = line.kind.replace("frozen-", "frozen for a chunk of ")
+        kind = line.kind.replace("frozen-", "frozen for a chunk of ").replace(
+            "exact-small", "exact, a sixteenth of the step"
+        )
         cells = [line.bias, kind, f"{line.rate:g}", _spread(line.losses[-1]), _spread(line.scores)]
         rows.append("| " + " | ".join([*cells, str(len(line.scores))]) + " |")
     return "\n".join(rows) + "\n"

@@ -12,7 +12,7 @@ from miras.architecture import Gates
 from miras.definition import Prepared
 from miras.optimizer import Stepping
 from miras.plans import Plan
-from miras.plans.span import heads_first
+from miras.plans.span import laid_out
 from miras.state import State, carried
 from miras.surprise import guard, step_sizes
 from miras.token import Buffers, Token, Weights
@@ -60,9 +60,7 @@ class Batched(Plan):
     def run(self, memory: "Memory", inputs: Prepared, state: State) -> tuple[Tensor, State]:
         step = memory.stepping
         assert step is not None
-        tokens = {"query": inputs.query, "key": inputs.key, "value": inputs.value} | inputs.gates
-        tokens = {name: heads_first(tensor) for name, tensor in tokens.items()}
-        constants = {name: constant[:, None] for name, constant in inputs.constants.items()}
+        tokens, constants = laid_out(inputs)
         outputs: list[Tensor] = []
         done, count = 0, inputs.key.shape[1]
         still = _still(memory, step)

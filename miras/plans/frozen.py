@@ -17,7 +17,7 @@ from miras.plans.factors import Factor, Start, ending, gradients, late, moving, 
 from miras.plans.learned import banded, learned
 from miras.plans.moving import Moving, alone, scalar
 from miras.plans.recurrence import recurrence
-from miras.plans.span import Sides, Span, heads_first, of_tokens, running, sides, spans
+from miras.plans.span import Sides, Span, laid_out, of_tokens, running, sides, spans
 from miras.surprise import link, multipliers, step_sizes
 
 WRITTEN_OUT = 16
@@ -37,8 +37,8 @@ class Frozen(Plan):
     a link or gates per channel they are, and where an optimizer reshapes its running sum.
 
     A loss over a window makes G a product with a band. Gradients that do not depend on the weights
-    at all (a linear memory, an error without residual) need no anchor. On the way back each period
-    runs again from the state before it.
+    at all (a linear memory, an error without residual) need no anchor. On the way back periods
+    run again from the state before them.
 
     Source: TTT (arXiv 2407.04620), section 2.5; Titans (arXiv 2501.00663), section 3.2; the band
     Atlas (arXiv 2505.23735), the Omega rule.
@@ -68,9 +68,7 @@ class Frozen(Plan):
     def run(self, memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
         step = memory.stepping
         assert step is not None
-        tokens = {"query": inputs.query, "key": inputs.key, "value": inputs.value} | inputs.gates
-        tokens = {name: heads_first(tensor) for name, tensor in tokens.items()}
-        constants = {name: constant[:, None] for name, constant in inputs.constants.items()}
+        tokens, constants = laid_out(inputs)
         count, outputs = inputs.key.shape[1], list[Tensor]()
         period = lcm(*(each for each in (step.chunk, step.every) if each > 1))
         period = period if period > 1 else self.chunk
@@ -78,6 +76,7 @@ class Frozen(Plan):
         # Periods in which every token has all its pairs; what is left of the last keeps its anchor.
         first = max(memory.bias.window - 1, int(memory.bias.target == "next_value"))
         first = -(-max(first, state.position) // period) * period - state.position
+        period *= max(1, self.chunk // period)  # short ones together: fewer states to keep
         whole = max(0, (count - first - 1) // period * period)
         for some, many in ((first, False), (whole, True), (count, False)):
             part = {name: leaf[:, :, :some] for name, leaf in tokens.items()}

@@ -11,7 +11,7 @@ from miras.optimizer.least_squares import LeastSquares as Optimizer
 from miras.plans import Plan
 from miras.plans.chunked import Carried, Piece, chunked
 from miras.plans.reach import Reach
-from miras.plans.span import Span, heads_first, sides, spans
+from miras.plans.span import Span, laid_out, sides, spans
 from miras.surprise import step_sizes
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ class LeastSquares(Plan):
         return 1e5
 
     def run(self, memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
-        tokens = {"query": inputs.query, "key": inputs.key, "value": inputs.value} | inputs.gates
-        tokens = {name: heads_first(tensor) for name, tensor in tokens.items()}
-        constants = {name: constant[:, None] for name, constant in inputs.constants.items()}
+        tokens, constants = laid_out(inputs)
 
         def step(piece: Piece, carried: Carried) -> tuple[Tensor, Carried]:
             return _piece(memory, piece, *carried)

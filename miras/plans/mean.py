@@ -14,7 +14,7 @@ from miras.plans.delta import Delta
 from miras.plans.outer import Outer
 from miras.plans.reach import Reach
 from miras.plans.rows import Rows
-from miras.plans.span import Sides, Span, heads_first, spans
+from miras.plans.span import Sides, Span, laid_out, spans
 from miras.plans.substitution import Substitution
 from miras.surprise import guard, step_sizes
 
@@ -59,9 +59,7 @@ class Mean(Plan):
         return 1e4
 
     def run(self, memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
-        tokens = {"query": inputs.query, "key": inputs.key, "value": inputs.value} | inputs.gates
-        tokens = {name: heads_first(tensor) for name, tensor in tokens.items()}
-        constants = {name: constant[:, None] for name, constant in inputs.constants.items()}
+        tokens, constants = laid_out(inputs)
 
         def step(piece: Piece, carried: Carried) -> tuple[Tensor, Carried]:
             return _piece(memory, piece, *carried)

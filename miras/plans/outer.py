@@ -12,7 +12,7 @@ from miras.plans import Plan, whole
 from miras.plans.chunked import Piece, grouped
 from miras.plans.reach import Reach
 from miras.plans.rows import Frame, Rows, each_of, erasing, first_of, in_chunk, rows_of
-from miras.plans.span import Sides, Span, heads_first, of_tokens, running, sides, spans
+from miras.plans.span import Sides, Span, laid_out, of_tokens, running, sides, spans
 from miras.retention import Retention
 from miras.surprise import multipliers
 from miras.token import Buffers, Weights
@@ -77,9 +77,7 @@ class Outer(Plan, ABC):
     def run(self, memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
         if whole.fits(memory, inputs):
             return whole.run(memory, inputs, state, looks=self.looks(memory))
-        tokens = {"query": inputs.query, "key": inputs.key, "value": inputs.value} | inputs.gates
-        tokens = {name: heads_first(tensor) for name, tensor in tokens.items()}
-        constants = {name: constant[:, None] for name, constant in inputs.constants.items()}
+        tokens, constants = laid_out(inputs)
 
         def step(piece: Piece, groups: Buffers) -> tuple[Tensor, Buffers]:
             buffers = dict(groups)

@@ -13,7 +13,7 @@ from miras.plans import Plan
 from miras.plans.attention import hidden, log_fading
 from miras.plans.chunked import Carried, Piece, chunked
 from miras.plans.reach import Reach
-from miras.plans.span import Sides, Span, heads_first, of_channels
+from miras.plans.span import Sides, Span, laid_out, of_channels
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -61,9 +61,7 @@ class Pairs(Plan):
         return 1e3
 
     def run(self, memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
-        tokens = {"query": inputs.query, "key": inputs.key, "value": inputs.value} | inputs.gates
-        tokens = {name: heads_first(tensor) for name, tensor in tokens.items()}
-        constants = {name: constant[:, None] for name, constant in inputs.constants.items()}
+        tokens, constants = laid_out(inputs)
         own = inputs.constants  # as the architecture takes them
 
         def step(piece: Piece, carried: Carried) -> tuple[Tensor, Carried]:

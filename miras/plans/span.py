@@ -7,13 +7,14 @@ a multiplier of zero is a plain zero.
 Tensors lead with any dimensions; `[..., C, w]` is a chunk of C tokens, w channels.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from miras.definition import Prepared
 from miras.surprise import multipliers
 
 
@@ -117,11 +118,11 @@ def heads_first(x: Tensor) -> Tensor:
     return x.transpose(1, 2).contiguous()
 
 
-def chunks(tokens: Mapping[str, Tensor], size: int) -> Iterator[dict[str, Tensor]]:
-    """Pieces of at most `size` tokens of tensors `[batch, heads, time, ...]`."""
-    pieces: Any = (cast(Any, tensor).split(size, dim=2) for tensor in tokens.values())
-    for piece in zip(*pieces, strict=True):
-        yield dict(zip(tokens, piece, strict=True))
+def laid_out(inputs: Prepared) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """All tensors of tokens, heads first, and the constants with an axis for their time."""
+    tokens = {"query": inputs.query, "key": inputs.key, "value": inputs.value} | inputs.gates
+    constants = {name: constant[:, None] for name, constant in inputs.constants.items()}
+    return {name: heads_first(tensor) for name, tensor in tokens.items()}, constants
 
 
 def spans(gates: Mapping[str, Tensor]) -> dict[str, Span]:

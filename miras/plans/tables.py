@@ -11,7 +11,7 @@ from miras.definition import Prepared
 from miras.plans import Plan
 from miras.plans.chunked import Carried, Piece, chunked
 from miras.plans.reach import Reach
-from miras.plans.span import heads_first, sides, spans
+from miras.plans.span import laid_out, sides, spans
 from miras.surprise import gated, step_sizes
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ class Tables(Plan):
         return 60.0 * (self.chunk + key_dim + value_dim + memory.architecture.slots)
 
     def run(self, memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
-        tokens = {"query": inputs.query, "key": inputs.key, "value": inputs.value} | inputs.gates
-        tokens = {name: heads_first(tensor) for name, tensor in tokens.items()}
-        constants = {name: constant[:, None] for name, constant in inputs.constants.items()}
+        tokens, constants = laid_out(inputs)
         leaves = [leaf if leaf.ndim == 4 else leaf[..., None] for leaf in state.weights.values()]
         sizes = [leaf.shape[-1] for leaf in leaves]
 
