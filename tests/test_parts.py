@@ -54,8 +54,8 @@ def test_one_file_one_part_one_name(axis: str, kind: str) -> None:
 
 
 SHARED = {
-    "architecture": {"written"},
-    "optimizer": {"surprise"},
+    "architecture": {"network", "written"},
+    "optimizer": {"ahead", "surprise"},
     "retention": {"eviction", "projection"},
 }
 """Files of an axis that hold no part: what several parts of it share."""
