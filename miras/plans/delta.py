@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from miras.plans.outer import Outer
-from miras.plans.rows import Rows, erasing
+from miras.plans.rows import Rows
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -40,6 +40,4 @@ class Delta(Outer):
 
     def solve(self, memory: "Memory", rows: Rows, gram: Tensor, known: Tensor) -> Tensor:
         solver = cast(Any, torch.linalg.solve_triangular)
-        if memory.bias.residual and erasing(memory):
-            gram, known = 2 * gram, 2 * known
         return solver(gram, rows.value - known, upper=False, unitriangular=True)

@@ -41,6 +41,11 @@ def erasing(memory: "Memory") -> bool:
     return memory.stepping is not None and memory.stepping.erases
 
 
+def erasing_twice(memory: "Memory") -> bool:
+    """Whether a row is the value minus twice the answer: the error's and the optimizer's."""
+    return erasing(memory) and memory.bias.residual and memory.bias.linear
+
+
 def rows_of(
     memory: "Memory",
     optimizer: Stepping,
@@ -67,6 +72,8 @@ def rows_of(
         if "key" in steps:
             along = along * steps["key"]
         address, target = gated(key, "erase", gates), gated(value, "write", gates)
+        if erasing_twice(memory):
+            address = 2 * address
         now = {name: gates[name] for name in names} | fixed
         if not bias.residual:
             # It looks at no answer; an optimizer that erases takes that to its own address away.

@@ -10,7 +10,7 @@ from torch.autograd import Function
 
 from miras.plans.chunked import gradients_of
 from miras.plans.outer import Outer
-from miras.plans.rows import Rows, erasing
+from miras.plans.rows import Rows, erasing, erasing_twice
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -51,7 +51,8 @@ class _Error:
     """u of rows `[batch, heads, C, value_dim]` from their answers: minus error, times step."""
 
     def __init__(self, memory: "Memory", names: tuple[str, ...]) -> None:
-        self.bias, self.erases, self.names = memory.bias, erasing(memory), names
+        self.bias, self.names = memory.bias, names
+        self.erases = erasing(memory) and not erasing_twice(memory)
         self.per_token = {use.name for use in memory.bias.uses()} | {"limit", "step"}
 
     def __call__(self, answer: Tensor, value: Tensor, given: Sequence[Tensor]) -> Tensor:

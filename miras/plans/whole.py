@@ -70,8 +70,6 @@ def run(memory: "Memory", inputs: Prepared, state: "State", looks: bool) -> tupl
     directions, buffers = _directions(step, tokens, state.buffers)
     rows = rows_of(memory, step, tokens, directions, time=1)
     address = None if rows.address is rows.direction or not looks else rows.address
-    if bias.residual and step.erases:
-        address = 2 * rows.address
     count = rows.direction.shape[1] // key.shape[1]
     decay = tokens.get("decay", tokens.get("decay_key"))
     ((name, start),) = state.weights.items()
