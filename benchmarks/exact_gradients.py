@@ -12,7 +12,7 @@ from statistics import fmean, stdev
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from miras.plots.style import FOUND, KNOWN, End, canvas, name_ends, save
 from miras.result import Result, read
@@ -67,6 +67,7 @@ def draw(axes: Axes, lines: Sequence[Line]) -> None:
         ends.append(End(line.tokens[-1], means[-1], label, colour))
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count / 1e6:g} M"))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
     axes.set_xlim(left=0)
