@@ -58,9 +58,9 @@ def test_training_adds_the_noted_losses(monkeypatch: pytest.MonkeyPatch) -> None
     plain = _trained(spec, task)
     forward = Layer.forward
 
-    def noting(self: Layer, x: torch.Tensor, state: object = None) -> object:
+    def noting(self: Layer, x: torch.Tensor, *rest: object) -> object:
         note("loss/output", 1e3 * self.out.weight.square().mean())
-        return forward(self, x, state)  # pyright: ignore[reportArgumentType]
+        return forward(self, x, *rest)  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(Layer, "forward", noting)
     assert _trained(spec, task) < plain
