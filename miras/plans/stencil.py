@@ -8,7 +8,7 @@ from torch import Tensor
 from miras.definition import Prepared
 from miras.optimizer import Stepping
 from miras.plans.outer import Outer
-from miras.plans.rows import Rows
+from miras.plans.rows import Rows, between
 from miras.surprise import gated, step_sizes
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class Stencil(Outer):
     """Linear attention in which token j writes twice, a part of it when token j + 1 comes.
 
-    Later tokens see both parts, the token itself sees the first: one linear attention with the sum
-    of both, from which each token's own read takes the second back. What the token before a chunk
-    still has to write joins the memory before the chunk decays.
+    Two rows per token: what the token before still has to write, before the memory decays, then the
+    token's own write, after which it is read. What the token before the first still has to write
+    joins the memory at the start.
 
     Source: catalogue rule R11; Mamba-3 (Lahoti et al. 2026).
     """
@@ -48,26 +48,44 @@ class Stencil(Outer):
         optimizer, bias = memory.stepping, memory.bias
         assert optimizer is not None
         ((name, start),) = state.weights.items()
-        step, key = inputs.gates["step"], inputs.key
+        step, key, value = inputs.gates["step"], inputs.key, inputs.value
         own, late = optimizer.shares(step, inputs.gates)
         # A step of nothing leaves no direction to remember.
         alive = step > torch.finfo(own.dtype).tiny
-        again = torch.cat((late[:, 1:], torch.zeros_like(late[:, :1])), dim=1) * alive
-        unit = torch.ones_like(key[..., 0])
-        first, twice = (
-            step_sizes(optimizer, {"step": size}, unit, key.shape[-1])[""]
-            for size in (late[:, 0], again)
+        unit = torch.ones_like(key[:, :1, :, 0])
+        first = step_sizes(optimizer, {"step": late[:, :1]}, unit, key.shape[-1])[""]
+        start = start - first[:, 0, :, None, None] * state.buffers["before"][name]
+
+        still = {"decay": torch.ones_like, "rotation": _unturned}
+        gates = {
+            label: between([still.get(label, _before)(gate), gate], time=1)
+            for label, gate in inputs.gates.items()
+        }
+        gates["step"] = between([late * _before(alive), own], time=1)
+        doubled = Prepared(
+            between([torch.zeros_like(inputs.query), inputs.query], time=1),
+            between([_before(key), key], time=1),
+            between([_before(value), value], time=1),
+            gates,
+            inputs.constants,
         )
-        start = start - first[..., None, None] * state.buffers["before"][name]
-        gates = inputs.gates | {"step": own + again}
         output, after = super().run(
-            memory, inputs._replace(gates=gates), state._replace(weights={name: start}, buffers={})
+            memory, doubled, state._replace(weights={name: start}, buffers={})
         )
-        tokens = inputs.gates | inputs.constants
-        target = gated(inputs.value, "write", tokens)
-        target = -bias.error(torch.zeros_like(target), target, tokens)
-        query = memory.architecture.aim(inputs.query, key, tokens)
-        met = (query * key).sum(-1) * twice
-        left = (alive[:, -1, :, None] * target[:, -1])[..., :, None] * key[:, -1, :, None, :]
-        after = after._replace(buffers={"before": {name: -left}})
-        return output - met[..., None] * target, after
+        last = {label: gate[:, -1:] for label, gate in inputs.gates.items()} | inputs.constants
+        target = gated(value[:, -1:], "write", last)
+        target = -bias.error(torch.zeros_like(target), target, last)[:, 0]
+        left = (alive[:, -1, :, None] * target)[..., :, None] * key[:, -1, :, None, :]
+        after = after._replace(
+            position=state.position + key.shape[1], buffers={"before": {name: -left}}
+        )
+        return output[:, 1::2], after
+
+
+def _before(tokens: Tensor) -> Tensor:
+    """Of each token what the one before it has; nothing for the first."""
+    return torch.cat((torch.zeros_like(tokens[:, :1]), tokens[:, :-1]), dim=1)
+
+
+def _unturned(share: Tensor) -> Tensor:
+    return torch.full_like(share, 0.5)
