@@ -11,7 +11,7 @@ from miras.optimizer import Stepping
 from miras.plans import Plan, whole
 from miras.plans.chunked import Piece, grouped
 from miras.plans.reach import Reach
-from miras.plans.rows import Frame, Rows, each_of, erasing, first_of, in_chunk, rows_of
+from miras.plans.rows import Frame, Rows, asks_early, each_of, erasing, first_of, in_chunk, rows_of
 from miras.plans.span import Sides, Span, laid_out, of_tokens, running, sides, spans
 from miras.retention import Retention
 from miras.surprise import multipliers
@@ -114,7 +114,7 @@ class Outer(Plan, ABC):
             rows = rows._replace(address=address)
 
         sums = buffers["momentum"][name] if "momentum" in buffers else None
-        now, at, own = self.reaches(memory, optimizer, piece, start, sums, count)
+        now, at, own = self.reaches(memory, piece, start, sums, count)
         gram = known = along
         if self.looks(memory):
             gram = at.written.columns.pairs(rows.address, along)
@@ -134,7 +134,6 @@ class Outer(Plan, ABC):
     def reaches(
         self,
         memory: "Memory",
-        optimizer: Stepping,
         piece: Piece,
         weights: Tensor,
         sums: Tensor | None,
@@ -146,8 +145,7 @@ class Outer(Plan, ABC):
             for axis, gate in multipliers("decay", piece).items()
         }
         fading = sides(spans(decays), ("value", "key"))
-        removes = memory.retention.removes
-        early = removes == "together" if removes else optimizer.gradient_at != "retained"
+        early = asks_early(memory)
         if sums is None:
             found = fading.delayed() if early else fading
             return Reach([(weights, fading)], fading), Reach([(weights, found)], found), None

@@ -46,6 +46,14 @@ def erasing_twice(memory: "Memory") -> bool:
     return erasing(memory) and memory.bias.residual and memory.bias.linear
 
 
+def asks_early(memory: "Memory") -> bool:
+    """Whether addresses are asked before the decay of their token."""
+    removes, step = memory.retention.removes, memory.stepping
+    if removes:
+        return removes == "together"
+    return step is not None and step.gradient_at != "retained"
+
+
 def rows_of(
     memory: "Memory",
     optimizer: Stepping,

@@ -14,7 +14,7 @@ from miras.definition import Prepared
 from miras.kernels import outer
 from miras.optimizer import Stepping
 from miras.plans.chunked import Piece, grouped
-from miras.plans.rows import Frame, each_of, first_of, in_chunk, rows_of
+from miras.plans.rows import Frame, asks_early, each_of, first_of, in_chunk, rows_of
 from miras.plans.span import heads_first
 from miras.token import Buffers
 
@@ -45,10 +45,7 @@ def fits(memory: "Memory", inputs: Prepared) -> bool:
 
 
 def _reading(memory: "Memory", looks: bool) -> outer.Reading:
-    step, bias = memory.stepping, memory.bias
-    assert step is not None
-    removes = memory.retention.removes
-    early = removes == "together" if removes else step.gradient_at != "retained"
+    bias, early = memory.bias, asks_early(memory)
     entry = bias.entrywise() if bias.residual and not bias.linear else None
     if entry is None:
         return outer.Reading(early, looks)
