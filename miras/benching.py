@@ -127,14 +127,11 @@ def _side_by_side(
         _print(record, as_json)
         if keep:  # of a run that is cut off the lines remain
             records.write(keep / "side-by-side.jsonl", found)
-    page = tables.side_by_side(found)
-    if not as_json:
-        print(page, end="")
     if keep:
         from miras.benchmarks import drawn
 
-        (keep / "side-by-side.md").write_text(page, encoding="utf-8")
-        _say(f"kept in {keep}", drawn.side_by_side(found, keep, "side-by-side"))
+        drawn.side_by_side(found, keep, "side-by-side")
+    _publish(tables.side_by_side(found), "side-by-side", keep, as_json)
 
 
 def _lengths(names: list[str], given: Given, upto: int, keep: Path | None, as_json: bool) -> None:
@@ -148,14 +145,11 @@ def _lengths(names: list[str], given: Given, upto: int, keep: Path | None, as_js
         found.append(record)
         if file:
             records.append(file, record)
-    page = tables.lengths(found)
-    if not as_json:
-        print(page, end="")
     if keep:
         from miras.benchmarks import drawn
 
-        (keep / "lengths.md").write_text(page, encoding="utf-8")
-        _say(f"kept in {keep}", drawn.lengths(found, keep, "lengths"))
+        drawn.lengths(found, keep, "lengths")
+    _publish(tables.lengths(found), "lengths", keep, as_json)
 
 
 def _decode(
@@ -165,13 +159,9 @@ def _decode(
 
     measured = decode.measured(names, given.sizes(1, 4, 64, 1024), tokens, device)
     found = list(_told(measured, as_json))
-    page = tables.decode(found)
-    if not as_json:
-        print(page, end="")
     if keep:
         records.write(keep / "decode.jsonl", [{"run": records.machine(device)}, *found])
-        (keep / "decode.md").write_text(page, encoding="utf-8")
-        _say(f"kept in {keep}")
+    _publish(tables.decode(found), "decode", keep, as_json)
     if sentences := decode.broken(found):
         raise SpecError("\n".join(sentences))
 
@@ -191,7 +181,16 @@ def _print(record: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(record, ensure_ascii=False), flush=True)
 
 
-def _say(sentence: str, more: object = None) -> None:
+def _publish(page: str, name: str, keep: Path | None, as_json: bool) -> None:
+    """Show a page to a person, and keep it."""
+    if not as_json:
+        print(page, end="")
+    if keep:
+        (keep / f"{name}.md").write_text(page, encoding="utf-8")
+        _say(f"kept in {keep}")
+
+
+def _say(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
 
 

@@ -12,13 +12,14 @@ from miras.architecture import Weights
 from miras.definition import Prepared
 from miras.optimizer import Stepping
 from miras.plans import Plan, network
-from miras.plans.chunked import Carried, Piece, again, chunked
+from miras.plans.chunked import Piece, again, grouped
 from miras.plans.factors import Factor, Start, ending, gradients, late, moving, sized, still
 from miras.plans.learned import banded, learned
 from miras.plans.moving import Moving, alone, scalar
 from miras.plans.recurrence import recurrence
 from miras.plans.span import Sides, Span, laid_out, of_tokens, running, sides, spans
 from miras.surprise import link, multipliers, step_sizes
+from miras.token import Buffers
 
 WRITTEN_OUT = 16
 """Most tokens at a time whose weights are all written out."""
@@ -94,27 +95,22 @@ class Frozen(Plan):
         self, memory: "Memory", tokens: Piece, constants: Weights, state: "State", period: int
     ) -> tuple[Tensor, "State"]:
         """Whole periods; the anchor of the last is left out, for tokens follow."""
-        groups = {"weights": state.weights, "exposed": state.exposed, **state.buffers}
-        names = [(group, leaf) for group, leaves in groups.items() for leaf in leaves]
 
-        def filled(carried: Carried) -> "State":
-            found: dict[str, Weights] = {group: {} for group in groups}
-            for (group, leaf), tensor in zip(names, carried, strict=True):
-                found[group][leaf] = tensor
-            weights, exposed = found.pop("weights"), found.pop("exposed")
-            return state._replace(weights=weights, exposed=exposed, buffers=found)
+        def filled(groups: Buffers) -> "State":
+            buffers = dict(groups)
+            weights, exposed = buffers.pop("weights"), buffers.pop("exposed")
+            return state._replace(weights=weights, exposed=exposed, buffers=buffers)
 
-        def step(piece: Piece, carried: Carried) -> tuple[Tensor, Carried]:
+        def step(piece: Piece, groups: Buffers) -> tuple[Tensor, Buffers]:
             some = {name: piece[name] for name in tokens}
             fixed = {name: piece[name] for name in constants}
-            output, after = self.through(memory, some, fixed, filled(carried))
-            made = {"weights": after.weights, "exposed": after.exposed, **after.buffers}
-            return output, tuple(made[group][leaf] for group, leaf in names)
+            output, after = self.through(memory, some, fixed, filled(groups))
+            return output, {"weights": after.weights, "exposed": after.exposed, **after.buffers}
 
-        start = tuple(groups[group][leaf] for group, leaf in names)
-        output, carried = chunked(step, tokens, constants, start, period)
+        groups = {"weights": state.weights, "exposed": state.exposed, **state.buffers}
+        output, after = grouped(step, tokens, constants, groups, period)
         count = tokens["key"].shape[2]
-        return output, filled(carried)._replace(position=state.position + count)
+        return output, filled(after)._replace(position=state.position + count)
 
     def through(
         self, memory: "Memory", tokens: Piece, constants: Weights, state: "State"

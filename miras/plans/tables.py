@@ -98,10 +98,7 @@ class Tables(Plan):
             solver = cast(Any, torch.linalg.solve_triangular)
             target = solver(gram, target - at.start(address), upper=False, unitriangular=True)
         else:
-            names = [use.name for use in bias.uses()]
-            names += [signal.name for signal in bias.constants(1, 1, 1)]
-            gates = {name: piece[name] for name in names}
-            target = -bias.error(torch.zeros_like(target), target, gates)
+            target = -bias.error(torch.zeros_like(target), target, piece)
         output = _read(architecture, now, piece["query"], along, target, sizes, step.read)
         local = architecture.local(piece["query"], key, piece["value"], piece)
         output = output if local is None else output + local

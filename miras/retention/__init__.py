@@ -184,7 +184,7 @@ class Decaying(Retention, ABC):
     def link(self, accumulator: Tensor) -> Tensor: ...
 
 
-class Shaping(Decaying):
+class Shaping(Decaying, ABC):
     """A decay and a map of single weights: after each write, or only where they are read."""
 
     form: Literal["recursive", "dual"] = "recursive"
@@ -203,13 +203,13 @@ class Shaping(Decaying):
     def of_matrices(self) -> bool:
         return False
 
+    @abstractmethod
     def shaped(self, accumulator: Tensor) -> Tensor:
         """The map, entry by entry."""
-        raise NotImplementedError
 
+    @abstractmethod
     def shaped_formula(self, accumulator: str) -> str:
         """`shaped` in writing."""
-        raise NotImplementedError
 
     def link(self, accumulator: Tensor) -> Tensor:
         return self.shaped(accumulator) if self.form == "dual" else accumulator
