@@ -18,6 +18,7 @@ from miras.part import SpecError, leaves
 from miras.tasks import IGNORE, TOKENS_PER_CALL, AnyTask, HeldOut, Task
 from miras.tasks.byte_lm import ByteLM
 from miras.tasks.ladder import Ladder, Rung
+from miras.tasks.mqar import MQAR
 from miras.tasks.parity import Parity
 from miras.tasks.selective_copy import SelectiveCopy
 
@@ -106,6 +107,23 @@ def test_a_seed_gives_the_same_data_and_another_seed_other_data(task: Task) -> N
     first, other = data(0), data(1)
     assert data(0) == first
     assert all(mine != others for mine, others in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("kind", leaves("miras.tasks"))
+def test_every_task_has_a_full_setting(kind: str) -> None:
+    task = any_task.validate_python(kind)
+    full = task.full()
+    assert full != task and full.full() == full and type(full) is type(task)
+    assert any_task.validate_python(full.model_dump(mode="json")) == full
+    batch = next(full.model_copy(update={"batch": 2}).train_stream(0))
+    assert len(batch.tokens) == 2 and int(batch.tokens.max()) < full.vocabulary
+
+
+def test_the_full_setting_keeps_what_the_source_does_not_name() -> None:
+    task = MQAR(power=1.0, validation=99, extrapolation=())
+    full = task.full()
+    assert (full.power, full.validation, full.keys, full.batch) == (1.0, 99, 4095, 256)
+    assert full.extrapolation == MQAR().full().extrapolation
 
 
 @tasks

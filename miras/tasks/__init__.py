@@ -5,9 +5,10 @@ one. Tensors are on the CPU; a `Predict` moves them where its model is.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
 from zlib import crc32
 
 import numpy as np
@@ -19,6 +20,8 @@ from pydantic import Field
 from torch import Tensor
 
 from miras.part import Part, SpecError, one_of
+
+Kind = TypeVar("Kind", bound="Task")
 
 IGNORE = -100
 """Target of a position that is not scored."""
@@ -82,11 +85,20 @@ class Task(Part, ABC):
     validation: int = Field(default=128, ge=1, le=1_000_000, description="sequences per rung")
     test: int = Field(default=768, ge=1, le=1_000_000, description="sequences per rung")
     objective: ClassVar[Objective]
+    published: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Values of fields in the setting of the source, where they are not the defaults."""
 
     @property
     def name(self) -> str:
         """The kind, as in YAML."""
         return str(type(self).model_fields["kind"].default)
+
+    def full(self: Kind) -> Kind:
+        """The task at the size of its source; defaults are for minutes on a processor.
+
+        What the source does not name stays as it is here.
+        """
+        return type(self).model_validate({**self.model_dump(), **self.published})
 
     @property
     @abstractmethod

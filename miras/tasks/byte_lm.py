@@ -1,5 +1,6 @@
 """Language modelling of bytes: real text, where all abilities count at once."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from math import log
 from pathlib import Path
@@ -51,6 +52,13 @@ class ByteLM(Task):
     validation: int = Field(default=128, ge=1, le=1_000_000, description="windows at most")
     test: int = Field(default=512, ge=1, le=1_000_000, description="windows at most")
     objective: ClassVar[Objective] = "language"
+    published: ClassVar[Mapping[str, Any]] = {
+        "context": 256,
+        "batch": 64,
+        "steps": 12_000,
+        "validation": 512,
+        "test": 4096,
+    }
 
     @property
     def vocabulary(self) -> int:

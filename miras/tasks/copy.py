@@ -1,6 +1,7 @@
 """Copying after a delay: say the first letters again, in order."""
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int64
@@ -50,6 +51,11 @@ class Copy(Ladder):
     alphabet: int = Field(default=14, ge=2, le=1_000_000, description="different letters")
     symbol: ClassVar[str] = "n"
     objective: ClassVar[Objective] = "recall"
+    published: ClassVar[Mapping[str, Any]] = {
+        "rungs": (Rung(121, 10),),
+        "extrapolation": (Rung(221, 10), Rung(421, 10)),
+        "alphabet": 19,
+    }
 
     @property
     def vocabulary(self) -> int:

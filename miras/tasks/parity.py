@@ -1,7 +1,8 @@
 """Parity: is the number of ones so far odd? A state that must be carried and never forgotten."""
 
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -61,6 +62,13 @@ class Parity(Task):
     test: int = Field(default=1024, ge=1, le=1_000_000, description="words")
     validation: int = Field(default=128, ge=1, le=1_000_000, description="words")
     objective: ClassVar[Objective] = "tracking"
+    published: ClassVar[Mapping[str, Any]] = {
+        "shortest": 3,
+        "longest": 40,
+        "steps": 100_000,
+        "batch": 1024,
+        "test": 4096,
+    }
 
     @model_validator(mode="after")
     def _lengths_grow(self) -> "Parity":

@@ -1,6 +1,7 @@
 """Selective copying: repeat what mattered, in order, and nothing else."""
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -29,7 +30,8 @@ class SelectiveCopy(Ladder):
     Extrapolation: the same n in a longer prefix.
 
     Source: Mamba (arXiv 2312.00752) section 4.1.1, MAD (arXiv 2403.17844). Differs: any place is
-    possible for the last letter (in MAD's generator it always touches the marker).
+    possible for the last letter (in MAD's generator it always touches the marker). Full: MAD's
+    numbers of letters as one ladder (MAD trains one model for each), its lengths as extrapolation.
     """
 
     kind: Literal["selective_copy"] = "selective_copy"
@@ -45,6 +47,13 @@ class SelectiveCopy(Ladder):
     alphabet: int = Field(default=14, ge=2, le=1_000_000, description="different letters")
     symbol: ClassVar[str] = "n"
     objective: ClassVar[Objective] = "selection"
+    published: ClassVar[Mapping[str, Any]] = {
+        "rungs": (Rung(256, 16), Rung(256, 32), Rung(256, 64), Rung(256, 96)),
+        "extrapolation": (Rung(512, 16), Rung(1024, 16)),
+        "steps": 20_000,
+        "batch": 128,
+        "test": 1280,
+    }
 
     @property
     def vocabulary(self) -> int:
