@@ -1,10 +1,11 @@
 """How sure a study can be: noise of a score, luck of the best, and what follows for each winner."""
 
 import math
-from statistics import NormalDist, fmean
+from statistics import fmean
 from typing import NamedTuple
 
 from miras.result import TrialRecord
+from miras.statistics import Deviation, luck_of_best, pooled
 
 from . import reading
 
@@ -18,13 +19,8 @@ class Noise(NamedTuple):
 
     @property
     def at_most(self) -> float:
-        """Upper 90 % limit of the deviation: from few repeats it is far above the estimate.
-
-        From the chi-squared distribution of a variance (quantile of Wilson and Hilferty 1931).
-        """
-        share = 2 / (9 * self.repeats)
-        root = 1 - share + NormalDist().inv_cdf(0.1) * math.sqrt(share)
-        return self.deviation / math.sqrt(root**3)
+        """Upper 90 % limit of the deviation: from few repeats it is far above the estimate."""
+        return Deviation(self.deviation, self.repeats).at_most(0.9)
 
 
 class Verdict(NamedTuple):
@@ -85,20 +81,6 @@ def noise(records: reading.Records, objective: str) -> Noise | None:
         count = fmean(len(scores) for scores in seeds if len(scores) > 1)
         return Noise(deviation / math.sqrt(count), repeats, "seeds of the same memory")
     return None
-
-
-def pooled(groups: list[list[float]]) -> tuple[float, int]:
-    """Standard deviation within groups and its degrees of freedom: (0, 0) without repeats."""
-    freedom = sum(len(group) - 1 for group in groups if group)
-    if freedom == 0:
-        return 0.0, 0
-    squares = sum((value - fmean(group)) ** 2 for group in groups if group for value in group)
-    return math.sqrt(squares / freedom), freedom
-
-
-def luck_of_best(count: int) -> float:
-    """Expected largest of `count` standard normal numbers (Blom 1958): 1.5 of 10, 2.5 of 100."""
-    return NormalDist().inv_cdf((count - 0.375) / (count + 0.25)) if count > 1 else 0.0
 
 
 def verdicts(records: reading.Records) -> list[Verdict]:

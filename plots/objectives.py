@@ -5,6 +5,8 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from miras.statistics import success
+
 from . import reading
 from .style import FOUND, KNOWN, QUIET, RANDOM, readable
 
@@ -15,7 +17,7 @@ BEST = 8
 class Row(NamedTuple):
     """One memory on one objective (`panel`), best first; low and high: one standard error.
 
-    `solved` counts the seeds with a score of at least `reading.SOLVED`.
+    `solved` counts the seeds with a score of at least `miras.statistics.SOLVED`.
     """
 
     panel: str
@@ -42,7 +44,7 @@ def table(records: reading.Records) -> list[Row]:
                     continue
             scores = reading.seed_scores(record, members) or [value]
             low, high, seeds = reading.interval(value, scores)
-            solved = sum(score >= reading.SOLVED for score in scores)
+            solved = success(scores).solved
             name, origin = reading.label(record), record.origin
             rows.append(Row(panel, name, origin, value, low, high, seeds, solved, record.equals))
     return rows

@@ -9,9 +9,6 @@ from typing import NamedTuple
 from miras.result import Result, TrialRecord
 
 MEAN = "mean of objectives"
-SOLVED = 0.9
-"""Score from which a task counts as solved."""
-
 Records = Sequence[TrialRecord]
 
 
@@ -160,16 +157,6 @@ def interval(value: float, seeds: Sequence[float]) -> Interval:
         return Interval(value, value, max(1, len(seeds)))
     error = stdev(seeds) / math.sqrt(len(seeds))
     return Interval(value - error, value + error, len(seeds))
-
-
-def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
-    """95 % interval of a success rate (Wilson 1927): honest for few trials and at 0 and 1."""
-    if trials == 0:
-        return 0.0, 1.0
-    rate, weight = successes / trials, z * z / trials
-    middle = (rate + weight / 2) / (1 + weight)
-    half = z / (1 + weight) * math.sqrt(rate * (1 - rate) / trials + weight / (4 * trials))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def shown(

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+from miras.statistics import luck_of_best
+
 from . import certainty, reading, tables
 from .page import Block, Code, Heading, Items, Picture, Pictures, Text, to_html, to_markdown
 from .registry import figures, panels
@@ -177,7 +179,7 @@ def _sureness(study: Study) -> list[Block]:
         Text(
             f"Each score rests on {seeds}.{warning} A winner was picked because it looked best,"
             f" and so it looks better than it is: of {most} equally good memories, the best is"
-            f" expected {certainty.luck_of_best(most):.1f} standard deviations of the noise above"
+            f" expected {luck_of_best(most):.1f} standard deviations of the noise above"
             f" its true value (the winner's curse). {measured} A claim needs fresh seeds, fresh"
             " data, tasks that the search never saw, and known memories tuned as hard as it was."
         ),

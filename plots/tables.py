@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from miras.result import TrialRecord
+from miras.statistics import success
 
 from . import reading
 from .certainty import Verdict
@@ -128,9 +129,12 @@ def _over_seeds(scores: Sequence[float]) -> list[str]:
     if len(scores) < 2:
         return ["", "", ""]
     low, high, trained = reading.interval(fmean(scores), scores)
-    solved = sum(score >= reading.SOLVED for score in scores)
-    least, most = reading.wilson(solved, trained)
-    return [f"{(high - low) / 2:.3f}", f"{solved}/{trained}", f"{least:.2f}–{most:.2f}"]
+    rate = success(scores)
+    return [
+        f"{(high - low) / 2:.3f}",
+        f"{rate.solved}/{trained}",
+        f"{rate.low:.2f}–{rate.high:.2f}",
+    ]
 
 
 def sureness(verdicts: Sequence[Verdict]) -> Table:

@@ -1,12 +1,10 @@
 """Which choice matters and how sure a lead is: numbers against hand, scipy and chance."""
 
-import math
 import random
 from typing import Any
 
 import pytest
 from plot_cases import record, scoring, seeded
-from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 
 from miras.plots import certainty, importance
 from miras.result import TrialRecord
@@ -97,27 +95,6 @@ def test_many_numbers_become_thirds() -> None:
 
 
 # How sure
-
-
-def test_luck_of_the_best_as_published() -> None:
-    found = [certainty.luck_of_best(count) for count in (10, 100, 500, 2000)]
-    assert found == pytest.approx([1.54, 2.51, 3.04, 3.43], abs=0.02)
-    assert certainty.luck_of_best(1) == certainty.luck_of_best(0) == 0.0
-
-
-def test_pooled_deviation() -> None:
-    assert certainty.pooled([[1.0], []]) == (0.0, 0)
-    assert certainty.pooled([[1.0, 3.0], [5.0, 5.0, 5.0]]) == (pytest.approx((2 / 3) ** 0.5), 3)
-
-
-@pytest.mark.parametrize("repeats", [2, 3, 10, 50])
-def test_limit_of_the_noise_against_scipy(repeats: int) -> None:
-    exact = 0.05 * math.sqrt(repeats / stats.chi2.ppf(0.1, repeats))
-    assert certainty.Noise(0.05, repeats, "").at_most == pytest.approx(exact, rel=0.05)
-
-
-def test_limit_of_the_noise_from_one_repeat_is_wide() -> None:
-    assert certainty.Noise(0.05, 1, "").at_most > 0.05 * math.sqrt(1 / stats.chi2.ppf(0.1, 1))
 
 
 def test_noise_prefers_repeated_memories_then_seeds() -> None:

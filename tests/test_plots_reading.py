@@ -4,7 +4,6 @@ import math
 
 import pytest
 from plot_cases import LOST, record, result
-from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 
 from miras.plots import reading
 from miras.plots.pareto import front
@@ -41,14 +40,6 @@ def test_front(points: list[tuple[float, float]], expected: list[bool]) -> None:
 )
 def test_names_move_apart_as_little_as_needed(places: list[float], expected: list[float]) -> None:
     assert apart(places, 0.1) == pytest.approx(expected)
-
-
-def test_wilson_against_scipy() -> None:
-    for successes, trials in [(0, 3), (3, 3), (2, 3), (8, 10), (50, 100)]:
-        expected = stats.binomtest(successes, trials).proportion_ci(0.95, "wilson")
-        found = reading.wilson(successes, trials)
-        assert found == pytest.approx((expected.low, expected.high), abs=1e-4)
-    assert reading.wilson(0, 0) == (0.0, 1.0)
 
 
 def test_interval_is_one_standard_error() -> None:
