@@ -54,6 +54,7 @@ class Answers(NamedTuple):
 
     correct: Bool[np.ndarray, " scored"]
     nats: Float[np.ndarray, " scored"]
+    said: Int64[np.ndarray, " scored"]  # the most likely id
 
 
 class Evaluation(NamedTuple):
@@ -187,23 +188,33 @@ def ask(predict: Predict, batch: Batch, vocabulary: int) -> Answers:
     """Put the scored positions of a batch to a predictor, piece by piece."""
     correct: list[NDArray[np.bool_]] = []
     nats: list[NDArray[np.float64]] = []
+    said: list[NDArray[np.int64]] = []
+    for few, logits in asked(predict, batch, vocabulary):
+        wanted = few.targets[few.targets != IGNORE].to(logits.device)
+        best = logits.argmax(-1)
+        said.append(best.cpu().numpy())
+        correct.append((best == wanted).cpu().numpy())
+        losses = F.cross_entropy(logits.float(), wanted, reduction="none")
+        nats.append(losses.double().cpu().numpy())
+    return Answers(np.concatenate(correct), np.concatenate(nats), np.concatenate(said))
+
+
+def asked(
+    predict: Predict, batch: Batch, vocabulary: int
+) -> Iterator[tuple[Batch, Float[Tensor, "scored vocabulary"]]]:
+    """Pieces of a batch, in order, with the predictor's logits at their scored positions."""
     rows = max(1, TOKENS_PER_CALL // batch.tokens.shape[1])
     for start in range(0, len(batch.tokens), rows):
         tokens, targets = (part[start : start + rows] for part in batch)
         scored = targets != IGNORE
-        wanted = targets[scored]
         with torch.no_grad():
             logits = predict(tokens, scored)
-            if logits.shape != (len(wanted), vocabulary):
-                raise ValueError(
-                    f"the predictor gave {tuple(logits.shape)}, needed are logits"
-                    f" {(len(wanted), vocabulary)}: one row per scored position, one per token id"
-                )
-            wanted = wanted.to(logits.device)
-            correct.append((logits.argmax(-1) == wanted).cpu().numpy())
-            losses = F.cross_entropy(logits.float(), wanted, reduction="none")
-            nats.append(losses.double().cpu().numpy())
-    return Answers(np.concatenate(correct), np.concatenate(nats))
+        if logits.shape != (wanted := (int(scored.sum()), vocabulary)):
+            raise ValueError(
+                f"the predictor gave {tuple(logits.shape)}, needed are logits {wanted}: one row"
+                " per scored position, one per token id"
+            )
+        yield Batch(tokens, targets), logits
 
 
 def scaled(accuracy: float, floor: float) -> float:

@@ -38,8 +38,10 @@ class Ladder(Task, ABC):
     positions. `ladder` is the mean over the trained rungs (equally spaced in log2 of the load),
     `worst` their minimum, `K90` the load at which the score falls through 0.9, interpolated in
     log2 from a score of 1 at load 1 (the largest trained load if it never does), `extrapolation`
-    the mean over the rungs that were not trained. Score of the task: ladder without extrapolation,
-    else (2 ladder + extrapolation) / 3.
+    the mean over the rungs that were not trained. Their scores by length, after that of the trained
+    rung of the same load (else the last one), give `slope`, the change per doubling of the length,
+    and `L50`, the length at which the score falls through 1/2. Score of the task: ladder without
+    extrapolation, else (2 ladder + extrapolation) / 3.
     """
 
     rungs: tuple[Rung, ...]
@@ -105,9 +107,40 @@ class Ladder(Task, ABC):
         metrics[f"{self.symbol}90"] = load_at(0.9, [rung.load for rung in self.rungs], trained)
         if extrapolate and self.extrapolation:
             beyond = float(np.mean([scores[rung] for rung in self.extrapolation]))
-            metrics["extrapolation"] = beyond
+            metrics |= {"extrapolation": beyond, **self._beyond(scores)}
             score = (2 * score + beyond) / 3
         return Evaluation(score, metrics, sum(nats) / scored)
+
+    def _beyond(self, scores: dict[Rung, float]) -> dict[str, float]:
+        """How the score falls with the length, beyond the training."""
+        same = [rung for rung in self.rungs if rung.load == self.extrapolation[0].load]
+        rungs = {(same or self.rungs[-1:])[0], *self.extrapolation}
+        by_length: dict[int, list[float]] = {}
+        for rung in rungs:
+            by_length.setdefault(rung.length, []).append(scores[rung])
+        lengths = sorted(by_length)
+        return decay(lengths, [float(np.mean(by_length[length])) for length in lengths])
+
+
+def decay(lengths: list[int], scores: list[float]) -> dict[str, float]:
+    """Least squares slope of scores per doubling of the length, and where they fall through 1/2.
+
+    `L50` is interpolated in log2; the first length if the score is below there, the last one if it
+    never falls. Lengths grow.
+    """
+    place = np.log2(lengths) - np.log2(lengths).mean()
+    spread = float((place**2).sum())
+    slope = float(place @ scores) / spread if spread else 0.0
+    half = float(lengths[-1])
+    if scores[0] < 0.5:
+        half = float(lengths[0])
+    else:
+        for left, (above, below) in enumerate(pairwise(scores)):
+            if below < 0.5:
+                part = (above - 0.5) / (above - below)
+                half = float(lengths[left] * (lengths[left + 1] / lengths[left]) ** part)
+                break
+    return {"slope": slope, "L50": half}
 
 
 def load_at(level: float, loads: list[int], scores: list[float]) -> float:
