@@ -9,7 +9,9 @@ from torch import Tensor
 from miras.part import leaves
 from miras.tasks import Batch, HeldOut, Predict, Task, certain
 from miras.tasks.byte_lm import ByteLM
+from miras.tasks.compression import Compression
 from miras.tasks.copy import Copy
+from miras.tasks.in_context_recall import InContextRecall
 from miras.tasks.ladder import Rung
 from miras.tasks.mqar import MQAR
 from miras.tasks.parity import Parity
@@ -44,6 +46,18 @@ TASKS: dict[str, Task] = {
     ),
     "parity small": Parity(
         shortest=2, longest=9, lengths=(14, 31), batch=5, steps=3, test=700, validation=300
+    ),
+    "compression small": Compression(
+        rungs=(Rung(12, 5), Rung(19, 9)), extrapolation=(Rung(31, 9),), alphabet=4, batch=5
+    ),
+    "noisy recall": InContextRecall(
+        rungs=(Rung(20, 3), Rung(34, 7)),
+        extrapolation=(Rung(60, 5),),
+        keys=12,
+        values=9,
+        noise=0.4,
+        noise_ids=3,
+        batch=9,
     ),
     "text small": ByteLM(
         limit=90_000,
