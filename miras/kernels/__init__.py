@@ -21,7 +21,6 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -29,6 +28,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from miras.kernels.threads import together
 
 SWITCH = "MIRAS_KERNELS"
 """Environment variable: 0 means PyTorch alone."""
@@ -85,9 +86,11 @@ def kernel(source: str, name: str, like: Tensor, *others: Tensor) -> Callable[..
         if count <= 1 or size < WORTH:
             some(0, items)
             return
-        edges = [items * place // count for place in range(count + 1)]
-        with ThreadPoolExecutor(count) as threads:
-            list(threads.map(some, edges[:-1], edges[1:]))
+
+        def part(place: int, count: int) -> None:
+            some(items * place // count, items * (place + 1) // count)
+
+        together(part, count)
 
     return call
 
