@@ -12,8 +12,10 @@ from miras.tasks.byte_lm import ByteLM
 from miras.tasks.compression import Compression
 from miras.tasks.copy import Copy
 from miras.tasks.in_context_recall import InContextRecall
+from miras.tasks.k_hop import KHop
 from miras.tasks.ladder import Rung
 from miras.tasks.mqar import MQAR
+from miras.tasks.ngram_copy import NgramCopy
 from miras.tasks.parity import Parity
 from miras.tasks.selective_copy import SelectiveCopy
 
@@ -58,6 +60,16 @@ TASKS: dict[str, Task] = {
         noise=0.4,
         noise_ids=3,
         batch=9,
+    ),
+    "k_hop small": KHop(
+        rungs=(Rung(18, 2), Rung(18, 3)),
+        extrapolation=(Rung(28, 3),),
+        names=13,
+        questions=4,
+        steps=7,
+    ),
+    "ngram small": NgramCopy(
+        rungs=(Rung(20, 13),), extrapolation=(Rung(38, 19),), alphabet=7, ngram=2, batch=9
     ),
     "text small": ByteLM(
         limit=90_000,

@@ -17,6 +17,7 @@ from torch import Tensor
 from miras.tasks import IGNORE, Task, certain, distinct, split_of
 from miras.tasks.ladder import Rung
 from miras.tasks.mqar import MQAR
+from miras.tasks.ngram_copy import NgramCopy
 from miras.tasks.parity import Parity
 from miras.tasks.selective_copy import SelectiveCopy
 
@@ -148,7 +149,8 @@ def test_18_constant_positions_are_not_scored(task: Task) -> None:
     if not isinstance(task, Parity):
         for batch in islice(task.train_stream(0), 10):
             assert len(batch.targets[batch.targets != IGNORE].unique()) > 1
-            assert not (batch.targets == batch.tokens).any()
+            if not isinstance(task, NgramCopy):  # there the answer so far is given
+                assert not (batch.targets == batch.tokens).any()
         assert task.evaluate(uniform(task)).metrics["worst"] == 0.0
 
 

@@ -12,7 +12,9 @@ from torch import Tensor
 from miras.tasks import IGNORE, AnyTask
 from miras.tasks.compression import Compression
 from miras.tasks.in_context_recall import InContextRecall
+from miras.tasks.k_hop import KHop
 from miras.tasks.ladder import Ladder, Rung
+from miras.tasks.ngram_copy import NgramCopy
 
 
 def sample(task: Ladder, rung: Rung, count: int = 2000) -> tuple[Tensor, Tensor]:
@@ -29,6 +31,16 @@ def sample(task: Ladder, rung: Rung, count: int = 2000) -> tuple[Tensor, Tensor]
         ({"kind": "in_context_recall", "rungs": [[33, 4]]}, "odd length"),
         ({"kind": "in_context_recall", "keys": 31}, "needs 32 different keys and values"),
         ({"kind": "in_context_recall", "noise": 0.8}, "has 3 pairs beside 13 of noise"),
+        ({"kind": "k_hop", "rungs": [[48, 0]]}, "greater than or equal to 1"),
+        ({"kind": "k_hop", "rungs": [[30, 2]]}, "too short: 8 questions .* take 32 tokens"),
+        ({"kind": "k_hop", "rungs": [[49, 2]]}, "odd length"),
+        ({"kind": "k_hop", "rungs": [[48, 16]]}, "goes around a cycle of 16"),
+        ({"kind": "k_hop", "extrapolation": [[48, 3]]}, "asks for 3 hops, an id that no trained"),
+        ({"kind": "k_hop", "names": 20}, "needs 32 different names, there are 20"),
+        ({"kind": "ngram_copy", "rungs": [[40, 16]]}, "leaves 21 .* should be between 20 and 32"),
+        ({"kind": "ngram_copy", "rungs": [[19, 16]]}, "leaves 0 letters to answer"),
+        ({"kind": "ngram_copy", "alphabet": 2}, "so many letters that few of its 3-grams"),
+        ({"kind": "ngram_copy", "rungs": [[3000, 2000]]}, "more than 1024 letters"),
     ],
 )
 def test_wrong_settings_are_refused_with_a_sentence(
@@ -92,3 +104,42 @@ def test_21_in_context_recall_is_not_local() -> None:
                 lags.append(2 * (place - last[key]))
             last[key] = place
     assert np.mean(np.array(lags) > 32) > 0.35  # MAD: 0.08
+
+
+def test_k_hop_follows_the_edges() -> None:
+    task = KHop()
+    for rung in (*task.rungs, *task.extrapolation):
+        tokens, targets = sample(task, rung, 50)
+        for row, wanted in zip(tokens.tolist(), targets.tolist(), strict=True):
+            edges = dict(zip(row[:-16:2], row[1:-16:2], strict=True))
+            assert len(edges) == task.nodes(rung) and set(edges) == set(edges.values())
+            assert row[-16::2] == [64 + task.hops.index(rung.load)] * 8
+            assert len(set(row[-15::2])) == 8 and set(wanted[:-15]) == {IGNORE}
+            for place in range(rung.length - 15, rung.length, 2):
+                name = row[place]
+                for _ in range(rung.load):
+                    name = edges[name]
+                assert wanted[place] == name
+
+
+def test_leak_the_order_of_edges_does_not_tell_the_chain() -> None:
+    tokens, _ = sample(KHop(), Rung(48, 2), 8000)
+    source, successor = tokens[:, 0:32:2], tokens[:, 1:32:2]
+    follows = (successor[:, :-1] == source[:, 1:]).float().mean(0)
+    assert follows.numpy() == pytest.approx(np.full(15, 1 / 15), abs=0.015)
+
+
+@pytest.mark.parametrize("ngram", [1, 2, 3])
+def test_25_the_ngram_of_a_question_occurs_once(ngram: int) -> None:
+    task = NgramCopy(rungs=(Rung(33, 20),), extrapolation=(), alphabet=26, ngram=ngram)
+    tokens, targets = sample(task, Rung(33, 20), 400)
+    starts: set[int] = set()
+    for row, wanted in zip(tokens.tolist(), targets.tolist(), strict=True):
+        string, question = bytes(row[:20]), bytes(row[21 : 21 + ngram])
+        start = string.find(question)
+        assert row[20] == 26 and start >= 0 and string.find(question, start + 1) < 0
+        answer = list(string[start + ngram : start + 33 - 20])
+        assert len(answer) == 33 - 20 - ngram
+        assert wanted == [IGNORE] * (20 + ngram) + answer and row[21 + ngram :] == answer[:-1]
+        starts.add(start)
+    assert starts == set(range(20 - 13 + 1))

@@ -10,7 +10,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from miras.part import SpecError
+from miras.score import combined
 from miras.tasks import (
+    Answers,
     Batch,
     Evaluation,
     HeldOut,
@@ -25,10 +27,10 @@ from miras.tasks import (
 
 
 class Rung(NamedTuple):
-    """One difficulty; in YAML a list `[length, load]`. One thing alone cannot be confused."""
+    """One difficulty; in YAML a list `[length, load]`."""
 
     length: Annotated[int, Field(ge=2, le=1_048_576, description="tokens per sequence")]
-    load: Annotated[int, Field(ge=2, le=262_144, description="things to remember")]
+    load: Annotated[int, Field(ge=1, le=262_144, description="things to remember")]
 
 
 class Ladder(Task, ABC):
@@ -40,13 +42,15 @@ class Ladder(Task, ABC):
     log2 from a score of 1 at load 1 (the largest trained load if it never does), `extrapolation`
     the mean over the rungs that were not trained. Their scores by length, after that of the trained
     rung of the same load (else the last one), give `slope`, the change per doubling of the length,
-    and `L50`, the length at which the score falls through 1/2. Score of the task: ladder without
-    extrapolation, else (2 ladder + extrapolation) / 3.
+    and `L50`, the length at which the score falls through 1/2. Score of the task: as `miras.score`
+    combines ladder and extrapolation; training adds the learning curve.
     """
 
     rungs: tuple[Rung, ...]
     extrapolation: tuple[Rung, ...]
     symbol: ClassVar[str]
+    least: ClassVar[int] = 2
+    """The smallest load: of one thing there is mostly nothing to confuse."""
 
     @abstractmethod
     def check(self, rung: Rung) -> None:
@@ -60,6 +64,10 @@ class Ladder(Task, ABC):
     def sample(self, rung: Rung, sequences: int, generator: np.random.Generator) -> Rows:
         """Fresh sequences of a rung, of any split."""
 
+    def details(self, batch: Batch, answers: Answers) -> dict[str, float]:
+        """More numbers about the answers on a rung; none if accuracy tells all."""
+        return {}
+
     @model_validator(mode="after")
     def _rungs_are_a_ladder(self) -> "Ladder":
         if any(above.load <= below.load for below, above in pairwise(self.rungs)):
@@ -68,6 +76,11 @@ class Ladder(Task, ABC):
         if len(set(self.extrapolation)) < len(self.extrapolation):
             raise SpecError("extrapolation names a rung twice: keep it once")
         for rung in (*self.rungs, *self.extrapolation):
+            if rung.load < self.least:
+                raise SpecError(
+                    f"rung {[*rung]}: the second number should be greater than or equal to"
+                    f" {self.least}"
+                )
             self.check(rung)
         return self
 
@@ -93,7 +106,8 @@ class Ladder(Task, ABC):
         nats: list[float] = []
         scored = 0
         for rung in (*self.rungs, *(self.extrapolation if extrapolate else ())):
-            answers = ask(predict, self.held_out(rung, split, seed), self.vocabulary)
+            batch = self.held_out(rung, split, seed)
+            answers = ask(predict, batch, self.vocabulary)
             accuracy, floor = float(answers.correct.mean()), self.floor(rung)
             scores[rung] = scaled(accuracy, floor)
             nats.append(float(answers.nats.sum()))
@@ -101,6 +115,8 @@ class Ladder(Task, ABC):
             name = self.label(rung)
             metrics |= {f"accuracy/{name}": accuracy, f"floor/{name}": floor}
             metrics |= {f"score/{name}": scores[rung]}
+            details = self.details(batch, answers)
+            metrics |= {f"{detail}/{name}": value for detail, value in details.items()}
         trained = [scores[rung] for rung in self.rungs]
         score = metrics["ladder"] = float(np.mean(trained))
         metrics["worst"] = min(trained)
@@ -108,7 +124,7 @@ class Ladder(Task, ABC):
         if extrapolate and self.extrapolation:
             beyond = float(np.mean([scores[rung] for rung in self.extrapolation]))
             metrics |= {"extrapolation": beyond, **self._beyond(scores)}
-            score = (2 * score + beyond) / 3
+            score = combined({"ladder": score, "extrapolation": beyond})
         return Evaluation(score, metrics, sum(nats) / scored)
 
     def _beyond(self, scores: dict[Rung, float]) -> dict[str, float]:
