@@ -43,6 +43,9 @@ TASKS: dict[str, Task] = {
     "delay small": Copy(
         rungs=(Rung(16, 6), Rung(21, 10)), extrapolation=(Rung(43, 9),), alphabet=5, batch=6
     ),
+    "delay random": Copy(
+        rungs=(Rung(31, 5), Rung(31, 11)), extrapolation=(Rung(70, 9),), delay="random"
+    ),
     "copy small": SelectiveCopy(
         rungs=(Rung(24, 3), Rung(24, 12)), extrapolation=(Rung(33, 8),), alphabet=3, batch=7
     ),

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from miras.tasks import IGNORE, AnyTask
 from miras.tasks.compression import Compression
+from miras.tasks.copy import Copy
 from miras.tasks.in_context_recall import InContextRecall
 from miras.tasks.k_hop import KHop
 from miras.tasks.ladder import Ladder, Rung
@@ -143,3 +144,23 @@ def test_25_the_ngram_of_a_question_occurs_once(ngram: int) -> None:
         assert wanted == [IGNORE] * (20 + ngram) + answer and row[21 + ngram :] == answer[:-1]
         starts.add(start)
     assert starts == set(range(20 - 13 + 1))
+
+
+def test_a_random_delay_is_uniform_and_leaves_the_answers_in_place() -> None:
+    tokens, targets = sample(Copy(delay="random"), Rung(64, 8), 4000)
+    starts: list[int] = []
+    for row, wanted in zip(tokens.tolist(), targets.tolist(), strict=True):
+        starts.append(next(place for place, token in enumerate(row) if token < 14))
+        letters = row[starts[-1] : starts[-1] + 8]
+        assert [token for token in row if token < 14] == letters
+        assert row[55] == 15 and wanted == [IGNORE] * 56 + letters
+    shares = np.bincount(starts, minlength=48) / 4000
+    assert shares == pytest.approx(np.full(48, 1 / 48), abs=0.009)
+
+
+def test_the_full_setting_of_copy_is_that_of_memnet() -> None:
+    tokens, targets = sample(Copy().full(), Rung(121, 10), 20)
+    assert (tokens[:, :10] < 19).all() and (tokens[:, 10:110] == 19).all()
+    assert (tokens[:, 110] == 20).all() and torch.equal(targets[:, 111:], tokens[:, :10])
+    # The accuracy of MemNet's baseline, 21.3 to 21.7 %, is that of the floor: no memory of order.
+    assert Copy().full().floor(Rung(121, 10)) == pytest.approx(0.2208, abs=5e-4)

@@ -27,7 +27,9 @@ class Copy(Ladder):
 
     Letters are drawn with replacement. All places of answers look the same, and an answer is not
     given back as input: which letter is due follows from the place alone. The delay is what a
-    rung's length leaves: length - 2 n - 1. Ids: letters, blank (also at the answers), delimiter.
+    rung's length leaves: length - 2 n - 1. With a random delay it is drawn uniformly from 0 up to
+    that, for each sequence, and the rest of the blanks stand before the letters: no fixed shift of
+    places gives the answers. Ids: letters, blank (also at the answers), delimiter.
     Floor: the most frequent letter of the sequence at all answers, E[max count] / n for letters
     drawn uniformly (0.22 for 10 of 19). It is what a predictor that cannot tell places reaches.
     Extrapolation: the same n after a longer delay.
@@ -35,7 +37,7 @@ class Copy(Ladder):
     Source: the copying task of Hochreiter and Schmidhuber (1997) as in unitary recurrent networks
     (arXiv 1511.06464) section 5.1; MemNet (github.com/Ant1pozitive/memory-is-all-you-need) with
     n = 10, a delay of 100 and 19 letters. Differs: the blank is a token of its own, in MemNet's
-    data it is also the first letter.
+    data it is also the first letter; the random delay is ours.
     """
 
     kind: Literal["copy"] = "copy"
@@ -49,6 +51,9 @@ class Copy(Ladder):
         description="[length, letters to repeat] that are only tested",
     )
     alphabet: int = Field(default=14, ge=2, le=1_000_000, description="different letters")
+    delay: Literal["fixed", "random"] = Field(
+        default="fixed", description="fixed: the whole length; random: up to it, for each sequence"
+    )
     symbol: ClassVar[str] = "n"
     objective: ClassVar[Objective] = "recall"
     published: ClassVar[Mapping[str, Any]] = {
@@ -82,7 +87,10 @@ class Copy(Ladder):
         length, letters = rung
         letter = generator.integers(0, self.alphabet, (sequences, letters))
         tokens = np.full((sequences, length), self.alphabet)
-        tokens[:, :letters] = letter
+        start = np.zeros((sequences, 1), np.int64)
+        if self.delay == "random":
+            start = generator.integers(0, length - 2 * letters, (sequences, 1))
+        np.put_along_axis(tokens, start + np.arange(letters), letter, 1)
         tokens[:, length - letters - 1] = self.alphabet + 1
         targets = np.full_like(tokens, IGNORE)
         targets[:, length - letters :] = letter
@@ -91,7 +99,8 @@ class Copy(Ladder):
     def solve(self, tokens: Int64[Tensor, "batch time"]) -> Int64[Tensor, "batch time"]:
         asked = (tokens == self.alphabet + 1).cumsum(1).roll(1, 1)
         asked[:, 0] = 0
-        place = (asked.cumsum(1) - 1).clamp_min(0)
+        start = (tokens < self.alphabet).long().argmax(1, keepdim=True)
+        place = (start + asked.cumsum(1) - 1).clamp(0, tokens.shape[1] - 1)
         return tokens.gather(1, place).where(asked > 0, IGNORE)
 
     def floors(self, split: HeldOut = "test", seed: int = 0) -> dict[str, Floor]:
