@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from search_task_cases import SEARCH
 from torch import Tensor
 
 from miras.part import leaves
@@ -14,6 +15,7 @@ from miras.tasks.copy import Copy
 from miras.tasks.in_context_recall import InContextRecall
 from miras.tasks.k_hop import KHop
 from miras.tasks.ladder import Rung
+from miras.tasks.modular_arithmetic import ModularArithmetic
 from miras.tasks.mqar import MQAR
 from miras.tasks.ngram_copy import NgramCopy
 from miras.tasks.parity import Parity
@@ -22,6 +24,7 @@ from miras.tasks.selective_copy import SelectiveCopy
 # Every setting away from its default somewhere.
 TASKS: dict[str, Task] = {
     **{kind: cast(Task, leaf()) for kind, leaf in leaves("miras.tasks").items()},
+    **SEARCH,
     "mqar quick": MQAR(
         rungs=(Rung(16, 2), Rung(32, 4), Rung(32, 8)),
         extrapolation=(),
@@ -73,6 +76,9 @@ TASKS: dict[str, Task] = {
     ),
     "ngram small": NgramCopy(
         rungs=(Rung(20, 13),), extrapolation=(Rung(38, 19),), alphabet=7, ngram=2, batch=9
+    ),
+    "brackets": ModularArithmetic(
+        modulus=3, brackets=2, shortest=5, longest=20, lengths=(41, 60), batch=12
     ),
     "text small": ByteLM(
         limit=90_000,

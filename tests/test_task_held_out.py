@@ -15,6 +15,7 @@ from miras.tasks.copy import Copy
 from miras.tasks.in_context_recall import InContextRecall
 from miras.tasks.k_hop import KHop
 from miras.tasks.ladder import Ladder, Rung
+from miras.tasks.modular_arithmetic import ModularArithmetic
 from miras.tasks.ngram_copy import NgramCopy
 
 
@@ -164,3 +165,27 @@ def test_the_full_setting_of_copy_is_that_of_memnet() -> None:
     assert (tokens[:, 110] == 20).all() and torch.equal(targets[:, 111:], tokens[:, :10])
     # The accuracy of MemNet's baseline, 21.3 to 21.7 %, is that of the floor: no memory of order.
     assert Copy().full().floor(Rung(121, 10)) == pytest.approx(0.2208, abs=5e-4)
+
+
+@pytest.mark.parametrize(("modulus", "brackets"), [(5, 0), (2, 0), (7, 1), (5, 4)])
+def test_modular_arithmetic_is_python_s_arithmetic(modulus: int, brackets: int) -> None:
+    task = ModularArithmetic(modulus=modulus, brackets=brackets)
+    signs = [*map(str, range(modulus)), *"+-*()"]
+    words, answers = task.sample(60, 40, np.random.default_rng(0))
+    deepest = 0
+    for word, told in zip(words.tolist(), answers.tolist(), strict=True):
+        text, value, depth = "", 0, 0
+        for token, answer in zip(word, told, strict=True):
+            text += signs[token]
+            depth += (signs[token] == "(") - (signs[token] == ")")
+            deepest = max(depth, deepest)
+            if depth == 0 and signs[token] not in "+-*":
+                value = eval(text) % modulus
+            assert answer == task.first_answer + value
+    assert deepest == brackets
+
+
+def test_modular_arithmetic_reads_the_example_of_its_docstring() -> None:
+    word = torch.tensor([[2, 5, 3, 7, 4, 6, 8, 1, 5, 1, 9]])  # 2 + 3 * 4 - ( 1 + 1 )
+    answers = ModularArithmetic(brackets=1).solve(word) - 10
+    assert answers.tolist() == [[2, 2, 0, 0, 4, 4, 4, 4, 4, 4, 2]]
