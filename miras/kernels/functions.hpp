@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
-static inline float exponential(float x) {
+__attribute__((always_inline)) static inline float exponential(float x) {
   x = x < -87.f ? -87.f : x;
   x = x > 88.f ? 88.f : x;
   float n = std::rint(x * 1.44269504f), r = (x - n * 0.693359375f) + n * 2.12194440e-4f;

@@ -13,17 +13,10 @@ from torch import Tensor
 from torch.autograd import Function
 
 from miras.kernels import kernel, text
+from miras.kernels.error import Compiled, numbers_of, of_error
 
 CHUNK = 32
 """Tokens per chunk; decays per channel are written for two halves of 16."""
-
-
-class Compiled(NamedTuple):
-    """An error map in C++, see rows.hpp, and the same in PyTorch."""
-
-    expression: str
-    numbers: tuple[float, ...]
-    error: Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
 
 
 class Reading(NamedTuple):
@@ -96,19 +89,13 @@ def _forward(
     function(
         *tensors[:6],
         *tensors[7:],
-        _given(reading, value),
+        numbers_of(reading.compiled, value),
         start,
         *outputs,
         *_numbers(reading, tensors),
         items=batch * heads,
     )
     return found, end, rows, answers, starts
-
-
-def _given(reading: Reading, like: Tensor) -> Tensor | None:
-    if reading.compiled is None:
-        return None
-    return like.new_tensor([*reading.compiled.numbers, 0.0, 0.0, 0.0, 0.0][:4])
 
 
 def _numbers(reading: Reading, tensors: Sequence[Tensor | None]) -> tuple[int, ...]:
@@ -152,7 +139,7 @@ class _Outer(Function):
         function(
             *tensors[:6],
             *tensors[7:],
-            _given(reading, value),
+            numbers_of(reading.compiled, value),
             rows,
             answers if answers.numel() else None,
             starts,
@@ -167,22 +154,5 @@ class _Outer(Function):
         if reading.compiled is None:
             return None, *found, None, None
         given = (answers, value, tensors[7], tensors[8], cast(Tensor, found[4]))
-        found[4], gate, limit = _of_error(reading.compiled, *given)
+        found[4], gate, limit = of_error(reading.compiled, *given)
         return None, *found, gate, limit
-
-
-def _of_error(
-    compiled: Compiled,
-    answers: Tensor,
-    value: Tensor,
-    gate: Tensor | None,
-    limit: Tensor | None,
-    above: Tensor,
-) -> list[Tensor | None]:
-    """Gradients of targets, gate and limit from those of the rows."""
-    leaves = [None if x is None else x.detach().requires_grad_() for x in (value, gate, limit)]
-    with torch.enable_grad():
-        rows = -compiled.error(answers, cast(Tensor, leaves[0]), leaves[1], leaves[2])
-    sources = [leaf for leaf in leaves if leaf is not None]
-    found = iter(torch.autograd.grad(rows, sources, above, materialize_grads=True))
-    return [None if leaf is None else next(found) for leaf in leaves]

@@ -54,8 +54,9 @@ static inline void tile(const T* a, I am, I ak, const T* b, I ldb, T* c, I ldc, 
 }
 
 // FULL: all of c. LOWER: only what is not above the diagonal of c is wanted. UPTO: a is zero above
-// its diagonal. FROM: a is zero below its diagonal.
-enum Shape { FULL, LOWER, UPTO, FROM };
+// its diagonal. FROM: a is zero below its diagonal. UPPER: only what is not below the diagonal of c
+// is wanted. BEFORE: b is zero below its diagonal. SINCE: b is zero above its diagonal.
+enum Shape { FULL, LOWER, UPTO, FROM, UPPER, BEFORE, SINCE };
 
 // c [rows, columns] (+)= a [rows, inner] b [inner, columns]; `columns` is padded.
 template <typename T>
@@ -65,7 +66,11 @@ static void product(I rows, I columns, I inner, const T* a, I am, I ak, const T*
     for (I m = 0; m < rows; m += 6) {
       I r = std::min<I>(6, rows - m);
       if (shape == LOWER && n >= m + r) continue;
-      I from = shape == FROM ? m : 0, to = shape == UPTO ? std::min(inner, m + r) : inner;
+      if (shape == UPPER && m >= n + WIDE<T>) continue;
+      I from = shape == FROM ? m : shape == SINCE ? std::min(inner, n) : 0;
+      I to = inner;
+      if (shape == UPTO) to = std::min(inner, m + r);
+      if (shape == BEFORE) to = std::min(inner, n + WIDE<T>);
       const T* x = a + m * am;
       T* y = c + m * ldc + n;
       switch (r) {

@@ -11,7 +11,7 @@ from torch import Tensor
 from miras.architecture import Weights
 from miras.definition import Prepared
 from miras.optimizer import Stepping
-from miras.plans import Plan, network
+from miras.plans import Plan, deep, network
 from miras.plans.chunked import Piece, again, grouped
 from miras.plans.factors import Factor, Start, ending, gradients, late, moving, sized, still
 from miras.plans.learned import banded, learned
@@ -69,6 +69,13 @@ class Frozen(Plan):
     def run(self, memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
         step = memory.stepping
         assert step is not None
+        first = -state.position % step.chunk
+        if first < inputs.key.shape[1] and deep.fits(memory, inputs):
+            if first == 0:
+                return deep.run(memory, inputs, state)
+            before, state = self.run(memory, deep.cut(inputs, 0, first), state)
+            output, state = deep.run(memory, deep.cut(inputs, first), state)
+            return torch.cat((before, output), dim=1), state
         tokens, constants = laid_out(inputs)
         count, outputs = inputs.key.shape[1], list[Tensor]()
         period = lcm(*(each for each in (step.chunk, step.every) if each > 1))

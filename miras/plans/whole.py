@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from miras.bias import Bias
 from miras.definition import Prepared
 from miras.kernels import outer
+from miras.kernels.error import Compiled
 from miras.optimizer import Stepping
 from miras.plans.chunked import Piece, grouped
 from miras.plans.rows import Frame, asks_early, each_of, first_of, in_chunk, rows_of
@@ -46,16 +48,21 @@ def fits(memory: "Memory", inputs: Prepared) -> bool:
 
 def _reading(memory: "Memory", looks: bool) -> outer.Reading:
     bias, early = memory.bias, asks_early(memory)
-    entry = bias.entrywise() if bias.residual and not bias.linear else None
-    if entry is None:
+    if not bias.residual or bias.linear or bias.entrywise() is None:
         return outer.Reading(early, looks)
-    names = [use.name for use in bias.uses()]
+    return outer.Reading(early, looks, compiled(bias))
+
+
+def compiled(bias: Bias) -> Compiled:
+    """An error map that says how it goes entry by entry, for kernels."""
+    entry, names = bias.entrywise(), [use.name for use in bias.uses()]
+    assert entry is not None
 
     def error(answer: Tensor, value: Tensor, gate: Tensor | None, limit: Tensor | None) -> Tensor:
         gates: dict[str, Tensor] = {} if gate is None else dict.fromkeys(names, gate)
         return bias.error(answer, value, gates, None if limit is None else limit[..., None])
 
-    return outer.Reading(early, looks, outer.Compiled(*entry, error))
+    return Compiled(*entry, error)
 
 
 def run(memory: "Memory", inputs: Prepared, state: "State", looks: bool) -> tuple[Tensor, "State"]:

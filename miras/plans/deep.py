@@ -1,0 +1,130 @@
+"""A deep memory over whole chunks in one call of a compiled kernel.
+
+The same algorithm as in `miras.plans.frozen`, tokens before heads. Where no kernel can be had,
+nothing but time changes.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from miras.definition import Prepared
+from miras.kernels import network
+from miras.optimizer import Stepping
+from miras.plans.whole import compiled
+from miras.surprise import link, step_sizes
+from miras.token import Weights
+
+if TYPE_CHECKING:
+    from miras.memory import Memory
+    from miras.state import State
+
+LONGEST = 128
+"""Tokens of the longest chunk: its pairs are written out."""
+
+
+def fits(memory: "Memory", inputs: Prepared) -> bool:
+    """Whether the kernel computes this memory, one that `frozen` fits, and can be had."""
+    step, bias, retention = memory.stepping, memory.bias, memory.retention
+    layers = memory.architecture.network
+    if step is None or layers is None or layers.gated:
+        return False
+    if not 1 < step.chunk <= LONGEST or step.every > 1 or not (step.plain or step.heavy_ball):
+        return False
+    if step.step_axis != "scalar" or type(step).effective is not Stepping.effective:
+        return False
+    if not retention.identity_link or retention.decays not in (None, "scalar"):
+        return False
+    if bias.window > 1 or bias.target in ("next_value", "self_generated") or bias.guarded:
+        return False
+    simple = len(bias.uses()) <= 1 and not bias.constants(1, 1, 1)
+    if not bias.residual or not (bias.linear or (simple and bias.entrywise() is not None)):
+        return False
+    return network.available(_form(memory, inputs), inputs.value)
+
+
+def _form(memory: "Memory", inputs: Prepared) -> network.Form:
+    step, layers = memory.stepping, memory.architecture.network
+    assert step is not None and layers is not None
+    leaves = memory.architecture.leaves(inputs.key.shape[3], inputs.value.shape[3])
+    shapes = [leaves[f"layer_{index}"].shape for index in range(layers.depth)]
+    return network.Form(
+        sizes=(shapes[0][1], *(rows for rows, _ in shapes)),
+        activation=layers.activation,
+        norm=layers.norm,
+        offset=layers.offset,
+        residual=layers.residual,
+        chunk=step.chunk,
+        compiled=None if memory.bias.linear else compiled(memory.bias),
+    )
+
+
+def run(memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
+    """Outputs `[batch, time, heads, value_dim]` and the state after tokens that start a chunk."""
+    form, count = _form(memory, inputs), inputs.key.shape[1]
+    whole = (count - 1) // form.chunk * form.chunk
+    outputs: list[Tensor] = []
+    for first, last in ((0, whole), (whole, count)):  # the state keeps the last chunk's anchor
+        if first < last:
+            state = state._replace(anchor=link(memory, state.weights))
+            output, state = _tokens(memory, form, cut(inputs, first, last), state)
+            outputs.append(output)
+    return torch.cat(outputs, dim=1), state
+
+
+def cut(inputs: Prepared, first: int, last: int | None = None) -> Prepared:
+    """Some of the tokens."""
+    tokens = (x[:, first:last] for x in inputs[:3])
+    gates = {name: gate[:, first:last] for name, gate in inputs.gates.items()}
+    return Prepared(*tokens, gates, inputs.constants)
+
+
+def _tokens(
+    memory: "Memory", form: network.Form, inputs: Prepared, state: "State"
+) -> tuple[Tensor, "State"]:
+    step, gates, constants = memory.stepping, inputs.gates, inputs.constants
+    assert step is not None
+    size = step_sizes(step, gates | constants, inputs.key[..., 0], inputs.key.shape[-1])[""]
+    sums = state.buffers.get("momentum")
+    found, end, late = network.network(
+        form,
+        network.Tokens(
+            *inputs[:3],
+            step=size.expand(inputs.key.shape[:3]),
+            decay=gates.get("decay"),
+            carry=gates["momentum"] if sums else None,
+            gain=constants.get("norm_gain"),
+            shift=constants.get("norm_shift"),
+            start=_together(state.weights, form),
+            sums=_together(sums, form) if sums else None,
+            gate=next((gates[use.name] for use in memory.bias.uses()), None),
+        ),
+    )
+    buffers = state.buffers
+    if late is not None:
+        buffers = buffers | {"momentum": _apart(late, form, state.weights)}
+    weights = _apart(end, form, state.weights)
+    position = state.position + inputs.key.shape[1]
+    return found, state._replace(weights=weights, buffers=buffers, position=position)
+
+
+def _together(weights: Mapping[str, Tensor], form: network.Form) -> Tensor:
+    """Matrices one after the other `[batch, heads, entries]`, the offset a column of the last."""
+    matrices = [weights[f"layer_{index}"] for index in range(len(form.shapes))]
+    if form.offset:
+        matrices[-1] = torch.cat((matrices[-1], weights["offset"][..., None]), dim=-1)
+    return torch.cat([matrix.flatten(2) for matrix in matrices], dim=2)
+
+
+def _apart(packed: Tensor, form: network.Form, like: Mapping[str, Tensor]) -> Weights:
+    pieces = packed.split([rows * columns for rows, columns in form.shapes], dim=2)
+    found: Weights = {}
+    for index, (piece, shape) in enumerate(zip(pieces, form.shapes, strict=True)):
+        found[f"layer_{index}"] = piece.unflatten(2, shape)
+    if form.offset:
+        name = f"layer_{len(form.shapes) - 1}"
+        found["offset"] = found[name][..., -1]
+        found[name] = found[name][..., :-1]
+    return {name: found[name] for name in like}
