@@ -129,10 +129,17 @@ def step_sizes(
 ) -> dict[str, Tensor]:
     """The steps that are taken, by axis (`""` is a scalar per head)."""
     divisor = {"none": 1, "chunk": optimizer.together, "key_dim": key_dim}[optimizer.scale]
-    steps = {axis: size / divisor for axis, size in multipliers("step", gates).items()}
+    steps = multipliers("step", gates)
+    if divisor != 1:
+        steps = {axis: size / divisor for axis, size in steps.items()}
     if "" in steps:
         steps[""] = optimizer.effective(steps[""], sensitivity)
     return steps
+
+
+def senses(optimizer: Stepping) -> bool:
+    """Whether the step that is taken depends on the length of the key."""
+    return type(optimizer).effective is not Stepping.effective
 
 
 def guard(memory: Memory, steps: Mapping[str, Tensor], sensitivity: Tensor) -> Tensor | None:

@@ -1,7 +1,7 @@
 """A linear map from keys to values."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -132,14 +132,15 @@ class Matrix(Architecture):
         return (query * gates["bonus"] * key).sum(-1, keepdim=True) * value
 
     def divide(self, read: Tensor) -> Tensor:
-        total = read[..., -1:]
+        # One split: its derivative puts both parts side by side, two slices would add zeros.
+        found, total = cast(Any, read).split((read.shape[-1] - 1, 1), dim=-1)
         if self.denominator == "one_plus_sum":
             total = total + 1
         elif self.denominator == "absolute":
             total = torch.maximum(total.abs(), torch.ones_like(total))
         else:
             total = total + 1e-6
-        return read[..., :-1] / total
+        return found / total
 
     def formula(self, weights: str, key: str) -> str:
         return f"{weights} {key}"

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -108,6 +109,10 @@ class Bias(Part, ABC):
         `limit [..., 1 or value_dim]` is given to guarded biases: the largest factor by which a
         residual may be multiplied before an explicit step overshoots.
         """
+
+    def written(self, target: Tensor, gates: Gates) -> Tensor:
+        """What is written where no answer is looked at: minus the error of an answer of zero."""
+        return -self.error(torch.zeros_like(target), target, gates)
 
     def entrywise(self) -> Entrywise | None:
         """`error` for kernels; None where plans must ask `error` itself."""

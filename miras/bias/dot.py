@@ -27,6 +27,9 @@ class Dot(Bias):
     ) -> Tensor:
         return -target
 
+    def written(self, target: Tensor, gates: Gates) -> Tensor:
+        return target
+
     def formula(
         self, prediction: str, target: str, gates: Mapping[str, str], limit: str | None = None
     ) -> str:

@@ -21,7 +21,7 @@ class EluPlusOne(Features):
     def map(
         self, query: Tensor, key: Tensor, gates: Mapping[str, Tensor], position: Tensor
     ) -> tuple[Tensor, Tensor]:
-        return F.elu(query) + 1, F.elu(key) + 1
+        return F.elu(query).add_(1), F.elu(key).add_(1)  # both are new
 
     def formula(self, query: str, key: str, gates: Mapping[str, str]) -> tuple[str, str]:
         return f"elu({query}) + 1", f"elu({key}) + 1"

@@ -12,7 +12,7 @@ from miras.architecture.matrix import Matrix
 from miras.definition import Prepared
 from miras.kernels import entries
 from miras.optimizer.implicit_diagonal import ImplicitDiagonal
-from miras.surprise import multipliers, step_sizes
+from miras.surprise import multipliers, senses, step_sizes
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -31,20 +31,25 @@ def by_kernel(memory: "Memory", inputs: Prepared, start: Tensor) -> tuple[Tensor
     if kernels.kernel(entries.SOURCE, "forward", *tensors) is None:
         return None
     decays = multipliers("decay", gates)
-    row = decays.get("value", torch.ones_like(value))
-    row = row * decays[""][..., None] if "" in decays else row
-    column, erased, along = decays.get("key"), None, None
-    steps = step_sizes(step, gates, memory.architecture.sensitivity({}, key, gates), key.shape[-1])
+    row, column, erased, along = decays.get("value"), decays.get("key"), None, None
+    if "" in decays:
+        every = decays[""][..., None]
+        row = every.expand_as(value) if row is None else row * every
+    sensitivity = memory.architecture.sensitivity({}, key, gates) if senses(step) else key[..., 0]
+    steps = step_sizes(step, gates, sensitivity, key.shape[-1])
     if isinstance(step, ImplicitDiagonal):
         ((axis, size),) = steps.items()
         erased = step.moved(size[..., None] if axis == "" else size, key).expand_as(value)
         along, gained, written = key.square(), erased * value, key
     else:
-        gained = -memory.bias.error(torch.zeros_like(value), value, gates)
+        gained = memory.bias.written(value, gates)
         gained = gained * steps[""][..., None] if "" in steps else gained
         gained = gained * steps["value"] if "value" in steps else gained
         written = key * steps["key"] if "key" in steps else key
     sources = (row, column, erased, along, gained, written, inputs.query)
+    if not torch.is_grad_enabled():
+        found = entries.forward(sources, start, step.read == "before", keep=False)
+        return None if found is None else (found[0], found[2])
     return cast(Any, _Entries).apply(start, step.read == "before", *sources)[:2]
 
 
@@ -56,7 +61,7 @@ class _Entries(Function):
 
     @staticmethod
     def forward(start: Tensor, before: bool, *inputs: Tensor | None) -> tuple[Tensor, ...]:
-        found = entries.forward(cast(entries.Inputs, inputs), start, before)
+        found = entries.forward(cast(entries.Inputs, inputs), start, before, keep=True)
         if found is None:
             raise RuntimeError("there was a kernel a moment ago")
         output, kept, end = found

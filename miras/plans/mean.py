@@ -101,7 +101,7 @@ def _piece(memory: "Memory", piece: Piece, matrix: Tensor, total: Tensor) -> tup
     gates |= {signal.name: piece[signal.name] for signal in bias.constants(1, 1, 1)}
     target = piece["value"]
     if not bias.residual:
-        target = -bias.error(torch.zeros_like(target), target, gates)
+        target = bias.written(target, gates)
     else:
         rows = Rows(key, along, target, gates, size, guard(memory, steps, sensitivity))
         share = known + architecture.epsilon

@@ -13,7 +13,7 @@ from miras.architecture import turned
 from miras.optimizer import Stepping
 from miras.plans.chunked import Piece
 from miras.plans.span import of_tokens
-from miras.surprise import gated, guard, step_sizes
+from miras.surprise import gated, guard, senses, step_sizes
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -68,13 +68,14 @@ def rows_of(
     architecture, bias = memory.architecture, memory.bias
     names = [use.name for use in bias.uses()]
     fixed = {signal.name: piece[signal.name] for signal in bias.constants(1, 1, 1)}
+    sensed = senses(optimizer) or bias.guarded  # else nobody looks at it
     found: list[Rows] = []
     if memory.retention.removes:
         # The answer is taken away: its target is zero.
         address, along = memory.retention.gone(piece["key"], piece)
         found.append(Rows(address, along, torch.zeros_like(piece["value"]), {}))
     for key, value, gates in optimizer.writes(piece["key"], piece["value"], piece):
-        sensitivity = architecture.sensitivity({}, key, gates)
+        sensitivity = architecture.sensitivity({}, key, gates) if sensed else key[..., 0]
         steps = step_sizes(optimizer, gates, sensitivity, key.shape[-1])
         along = key if directions is None else directions
         if "key" in steps:
@@ -85,7 +86,7 @@ def rows_of(
         now = {name: gates[name] for name in names} | fixed
         if not bias.residual:
             # It looks at no answer; an optimizer that erases takes that to its own address away.
-            target = -bias.error(torch.zeros_like(target), target, now)
+            target = bias.written(target, now)
         limit = guard(memory, steps, sensitivity)
         sizes = (steps.get(""), limit, steps.get("value"))
         found.append(Rows(address, along, target, now, *sizes))

@@ -136,7 +136,7 @@ def _coefficients(
         return {name: keep}, {name: (moved * value)[..., :, None] * key[..., None, :]}
     sizes = architecture.scale(ones, steps)
     target = architecture.target(key, value)
-    write = -memory.bias.error(torch.zeros_like(target), target, gates)
+    write = memory.bias.written(target, gates)
     if architecture.keyed:
         write = write[..., :, None] * key[..., None, :]
     if isinstance(architecture, Vector) and architecture.rotation is not None:

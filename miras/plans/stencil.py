@@ -74,7 +74,7 @@ class Stencil(Outer):
         )
         last = {label: gate[:, -1:] for label, gate in inputs.gates.items()} | inputs.constants
         target = gated(value[:, -1:], "write", last)
-        target = -bias.error(torch.zeros_like(target), target, last)[:, 0]
+        target = bias.written(target, last)[:, 0]
         left = (alive[:, -1, :, None] * target)[..., :, None] * key[:, -1, :, None, :]
         after = after._replace(
             position=state.position + key.shape[1], buffers={"before": {name: -left}}

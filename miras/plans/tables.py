@@ -98,7 +98,7 @@ class Tables(Plan):
             solver = cast(Any, torch.linalg.solve_triangular)
             target = solver(gram, target - at.start(address), upper=False, unitriangular=True)
         else:
-            target = -bias.error(torch.zeros_like(target), target, piece)
+            target = bias.written(target, piece)
         output = _read(architecture, now, piece["query"], along, target, sizes, step.read)
         local = architecture.local(piece["query"], key, piece["value"], piece)
         output = output if local is None else output + local
