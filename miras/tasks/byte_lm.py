@@ -16,6 +16,7 @@ from torch import Tensor
 from miras.tasks import Batch, Evaluation, Floor, HeldOut, Objective, Predict, Task, ask, generator
 from miras.tasks.corpus import Source, corpus
 from miras.tasks.kneser_ney import BYTES, KneserNey, packed
+from miras.tasks.library import Text
 
 GRAMS = {"unigram": 1, "bigram": 2, "five_gram": 5}
 """Floors by the length of their n-grams."""
@@ -38,8 +39,9 @@ class ByteLM(Task):
     """
 
     kind: Literal["byte_lm"] = "byte_lm"
-    path: Path | None = Field(
-        default=None, description="a file or a folder; none: Python's standard library"
+    path: Path | None = Field(default=None, description="a file or a folder; none: `text` is read")
+    text: Text = Field(
+        default="python", description="a text at hand: sources of Python or torch, or of a package"
     )
     pattern: str = Field(
         default="*", min_length=1, description="names of files to read in a folder"
@@ -67,7 +69,7 @@ class ByteLM(Task):
     @property
     def source(self) -> Source:
         """What to read and how long a window is."""
-        return Source(self.path, self.pattern, self.limit, self.context + 1)
+        return Source(self.path, self.pattern, self.limit, self.context + 1, self.text)
 
     def train_batch(self, generator: np.random.Generator) -> Batch:
         train = corpus(self.source).train

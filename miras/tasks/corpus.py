@@ -1,26 +1,20 @@
 """Real text as bytes: what to read, and which part of it trains."""
 
-import os
-import sysconfig
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
 from miras.part import SpecError
+from miras.tasks.library import Text, library, walk
 
 BLOCKS = 20
 """The text is cut into so many blocks and each block into 90 / 5 / 5 %: the held-out splits look
 like the text as a whole, not like its last files."""
-
-NOT_LIBRARY = {"test", "tests", "idle_test", "site-packages", "dist-packages"}
-"""Folders of the standard library's directory that hold tests (copies of each other in part) or
-other people's packages."""
 
 
 class Corpus(NamedTuple):
@@ -32,28 +26,29 @@ class Corpus(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What to read; `path` None is the Python standard library."""
+    """What to read: `path`, or where that is None one of the texts at hand."""
 
     path: Path | None
     pattern: str  # of the names of files in a folder
     limit: int  # bytes
     window: int  # bytes: a context and the byte after it
+    text: Text = "python"
 
 
 @lru_cache(maxsize=4)
 def corpus(source: Source) -> Corpus:
     """Read in the order of names, drop documents equal to an earlier one, split."""
-    place = source.path or "the Python standard library"
+    place = source.path or f"the text {source.text!r}"
     try:
         text = b"".join(_documents(source))
     except (OSError, RuntimeError) as error:
         raise SpecError(
-            f"byte_lm cannot read {place} ({error}): make it readable or give another `path`"
+            f"miras cannot read {place} ({error}): make it readable or give another `path`"
         ) from None
     window, needed = source.window, 20 * source.window
     if len(text) < needed:
         raise SpecError(
-            f"byte_lm found {len(text)} bytes of text in {place}, a context of {window - 1} needs"
+            f"miras found {len(text)} bytes of text in {place}, a context of {window - 1} needs"
             f" {needed} or more: give more text in `path`, or a shorter `context`"
         )
     data = np.frombuffer(text, np.uint8)
@@ -77,10 +72,9 @@ def _windows(
 def _documents(source: Source) -> Iterator[bytes]:
     seen: set[bytes] = set()
     room = source.limit
-    for file in _files(source.path, source.pattern):
-        if room <= 0:
-            return
-        with file.open("rb") as opened:
+    every = library(source.text) if source.path is None else _own(source.path, source.pattern)
+    while room > 0 and (opened := next(every, None)) is not None:
+        with opened:
             document = opened.read(room)
         digest = sha256(document).digest()
         if digest not in seen:
@@ -89,36 +83,18 @@ def _documents(source: Source) -> Iterator[bytes]:
             yield document
 
 
-def _files(path: Path | None, pattern: str) -> list[Path]:
-    if path is None:
-        library = _walk(Path(sysconfig.get_path("stdlib")), "*.py", NOT_LIBRARY)
-        # _sysconfigdata*.py describes the machine on which Python was built.
-        return [file for file in library if not file.name.startswith("_sysconfig")]
+def _own(path: Path, pattern: str) -> Iterator[BinaryIO]:
+    """The files of a person's own text, opened."""
     path = path.expanduser()
     if not path.exists():
         raise SpecError(
-            f"byte_lm finds no file or folder {path}: correct `path`, or leave it out to read the"
-            " Python standard library"
+            f"miras finds no file or folder {path}: correct `path`, or leave it out to read a text"
+            " that is at hand"
         )
-    if not path.is_dir():
-        return [path]
-    found = _walk(path, pattern, {"__pycache__"})
+    found = walk(path, pattern, {"__pycache__"}) if path.is_dir() else [path]
     if not found:
         raise SpecError(
-            f"byte_lm finds no file in {path} that matches {pattern!r}: correct `path` or `pattern`"
+            f"miras finds no file in {path} that matches {pattern!r}: correct `path` or `pattern`"
         )
-    return found
-
-
-def _walk(root: Path, pattern: str, without: set[str]) -> list[Path]:
-    """Files in the order of their names; nothing hidden, nothing in unwanted folders."""
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    found: list[Path] = []
-    for folder, inner, names in os.walk(root, onerror=fail):
-        inner[:] = [name for name in inner if name not in without and name[0] != "."]
-        wanted = [Path(folder, name) for name in names if fnmatchcase(name, pattern)]
-        found += [file for file in wanted if file.name[0] != "." and file.is_file()]
-    return sorted(found, key=lambda file: file.relative_to(root).as_posix())
+    for file in found:
+        yield file.open("rb")
