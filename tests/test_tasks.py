@@ -17,6 +17,7 @@ import miras.tasks
 from miras.part import SpecError, leaves
 from miras.tasks import IGNORE, TOKENS_PER_CALL, AnyTask, HeldOut, Task
 from miras.tasks.byte_lm import ByteLM
+from miras.tasks.flip_flop import FlipFlop
 from miras.tasks.ladder import Ladder, Rung
 from miras.tasks.mqar import MQAR
 from miras.tasks.parity import Parity
@@ -158,6 +159,7 @@ def test_evaluation_hands_out_bounded_pieces(task: Task) -> None:
 @tasks
 def test_evaluation_looks_at_as_many_sequences_as_it_is_told(task: Task) -> None:
     rungs = len(task.rungs) + len(task.extrapolation) if isinstance(task, Ladder) else 1
+    rungs = 1 + len(task.tails) if isinstance(task, FlipFlop) else rungs
     for split in SPLITS:
         assert len(rows(held_out(task, split))) == rungs * task.sequences(split)
 
@@ -197,6 +199,11 @@ def test_a_task_survives_yaml_and_pickle(task: Task) -> None:
         ({"kind": "parity", "shortest": 40}, "shortest is 40 and longest 32: exchange them"),
         ({"kind": "parity", "lengths": [32, 64]}, "must grow and start above longest = 32"),
         ({"kind": "byte_lm", "context": 1}, "greater than or equal to 8"),
+        ({"kind": "overwrite", "rungs": [[63, 21]]}, "to write 21 keys and ask one takes 66"),
+        ({"kind": "overwrite", "keys": 15}, "needs 16 different keys, there are 15"),
+        ({"kind": "flip_flop", "trained": [65, 0.8]}, r"stream \[65, 0.8\] has an odd length"),
+        ({"kind": "flip_flop", "tails": [[64, 0.8]]}, "named twice in trained and tails"),
+        ({"kind": "flip_flop", "tails": [[64, 0.01]]}, r"\[64, 0.01\] is too easy"),
     ],
 )
 def test_wrong_settings_are_refused_with_a_sentence(
