@@ -1,9 +1,24 @@
 // A deep memory over a whole sequence, and its derivative; see network.hpp.
 
+// Matrices as tensors have them, one after the other, and as they lie here.
+template <typename T> static void enter(const Chunk<T>& c, const T* from, T* to) {
+  if (!from) std::fill(to, to + c.state(), T(0));
+  for (auto& layer : c.layers) {
+    if (from) layer.enter(from, to), from += layer.out * layer.in;
+    to += layer.size();
+  }
+}
+template <typename T> static void leave(const Chunk<T>& c, const T* from, T* to) {
+  for (auto& layer : c.layers) {
+    layer.leave(from, to);
+    to += layer.out * layer.in, from += layer.size();
+  }
+}
+
 // `starts` [items, chunks, weights (and sums)] keeps the state before every chunk, as it lies here.
 template <typename T>
 static void forward(const Call<T>& call, const T* start, const T* sums, T* found, T* answers,
-                    T* starts, T* end, T* late, I first, I last) {
+                    T* starts, T* end, T* late, T* anchor, I first, I last) {
   Chunk<T> c(call);
   I chunks = (call.time + call.chunk - 1) / call.chunk, state = c.state(), entries = c.entries();
   bool carries = c.shares.carries();
@@ -12,15 +27,11 @@ static void forward(const Call<T>& call, const T* start, const T* sums, T* found
   for (I item = first; item < last; ++item) {
     I head = item % call.heads;
     T* now = starts ? starts + item * chunks * slot : room.data();
-    const T *from = start + item * entries, *of_sums = carries ? sums + item * entries : nullptr;
-    T *into = now, *beside = now + state;
-    for (auto& layer : c.layers) {
-      layer.enter(from, into);
-      if (carries) layer.enter(of_sums, beside), of_sums += layer.out * layer.in;
-      from += layer.out * layer.in, into += layer.size(), beside += layer.size();
-    }
+    enter(c, start + item * entries, now);
+    if (carries) enter(c, sums + item * entries, now + state);
     for (I place = 0; place < chunks; ++place) {
       T* next = starts && place + 1 < chunks ? now + slot : room.data();
+      if (place + 1 == chunks) leave(c, now, anchor + item * entries);
       c.read(item, place * call.chunk);
       c.ask(now, head);
       c.answers(now, now + state, head);
@@ -29,44 +40,24 @@ static void forward(const Call<T>& call, const T* start, const T* sums, T* found
       c.end(now, now + state, next, next + state);
       now = next;
     }
-    T *to = end + item * entries, *rest = carries ? late + item * entries : nullptr;
-    const T* then = now + state;
-    for (auto& layer : c.layers) {
-      layer.leave(now, to);
-      if (carries) layer.leave(then, rest), rest += layer.out * layer.in;
-      to += layer.out * layer.in, now += layer.size(), then += layer.size();
-    }
+    leave(c, now, end + item * entries);
+    if (carries) leave(c, now + state, late + item * entries);
   }
 }
 
 template <typename T>
 static void backward(const Call<T>& call, const T* starts, const T* above, const T* end,
-                     const T* late, Gradients<T> to, I first, I last) {
+                     const T* late, const T* anchor, Gradients<T> to, I first, I last) {
   Chunk<T> c(call);
   Back<T> b(c);
   I chunks = (call.time + call.chunk - 1) / call.chunk, state = c.state(), entries = c.entries();
   bool carries = c.shares.carries();
   I slot = carries ? 2 * state : state;
-  std::vector<T> value(c.value * c.ld);
-  auto enter = [&](const T* from, I item, T* into) {
-    if (!from) return std::fill(into, into + state, T(0));
-    from += item * entries;
-    for (auto& layer : c.layers) {
-      layer.enter(from, into);
-      from += layer.out * layer.in, into += layer.size();
-    }
-  };
-  auto leave = [&](const T* from, I item, T* into) {
-    into += item * entries;
-    for (auto& layer : c.layers) {
-      layer.leave(from, into);
-      into += layer.out * layer.in, from += layer.size();
-    }
-  };
+  std::vector<T> value(c.value * c.ld), wide(state);
   for (I item = first; item < last; ++item) {
     I head = item % call.heads;
-    enter(end, item, b.weights);
-    enter(late, item, b.sums);
+    enter(c, end ? end + item * entries : nullptr, b.weights);
+    enter(c, late ? late + item * entries : nullptr, b.sums);
     for (T* each : {b.gain, b.shift}) std::fill(each, each + c.value, T(0));
     for (I place = chunks - 1; place >= 0; --place) {
       I t = place * call.chunk;
@@ -80,6 +71,10 @@ static void backward(const Call<T>& call, const T* starts, const T* above, const
       b.answers(w, s, head);
       b.ask(w, head, value.data());
       b.shares();
+      if (anchor && place + 1 == chunks) {
+        enter(c, anchor + item * entries, wide.data());
+        for (I n = 0; n < state; ++n) b.weights[n] += wide[n];
+      }
       c.leave(b.z, item, t, c.key, to.query);
       c.leave(b.of[0].x, item, t, c.key, to.key);
       c.leave(value.data(), item, t, c.value, to.value);
@@ -87,8 +82,8 @@ static void backward(const Call<T>& call, const T* starts, const T* above, const
       if (to.decay) c.leave(b.decay, item, t, 1, to.decay);
       if (to.carry) c.leave(b.carry, item, t, 1, to.carry);
     }
-    leave(b.weights, item, to.start);
-    if (carries) leave(b.sums, item, to.sums);
+    leave(c, b.weights, to.start + item * entries);
+    if (carries) leave(c, b.sums, to.sums + item * entries);
     if (to.gain) std::memcpy(to.gain + item * c.value, b.gain, c.value * sizeof(T));
     if (to.shift) std::memcpy(to.shift + item * c.value, b.shift, c.value * sizeof(T));
   }
@@ -107,18 +102,18 @@ static void backward(const Call<T>& call, const T* starts, const T* above, const
 
 #define NETWORK(T)                                                                                 \
   extern "C" void network_forward_##T(TOKENS(T), const T* start, const T* sums, T* found,          \
-                                      T* answers, T* starts, T* end, T* late, SIZES, I first,      \
-                                      I last) {                                                    \
+                                      T* answers, T* starts, T* end, T* late, T* anchor, SIZES,    \
+                                      I first, I last) {                                                    \
     CALL(T);                                                                                       \
-    forward(call, start, sums, found, answers, starts, end, late, first, last);                    \
+    forward(call, start, sums, found, answers, starts, end, late, anchor, first, last);                   \
   }                                                                                                \
   extern "C" void network_backward_##T(                                                            \
-      TOKENS(T), const T* starts, const T* above, const T* end, const T* late, T* dquery, T* dkey, \
-      T* dvalue, T* dstep, T* ddecay, T* dcarry, T* dgain, T* dshift, T* dstart, T* dsums, SIZES,  \
+      TOKENS(T), const T* starts, const T* above, const T* end, const T* late, const T* anchor,    \
+      T* dquery, T* dkey, T* dvalue, T* dstep, T* ddecay, T* dcarry, T* dgain, T* dshift, T* dstart, T* dsums, SIZES,  \
       I first, I last) {                                                                           \
     CALL(T);                                                                                       \
     Gradients<T> to{dquery, dkey, dvalue, dstep, ddecay, dcarry, dgain, dshift, dstart, dsums};    \
-    backward(call, starts, above, end, late, to, first, last);                                     \
+    backward(call, starts, above, end, late, anchor, to, first, last);                                    \
   }
 
 NETWORK(float)

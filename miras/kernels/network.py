@@ -80,23 +80,26 @@ def available(form: Form, like: Tensor) -> bool:
     return _kernel("network_forward", form, like) is not None
 
 
-def network(form: Form, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Answers `[batch, time, heads, value_dim]`, and matrices and momentum after the last token."""
+def network(form: Form, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Answers `[batch, time, heads, value_dim]`, and state.
+
+    That is the matrices before the last chunk and after the last token, and the momentum then.
+    """
     tensors = [None if each is None else each.contiguous() for each in tokens]
     if not torch.is_grad_enabled() or not any(x is not None and x.requires_grad for x in tensors):
-        return _forward(form, tensors, keep=False)[:3]
-    return cast(Any, _Network).apply(form, *tensors)[:3]
+        return _forward(form, tensors, keep=False)[:4]
+    return cast(Any, _Network).apply(form, *tensors)[:4]
 
 
 def _forward(
     form: Form, tensors: Sequence[Tensor | None], keep: bool
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor, Tensor]:
     """Answers and state at the end; to come back: what keys were answered, and all starts."""
     value, start, sums = cast(Tensor, tensors[2]), cast(Tensor, tensors[8]), tensors[9]
     function = _kernel("network_forward", form, value)
     assert function is not None
     batch, time, heads, _ = value.shape
-    found, end = torch.empty_like(value), torch.empty_like(start)
+    found, anchor, end = (torch.empty_like(each) for each in (value, start, start))
     late = None if sums is None else torch.empty_like(sums)
     nothing = value.new_empty(0)
     answers = torch.empty_like(value) if keep and form.compiled is not None else nothing
@@ -111,11 +114,11 @@ def _forward(
         numbers_of(form.compiled, value),
         *(start, sums, found),
         *(each if each.numel() else None for each in (answers, starts)),
-        *(end, late),
+        *(end, late, anchor),
         *_numbers(form, value),
         items=batch * heads,
     )
-    return found, end, late, answers, starts
+    return found, anchor, end, late, answers, starts
 
 
 def _numbers(form: Form, value: Tensor) -> tuple[Any, ...]:
@@ -135,9 +138,9 @@ class _Network(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         ctx.form = inputs[0]
-        ctx.mark_non_differentiable(*output[3:])
+        ctx.mark_non_differentiable(*output[4:])
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*inputs[1:], *output[3:])
+        ctx.save_for_backward(*inputs[1:], *output[4:])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -150,7 +153,7 @@ class _Network(Function):
         *tensors, answers, starts = ctx.saved_tensors
         value, gate = tensors[2], tensors[10]
         above = torch.zeros_like(value) if gradients[0] is None else gradients[0].contiguous()
-        end, late = (None if each is None else each.contiguous() for each in gradients[1:3])
+        anchor, *ends = (None if each is None else each.contiguous() for each in gradients[1:4])
         found = [None if each is None else torch.empty_like(each) for each in tensors[:10]]
         per_batch = (value.shape[0], *value.shape[2:])
         for place in (6, 7):  # gain and shift are of all sequences
@@ -162,7 +165,7 @@ class _Network(Function):
             *tensors[:STATE],
             gate,
             numbers_of(form.compiled, value),
-            *(starts, above, end, late),
+            *(starts, above, *ends, anchor),
             *found,
             *_numbers(form, value),
             items=value.shape[0] * value.shape[2],

@@ -14,7 +14,7 @@ from miras.definition import Prepared
 from miras.kernels import network
 from miras.optimizer import Stepping
 from miras.plans.whole import compiled
-from miras.surprise import link, step_sizes
+from miras.surprise import step_sizes
 from miras.token import Weights
 
 if TYPE_CHECKING:
@@ -61,19 +61,6 @@ def _form(memory: "Memory", inputs: Prepared) -> network.Form:
     )
 
 
-def run(memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
-    """Outputs `[batch, time, heads, value_dim]` and the state after tokens that start a chunk."""
-    form, count = _form(memory, inputs), inputs.key.shape[1]
-    whole = (count - 1) // form.chunk * form.chunk
-    outputs: list[Tensor] = []
-    for first, last in ((0, whole), (whole, count)):  # the state keeps the last chunk's anchor
-        if first < last:
-            state = state._replace(anchor=link(memory, state.weights))
-            output, state = _tokens(memory, form, cut(inputs, first, last), state)
-            outputs.append(output)
-    return torch.cat(outputs, dim=1), state
-
-
 def cut(inputs: Prepared, first: int, last: int | None = None) -> Prepared:
     """Some of the tokens."""
     tokens = (x[:, first:last] for x in inputs[:3])
@@ -81,14 +68,14 @@ def cut(inputs: Prepared, first: int, last: int | None = None) -> Prepared:
     return Prepared(*tokens, gates, inputs.constants)
 
 
-def _tokens(
-    memory: "Memory", form: network.Form, inputs: Prepared, state: "State"
-) -> tuple[Tensor, "State"]:
+def run(memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
+    """Outputs `[batch, time, heads, value_dim]` and the state after tokens that start a chunk."""
+    form = _form(memory, inputs)
     step, gates, constants = memory.stepping, inputs.gates, inputs.constants
     assert step is not None
     size = step_sizes(step, gates | constants, inputs.key[..., 0], inputs.key.shape[-1])[""]
     sums = state.buffers.get("momentum")
-    found, end, late = network.network(
+    found, anchor, end, late = network.network(
         form,
         network.Tokens(
             *inputs[:3],
@@ -105,9 +92,9 @@ def _tokens(
     buffers = state.buffers
     if late is not None:
         buffers = buffers | {"momentum": _apart(late, form, state.weights)}
-    weights = _apart(end, form, state.weights)
+    anchor, weights = (_apart(packed, form, state.weights) for packed in (anchor, end))
     position = state.position + inputs.key.shape[1]
-    return found, state._replace(weights=weights, buffers=buffers, position=position)
+    return found, state._replace(weights=weights, anchor=anchor, buffers=buffers, position=position)
 
 
 def _together(weights: Mapping[str, Tensor], form: network.Form) -> Tensor:
