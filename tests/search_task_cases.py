@@ -1,9 +1,11 @@
 """Search tasks with all kinds of settings, beside those of `task_cases`."""
 
 from miras.tasks import Task
+from miras.tasks.compositional import Compositional
 from miras.tasks.flip_flop import FlipFlop, Stream
 from miras.tasks.ladder import Rung
 from miras.tasks.overwrite import Overwrite
+from miras.tasks.permutation import Permutation
 
 SEARCH: dict[str, Task] = {
     "overwrite small": Overwrite(
@@ -15,6 +17,18 @@ SEARCH: dict[str, Task] = {
         batch=11,
         steps=4,
     ),
+    "grid small": Compositional(
+        rungs=(Rung(27, 2), Rung(70, 3)),
+        extrapolation=(Rung(33, 2),),
+        keys=4,
+        values=10,
+        filler=1,
+        batch=10,
+    ),
+    "swaps": Permutation(
+        group="S5", moves="swaps", shortest=3, longest=7, lengths=(13, 20), batch=5, test=3000
+    ),
+    "even": Permutation(group="A5", shortest=5, lengths=(40,), validation=50),
     "flip small": FlipFlop(
         trained=Stream(40, 0.5), tails=(Stream(60, 0.3),), target=0.01, batch=9, test=600
     ),

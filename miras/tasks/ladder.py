@@ -40,10 +40,11 @@ class Ladder(Task, ABC):
     positions. `ladder` is the mean over the trained rungs (equally spaced in log2 of the load),
     `worst` their minimum, `K90` the load at which the score falls through 0.9, interpolated in
     log2 from a score of 1 at load 1 (the largest trained load if it never does), `extrapolation`
-    the mean over the rungs that were not trained. Their scores by length, after that of the trained
-    rung of the same load (else the last one), give `slope`, the change per doubling of the length,
-    and `L50`, the length at which the score falls through 1/2. Score of the task: as `miras.score`
-    combines ladder and extrapolation; training adds the learning curve.
+    the mean over the rungs that were not trained. Scores by length give `slope`, the change per
+    doubling, and `L50`, the length at which the score falls through 1/2: on a trained rung and the
+    longer ones of the same load, or where there are none, on the last trained one and all others.
+    Score of the task: as `miras.score` combines ladder and extrapolation; training adds the
+    learning curve.
     """
 
     rungs: tuple[Rung, ...]
@@ -129,8 +130,10 @@ class Ladder(Task, ABC):
 
     def _beyond(self, scores: dict[Rung, float]) -> dict[str, float]:
         """How the score falls with the length, beyond the training."""
-        same = [rung for rung in self.rungs if rung.load == self.extrapolation[0].load]
-        rungs = {(same or self.rungs[-1:])[0], *self.extrapolation}
+        longer = {rung.load for rung in self.extrapolation}
+        first = next((r for r in self.rungs if r.load in longer), None)
+        same = [r for r in self.extrapolation if first and r.load == first.load]
+        rungs = {first or self.rungs[-1], *(same or self.extrapolation)}
         by_length: dict[int, list[float]] = {}
         for rung in rungs:
             by_length.setdefault(rung.length, []).append(scores[rung])
