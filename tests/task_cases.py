@@ -17,6 +17,7 @@ from miras.tasks.k_hop import KHop
 from miras.tasks.ladder import Rung
 from miras.tasks.modular_arithmetic import ModularArithmetic
 from miras.tasks.mqar import MQAR
+from miras.tasks.needle import Needle
 from miras.tasks.ngram_copy import NgramCopy
 from miras.tasks.parity import Parity
 from miras.tasks.selective_copy import SelectiveCopy
@@ -79,6 +80,19 @@ TASKS: dict[str, Task] = {
     ),
     "brackets": ModularArithmetic(
         modulus=3, brackets=2, shortest=5, longest=20, lengths=(41, 60), batch=12
+    ),
+    "passkey": Needle(
+        variant="passkey", rungs=(Rung(60, 5),), extrapolation=(Rung(96, 6),), batch=16
+    ),
+    "needle in noise": Needle(
+        variant="niah_1", rungs=(Rung(48, 3), Rung(64, 6)), extrapolation=(), batch=8
+    ),
+    "needle uuid": Needle(
+        variant="niah_3",
+        rungs=(Rung(128, 32),),
+        extrapolation=(Rung(256, 32),),
+        path=Path(__file__).parent,
+        batch=8,
     ),
     "text small": ByteLM(
         limit=90_000,

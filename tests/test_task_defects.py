@@ -17,6 +17,7 @@ from torch import Tensor
 from miras.tasks import IGNORE, Task, certain, distinct, split_of
 from miras.tasks.ladder import Rung
 from miras.tasks.mqar import MQAR
+from miras.tasks.needle import Needle
 from miras.tasks.ngram_copy import NgramCopy
 from miras.tasks.parity import Parity
 from miras.tasks.selective_copy import SelectiveCopy
@@ -177,6 +178,8 @@ def test_23_lengths_are_inclusive() -> None:
 
 def test_24_every_id_of_every_alphabet_occurs() -> None:
     for task in EXACT.values():
+        if isinstance(task, Needle):
+            continue  # a text does not hold all bytes
         seen = [part for batch in islice(task.train_stream(0), 300) for part in batch]
         ids = torch.cat([part.ravel() for part in seen]).unique()
         assert len(ids[ids != IGNORE]) == task.vocabulary

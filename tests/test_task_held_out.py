@@ -3,12 +3,15 @@
 Tests with a number guard against the defect of that number in the list of `test_task_defects.py`.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from miras.part import SpecError
 from miras.tasks import IGNORE, AnyTask
 from miras.tasks.compression import Compression
 from miras.tasks.copy import Copy
@@ -16,6 +19,7 @@ from miras.tasks.in_context_recall import InContextRecall
 from miras.tasks.k_hop import KHop
 from miras.tasks.ladder import Ladder, Rung
 from miras.tasks.modular_arithmetic import ModularArithmetic
+from miras.tasks.needle import NOISE, Needle
 from miras.tasks.ngram_copy import NgramCopy
 
 
@@ -43,6 +47,9 @@ def sample(task: Ladder, rung: Rung, count: int = 2000) -> tuple[Tensor, Tensor]
         ({"kind": "ngram_copy", "rungs": [[19, 16]]}, "leaves 0 letters to answer"),
         ({"kind": "ngram_copy", "alphabet": 2}, "so many letters that few of its 3-grams"),
         ({"kind": "ngram_copy", "rungs": [[3000, 2000]]}, "more than 1024 letters"),
+        ({"kind": "needle", "rungs": [[27, 7]]}, "too short: .* take 27 tokens"),
+        ({"kind": "needle", "rungs": [[9000, 2000]]}, "a value of more than 1024 bytes"),
+        ({"kind": "needle", "variant": "niah_4"}, "'passkey', 'niah_1', 'niah_2' or 'niah_3'"),
     ],
 )
 def test_wrong_settings_are_refused_with_a_sentence(
@@ -189,3 +196,54 @@ def test_modular_arithmetic_reads_the_example_of_its_docstring() -> None:
     word = torch.tensor([[2, 5, 3, 7, 4, 6, 8, 1, 5, 1, 9]])  # 2 + 3 * 4 - ( 1 + 1 )
     answers = ModularArithmetic(brackets=1).solve(word) - 10
     assert answers.tolist() == [[2, 2, 0, 0, 4, 4, 4, 4, 4, 4, 2]]
+
+
+@pytest.mark.parametrize("variant", ["passkey", "niah_1", "niah_2", "niah_3"])
+def test_a_needle_is_in_the_hay_of_its_variant(variant: str) -> None:
+    task = TypeAdapter(Needle).validate_python({"variant": variant})
+    keys: set[bytes] = set()
+    places: list[int] = []
+    for length in (128, 1024):
+        tokens, targets = sample(task, Rung(length, 7), 300)
+        for row, wanted in zip(tokens.tolist(), targets.tolist(), strict=True):
+            value = bytes(wanted[-7:])
+            assert row[-7:] == [256] * 7 and set(wanted[:-7]) == {IGNORE}
+            text, key = bytes(row[:-13]), bytes(row[-12:-8])
+            assert (
+                bytes(row[-13:-7]) == b"\n" + key + b"=" and value.strip(bytes(task.digits)) == b""
+            )
+            needle = b"\n" + key + b"=" + value + b"\n"
+            assert text.count(b"\n" + key + b"=") == 1 and text.count(needle) == 1
+            hay = text.replace(needle, b"")
+            assert len(hay) == length - 27
+            assert (hay in NOISE * 20) == (variant in ("passkey", "niah_1"))
+            keys.add(key)
+            if length == 1024:
+                places.append(text.index(needle))
+    assert (keys == {b"pass"}) == (variant == "passkey")
+    # Every depth is possible.
+    assert min(places) < 30 and max(places) > 960 and abs(np.mean(places) - 498) < 70
+
+
+def test_a_needle_by_chance_in_the_hay_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, calls = Needle._drawn, list[int]()
+
+    def spoiled(
+        task: Needle, rung: Rung, sequences: int, generator: np.random.Generator
+    ) -> np.ndarray:
+        tokens = drawn(task, rung, sequences, generator)
+        tokens[::2, :6] = tokens[::2, -13:-7]
+        calls.append(sequences)
+        return tokens
+
+    monkeypatch.setattr(Needle, "_drawn", spoiled)
+    tokens, _ = sample(Needle(), Rung(128, 7), 1000)
+    question = tokens[:, -13:-7]
+    assert ((tokens.unfold(1, 6, 1) == question[:, None]).all(2).sum(1) == 2).all()
+    assert calls[0] == 1000 and 400 < calls[1] < 500 and sum(calls[1:]) > 800
+
+
+def test_haystacks_of_ones_own_are_refused_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "short").write_bytes(b"hay" * 99)
+    with pytest.raises(SpecError, match=r"found 297 bytes .* shorter context .*length of a rung"):
+        next(Needle(path=tmp_path / "short").train_stream(0))

@@ -49,7 +49,8 @@ def corpus(source: Source) -> Corpus:
     if len(text) < needed:
         raise SpecError(
             f"miras found {len(text)} bytes of text in {place}, a context of {window - 1} needs"
-            f" {needed} or more: give more text in `path`, or a shorter `context`"
+            f" {needed} or more: give more text in `path`, or a shorter context (`context`, the"
+            " length of a rung)"
         )
     data = np.frombuffer(text, np.uint8)
     # Small texts get fewer blocks, so that a held-out piece of 5 % holds eight windows or more.
