@@ -8,7 +8,9 @@ from typing import Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE = (1, 2)
+"""Version 1 lacks the costs of a result; its scores have no learning curve in them."""
 
 Status = Literal["ok", "diverged", "invalid", "out_of_memory", "timed_out", "error"]
 Record = TypeVar("Record", bound="Line")
@@ -45,17 +47,30 @@ class Result(Line):
     learning_rate: float
     status: Status = "ok"
     reason: str = ""
-    score: float | None = Field(default=None, description="test score, 0 = floor, 1 = ceiling")
+    score: float | None = Field(
+        default=None, description="test score, 0 = floor, 1 = ceiling, as `miras.score` combines it"
+    )
     validation: float | None = Field(
         default=None, description="score on the validation split, by which rates are chosen"
     )
-    metrics: dict[str, float] = Field(default_factory=dict, description="per rung, raw")
+    metrics: dict[str, float] = Field(
+        default_factory=dict, description="per rung, raw, and the parts of the score"
+    )
     curve: tuple[Point, ...] = ()
     steps: int = 0
     tokens: int = 0
     seconds: float = 0.0
     parameters: int = Field(default=0, description="all trained numbers, embedding included")
+    parameters_without_embedding: int | None = Field(
+        default=None, description="without all that grows with the vocabulary"
+    )
     state_floats: int = Field(default=0, description="per layer, convolution state included")
+    flops_per_token: float | None = Field(
+        default=None, description="forward pass of the definition, as `miras.cost` counts it"
+    )
+    tokens_per_second: float | None = Field(
+        default=None, description="of training, evaluations left out"
+    )
     environment: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -165,10 +180,11 @@ def _parse(path: Path, lines: Iterable[bytes], kind: type[Record]) -> Iterator[R
         except ValueError:
             continue  # torn by a killed writer: its work is done again, nothing else is lost
         version = cast(dict[str, Any], raw).get("schema_version") if isinstance(raw, dict) else None
-        if version != SCHEMA_VERSION:
+        if version not in READABLE:
             raise ValueError(
-                f"{path}:{number}: schema version {version}, this program reads {SCHEMA_VERSION}:"
-                " run it with the version of miras that wrote it"
+                f"{path}:{number}: schema version {version}, this program reads"
+                f" {' and '.join(map(str, READABLE))}: run it with the version of miras that wrote"
+                " it"
             )
         try:
             yield kind.model_validate(raw)

@@ -13,10 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from miras.canonical import key
+from miras.cost import flops_per_token, parameters_without_embedding
 from miras.info import collecting
 from miras.load import dump, reads
 from miras.model import Model, ModelSpec
 from miras.result import Point, Result, Status
+from miras.score import CHECKPOINTS, area, checkpoints, task_score
 from miras.tasks import IGNORE, Batch, Evaluation, Task
 
 DIVERGED = 1e4
@@ -30,7 +32,7 @@ def train(
     learning_rate: float,
     seed: int = 0,
     steps: int | None = None,
-    evaluations: int = 4,
+    evaluations: int = CHECKPOINTS,
     seconds: float | None = None,
     extrapolate: bool = True,
     device: torch.device | str = "cpu",
@@ -40,8 +42,9 @@ def train(
 
     AdamW (0.9, 0.95), weight decay 0.1 on matrices, gradients clipped at norm 1, a tenth of the
     steps of warm-up, then a cosine to a tenth of `learning_rate`. The validation score is taken
-    `evaluations` times, evenly in the logarithm of the steps. A loss that is not finite ends the
-    run as `diverged`, more than `seconds` of training as `timed_out`: both are results.
+    `evaluations` times, evenly in the logarithm of the steps; this curve enters the score of the
+    result as `miras.score` says. A loss that is not finite ends the run as `diverged`, more than
+    `seconds` of training as `timed_out`: both are results.
     """
     steps = task.steps if steps is None else steps
     hold_memory()
@@ -49,9 +52,10 @@ def train(
     model = Model(spec, task.vocabulary).to(device)
     optimizer = _optimizer(model, learning_rate, device)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
-    pauses = _pauses(steps, evaluations)
+    pauses = checkpoints(steps, evaluations)
 
     began, tokens, status, reason = time.monotonic(), 0, "ok", ""
+    paused = 0.0
     curve: list[Point] = []
     losses: list[Tensor] = []
     step = length = 0
@@ -69,21 +73,29 @@ def train(
                 status, reason = "diverged", f"training loss {mean:.3g} at step {step}"
                 break
         if step in pauses:
+            stopped = time.monotonic()
             found = evaluate(model, task, "validation", seed, extrapolate=False)
             mean = torch.stack(losses).mean().item()
             losses.clear()
             curve.append(Point(step=step, tokens=tokens, loss=mean, score=found.score))
             if report is not None:
                 report(curve[-1])
+            paused += time.monotonic() - stopped
     spent = time.monotonic() - began
 
-    judged: Evaluation | None = None
+    score: float | None = None
     validation: float | None = None
+    metrics: dict[str, float] = {}
     if status == "ok":
-        validation = evaluate(model, task, "validation", seed, extrapolate).score
+        learning = area([(point.step, point.score) for point in curve], steps)
+        found = evaluate(model, task, "validation", seed, extrapolate)
+        validation = task_score(found.score, found.metrics, learning)
         judged = evaluate(model, task, "test", seed, extrapolate)
         if not math.isfinite(judged.loss):
-            status, reason, judged = "diverged", "the test loss is not finite", None
+            status, reason, validation = "diverged", "the test loss is not finite", None
+        else:
+            score = task_score(judged.score, judged.metrics, learning)
+            metrics = judged.metrics | ({} if learning is None else {"learning": learning})
     memory = spec.pattern[0]
     return Result(
         name=memory.name,
@@ -95,15 +107,18 @@ def train(
         learning_rate=learning_rate,
         status=_status(status),
         reason=reason,
-        score=judged.score if judged else None,
-        validation=validation if judged else None,
-        metrics=judged.metrics if judged else {},
+        score=score,
+        validation=validation,
+        metrics=metrics,
         curve=tuple(curve),
         steps=step,
         tokens=tokens,
         seconds=spent,
         parameters=model.parameters_count(),
+        parameters_without_embedding=parameters_without_embedding(model),
         state_floats=model.state_floats(length),
+        flops_per_token=flops_per_token(spec, task.vocabulary, length),
+        tokens_per_second=tokens / max(spent - paused, 1e-9),
         environment=environment(device),
     ), model
 
@@ -201,15 +216,6 @@ def _rate(step: int, steps: int) -> float:
         return (step + 1) / warm
     done = (step - warm) / max(1, steps - warm)
     return 0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, done)))
-
-
-def _pauses(steps: int, evaluations: int) -> set[int]:
-    """Steps at which to validate, evenly in their logarithm from 5 % to the end."""
-    if evaluations <= 0:
-        return set()
-    low = max(1.0, 0.05 * steps)
-    count = max(1, evaluations - 1)
-    return {round(low * (steps / low) ** (i / count)) for i in range(evaluations)} | {steps}
 
 
 def _shell(spec: ModelSpec) -> dict[str, object]:

@@ -19,7 +19,7 @@ COMMANDS = {
 LEVELS = (
     {
         *("part", "document", "problems", "load", "result", "token", "info", "fused", "kernels"),
-        *("statistics",),
+        *("statistics", "score"),
     },
     {"gate", "features", "tasks", "streams"},
     {"dream"},
@@ -29,6 +29,7 @@ LEVELS = (
     {"surprise", "batch", "definition", "canonical", "explain", "plans", "operator"},
     {"layer"},
     {"model", "checkpoint"},
+    {"cost"},
     {"train", "demonstration"},
     {"testing", "export", "hf"},
     COMMANDS,
@@ -38,7 +39,7 @@ LEVELS = (
 AXES = {  # folder of parts: what its files may import from miras, beside their own contract
     "gate": {"part"},
     "features": {"part", "gate", "fused"},
-    "tasks": {"part"},
+    "tasks": {"part", "score"},
     "streams": {"part"},
     "dream": {"part", "gate"},
     "architecture": {"part", "gate", "features", "token", "info"},
