@@ -93,27 +93,28 @@ static void backward(const Call<T>& call, const T* starts, const T* above, const
   const T *query, const T *key, const T *value, const T *step, const T *decay, const T *carry,     \
       const T *gain, const T *shift, const T *gate, const T *p
 #define SIZES                                                                                      \
-  const I *sizes, I depth, I time, I heads, I chunk, I activation, I norm, I offset, I residual
+  const I *sizes, I depth, I time, I heads, I chunk, I activation, I norm, I offset, I residual,   \
+      I looks
 #define CALL(T)                                                                                    \
   Call<T> call {                                                                                   \
     query, key, value, step, decay, carry, gain, shift, {gate, nullptr, p}, sizes, depth, time,    \
-        heads, chunk, activation, norm, offset != 0, residual != 0                                 \
+        heads, chunk, activation, norm, offset != 0, residual != 0, looks != 0                     \
   }
 
 #define NETWORK(T)                                                                                 \
   extern "C" void network_forward_##T(TOKENS(T), const T* start, const T* sums, T* found,          \
                                       T* answers, T* starts, T* end, T* late, T* anchor, SIZES,    \
-                                      I first, I last) {                                                    \
+                                      I first, I last) {                                           \
     CALL(T);                                                                                       \
-    forward(call, start, sums, found, answers, starts, end, late, anchor, first, last);                   \
+    forward(call, start, sums, found, answers, starts, end, late, anchor, first, last);            \
   }                                                                                                \
   extern "C" void network_backward_##T(                                                            \
       TOKENS(T), const T* starts, const T* above, const T* end, const T* late, const T* anchor,    \
-      T* dquery, T* dkey, T* dvalue, T* dstep, T* ddecay, T* dcarry, T* dgain, T* dshift, T* dstart, T* dsums, SIZES,  \
-      I first, I last) {                                                                           \
+      T* dquery, T* dkey, T* dvalue, T* dstep, T* ddecay, T* dcarry, T* dgain, T* dshift,          \
+      T* dstart, T* dsums, SIZES, I first, I last) {                                               \
     CALL(T);                                                                                       \
     Gradients<T> to{dquery, dkey, dvalue, dstep, ddecay, dcarry, dgain, dshift, dstart, dsums};    \
-    backward(call, starts, above, end, late, anchor, to, first, last);                                    \
+    backward(call, starts, above, end, late, anchor, to, first, last);                             \
   }
 
 NETWORK(float)

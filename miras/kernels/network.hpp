@@ -14,6 +14,7 @@ template <typename T> struct Call {
   const I* sizes;                   // of the key, the hidden layers and the value
   I depth, time, heads, chunk, activation, norm;
   bool offset, residual;
+  bool looks;                       // an error is of the answer; or minus the value
   I in(I layer) const { return sizes[layer] + (offset && layer == depth - 1); }
   I out(I layer) const { return sizes[layer + 1]; }
 };

@@ -28,6 +28,7 @@ class Form(NamedTuple):
     norm: str
     offset: bool  # the last matrix has one more column, which meets a 1
     residual: bool
+    looks: bool  # an error is of the answer, or minus the value whatever the answer
     chunk: int
     compiled: Compiled | None  # None: the error is the answer minus the value
 
@@ -124,7 +125,7 @@ def _forward(
 def _numbers(form: Form, value: Tensor) -> tuple[Any, ...]:
     sizes = (ctypes.c_int64 * len(form.sizes))(*form.sizes)
     kinds = (KINDS.index(form.activation), NORMS.index(form.norm))
-    flags = (int(form.offset), int(form.residual))
+    flags = (int(form.offset), int(form.residual), int(form.looks))
     return sizes, len(form.sizes) - 1, *value.shape[1:3], form.chunk, *kinds, *flags
 
 
@@ -136,7 +137,7 @@ class _Network(Function):
         return _forward(form, tensors, keep=True)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
         ctx.form = inputs[0]
         ctx.mark_non_differentiable(*output[4:])
         ctx.set_materialize_grads(False)

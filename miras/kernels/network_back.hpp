@@ -155,7 +155,10 @@ template <typename T> struct Back {
       layer.back(w, u, wide, ld, layer.in, false);
       if (by) meet(wide, asked, layer.in, T(1), dby);
       for (I f = 0; f < layer.in; ++f)
-        for (I i = 0; i < ld; ++i) z[f * ld + i] += by ? wide[f * ld + i] * by[i] : wide[f * ld + i];
+        for (I i = 0; i < ld; ++i) {
+          I n = f * ld + i;
+          z[n] += by ? wide[n] * by[i] : wide[n];
+        }
     } else {
       const T* from = u;
       if (by) {
@@ -227,7 +230,10 @@ template <typename T> struct Back {
       c.gained(wide, head, bent);
     }
     for (I n = 0; n < size * ld; ++n) value[n] = -bent[n];
-    mistake_back(call.row, c.answer, c.v, c.gate, size, ld, bent, wide, one, two);
+    if (call.looks)
+      mistake_back(call.row, c.answer, c.v, c.gate, size, ld, bent, wide, one, two);
+    else
+      std::fill(wide, wide + size * ld, T(0));
     if (call.residual)
       for (I n = 0; n < size * ld; ++n) of[0].x[n] += wide[n];
     if (call.norm == NONE) {

@@ -137,7 +137,10 @@ template <typename T> struct Chunk {
         activate<T>(call.activation, of[m].a, of[m + 1].x, of[m].slope, nullptr, call.out(m) * ld);
     }
     finish(of[last].a, of[0].x, head, answer, normal, inverse);
-    mistake(call.row, answer, v, gate, value, ld, wrong, two);
+    if (call.looks)
+      mistake(call.row, answer, v, gate, value, ld, wrong, two);
+    else
+      for (I n = 0; n < value * ld; ++n) wrong[n] = -v[n];
     if (call.norm == NONE) {
       std::memcpy(of[last].error, wrong, value * ld * sizeof(T));
     } else {
@@ -165,7 +168,8 @@ template <typename T> struct Chunk {
       start(layer, weights, call.decay ? shares.first : nullptr, l, l.plain, false);
       if (shares.carries()) start(layer, sums, shares.second, l, l.beside, true);
       product(layer.out, ld, count, l.error, ld, I(1), l.pairs, ld, l.c, ld, true, BEFORE);
-      if (m < last) activate<T>(call.activation, l.c, of[m + 1].z, nullptr, nullptr, call.out(m) * ld);
+      T* next = m < last ? of[m + 1].z : nullptr;
+      if (next) activate<T>(call.activation, l.c, next, nullptr, nullptr, layer.out * ld);
     }
     finish(of[last].c, of[0].z, head, found, seen, spread);
   }
@@ -200,7 +204,8 @@ template <typename T> struct Chunk {
 
   // Weights and sums after the last token; `now` may be where the old ones are.
   void end(const T* weights, const T* sums, T* now, T* then) {
-    T decay = shares.first[count - 1], more = shares.second[count - 1], rest = shares.rest[count - 1];
+    I last = count - 1;
+    T decay = shares.first[last], more = shares.second[last], rest = shares.rest[last];
     for (I m = 0; m < call.depth; ++m) {
       Layer& l = of[m];
       const Matrix<T>& layer = layers[m];

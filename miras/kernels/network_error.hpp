@@ -55,6 +55,9 @@ static void mistake_back(const Row<T>& row, const T* answer, const T* value, con
     }
   if (LENGTH)
     for (I f = 0; f < size; ++f)
-      for (I i = 0; i < ld; ++i) found[f * ld + i] += 2 * along[i] * (answer[f * ld + i] - value[f * ld + i]);
+      for (I i = 0; i < ld; ++i) {
+        I n = f * ld + i;
+        found[n] += 2 * along[i] * (answer[n] - value[n]);
+      }
 }
 #endif

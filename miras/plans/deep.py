@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from miras.bias import Bias
 from miras.definition import Prepared
 from miras.kernels import network
 from miras.optimizer import Stepping
@@ -40,7 +41,7 @@ def fits(memory: "Memory", inputs: Prepared) -> bool:
     if bias.window > 1 or bias.target in ("next_value", "self_generated") or bias.guarded:
         return False
     simple = len(bias.uses()) <= 1 and not bias.constants(1, 1, 1)
-    if not bias.residual or not (bias.linear or (simple and bias.entrywise() is not None)):
+    if _curved(bias) and not (simple and bias.entrywise() is not None):
         return False
     return network.available(_form(memory, inputs), inputs.value)
 
@@ -56,9 +57,18 @@ def _form(memory: "Memory", inputs: Prepared) -> network.Form:
         norm=layers.norm,
         offset=layers.offset,
         residual=layers.residual,
+        looks=memory.bias.residual,
         chunk=step.chunk,
-        compiled=None if memory.bias.linear else compiled(memory.bias),
+        compiled=compiled(memory.bias) if _curved(memory.bias) else None,
     )
+
+
+def _curved(bias: Bias) -> bool:
+    return bias.residual and not bias.linear
+
+
+def _gate(bias: Bias, gates: Mapping[str, Tensor]) -> Tensor | None:
+    return next((gates[use.name] for use in bias.uses()), None) if _curved(bias) else None
 
 
 def cut(inputs: Prepared, first: int, last: int | None = None) -> Prepared:
@@ -75,10 +85,15 @@ def run(memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "St
     assert step is not None
     size = step_sizes(step, gates | constants, inputs.key[..., 0], inputs.key.shape[-1])[""]
     sums = state.buffers.get("momentum")
+    value = inputs.value
+    if not memory.bias.residual:
+        value = memory.bias.written(value, gates | constants)
     found, anchor, end, late = network.network(
         form,
         network.Tokens(
-            *inputs[:3],
+            inputs.query,
+            inputs.key,
+            value,
             step=size.expand(inputs.key.shape[:3]),
             decay=gates.get("decay"),
             carry=gates["momentum"] if sums else None,
@@ -86,7 +101,7 @@ def run(memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "St
             shift=constants.get("norm_shift"),
             start=_together(state.weights, form),
             sums=_together(sums, form) if sums else None,
-            gate=next((gates[use.name] for use in memory.bias.uses()), None),
+            gate=_gate(memory.bias, gates),
         ),
     )
     buffers = state.buffers
