@@ -231,14 +231,20 @@ def _one_thread() -> None:
 
 
 def _same(result: Result, memory: Memory, comparison: Comparison) -> bool:
+    """Whether a run is of this memory, task and shell; fields of later versions are defaults."""
     task: Task = comparison.task
-    wanted: dict[str, Any] = comparison.shell.model_dump(mode="json")
-    return (
-        result.name == memory.name
-        and result.task == task.name
-        and result.settings.get("task") == task.model_dump(mode="json")
-        and result.settings.get("shell") == wanted
-    )
+    if (result.name, result.task) != (memory.name, task.name):
+        return False
+    shell: Any = result.settings.get("shell")
+    try:
+        spec = ModelSpec.model_validate({**shell, "pattern": [memory]})
+        return (
+            spec == ModelSpec.of(comparison.shell, [memory])
+            and type(task).model_validate(result.settings.get("task")) == task
+            and Memory.model_validate(result.memory) == memory
+        )
+    except (ValueError, TypeError):  # made by a version with other fields
+        return False
 
 
 def _at(results: Sequence[Result], rate: float) -> bool:

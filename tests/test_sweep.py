@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from miras.listing import yamls
+from miras.load import dump, reads
 from miras.result import Point, Result
-from miras.search.sweep import Job, Sweep, final, load_sweep, needed, records, summary
+from miras.search.sweep import Job, Sweep, execute, final, load_sweep, needed, records, summary
 
 TASK = {"kind": "parity", "steps": 2}
 
@@ -28,7 +29,7 @@ def outcome(plan: Sweep, job: Job, score: float, status: str = "ok") -> Result:
         {
             "name": comparison.memories[job.memory].name,
             "key": "k",
-            "memory": {},
+            "memory": reads(dump(comparison.memories[job.memory])).data,
             "task": comparison.task.name,
             "settings": {
                 "task": comparison.task.model_dump(mode="json"),
@@ -99,6 +100,15 @@ def test_taking_up_at_any_point_runs_the_same_set():
 def test_results_of_another_setting_do_not_count():
     plan, other = sweep(), sweep(compare=[{"task": TASK | {"steps": 3}, "memories": ["gla"]}])
     assert needed(other, finish(plan, {0.0001: 0.1, 0.001: 0.7, 0.01: 0.2})) == needed(other, [])
+
+
+def test_a_run_as_it_is_written_counts():
+    plan = sweep(learning_rates=[0.001], seeds=[0], notches=0)
+    (job, other) = needed(plan, [])
+    found = Result.model_validate_json(execute(plan, job).model_dump_json())
+    assert needed(plan, [found]) == [other]
+    fields = {"name": "gla"} | found.memory | {"bias": "l2"}
+    assert needed(plan, [found.model_copy(update={"memory": fields})]) == [job, other]
 
 
 def test_the_page_shows_mean_and_spread():
