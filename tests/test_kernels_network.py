@@ -9,7 +9,6 @@ import torch
 from miras.kernels import network
 from miras.known import expand
 from miras.memory import Memory
-from miras.part import SpecError
 from miras.plans import plans
 from miras.testing import check_plan, check_split, random_tensors
 

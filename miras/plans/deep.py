@@ -73,9 +73,9 @@ def _gate(bias: Bias, gates: Mapping[str, Tensor]) -> Tensor | None:
 
 def cut(inputs: Prepared, first: int, last: int | None = None) -> Prepared:
     """Some of the tokens."""
-    tokens = (x[:, first:last] for x in inputs[:3])
+    query, key, value = (x[:, first:last] for x in inputs[:3])
     gates = {name: gate[:, first:last] for name, gate in inputs.gates.items()}
-    return Prepared(*tokens, gates, inputs.constants)
+    return Prepared(query, key, value, gates, inputs.constants)
 
 
 def run(memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
@@ -121,10 +121,12 @@ def _together(weights: Mapping[str, Tensor], form: network.Form) -> Tensor:
 
 
 def _apart(packed: Tensor, form: network.Form, like: Mapping[str, Tensor]) -> Weights:
-    pieces = packed.split([rows * columns for rows, columns in form.shapes], dim=2)
     found: Weights = {}
-    for index, (piece, shape) in enumerate(zip(pieces, form.shapes, strict=True)):
-        found[f"layer_{index}"] = piece.unflatten(2, shape)
+    first = 0
+    for index, (rows, columns) in enumerate(form.shapes):
+        piece = packed[:, :, first : first + rows * columns]
+        found[f"layer_{index}"] = piece.reshape(*piece.shape[:2], rows, columns)
+        first += rows * columns
     if form.offset:
         name = f"layer_{len(form.shapes) - 1}"
         found["offset"] = found[name][..., -1]
