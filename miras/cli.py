@@ -201,10 +201,11 @@ def sweep(
     out: Annotated[Path | None, typer.Option(help="folder; runs/<sweep> if left out")] = None,
 ) -> None:
     """Compare named memories fairly, or go on with it: finished runs are kept."""
-    from miras.search.sweep import load_sweep, run
+    from miras.search.sweep import load_sweep, publish, run
 
     found = load_sweep(file)
-    run(found, out or Path("runs") / found.name)
+    folder = out or Path("runs") / found.name
+    publish(run(found, folder), folder)
 
 
 @app.command()

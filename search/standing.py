@@ -1,0 +1,139 @@
+"""How far a sweep is: a function of its file and of the results on disk."""
+
+from collections.abc import Iterable
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter
+
+from miras.composition import AnyCell
+from miras.model import ModelSpec
+from miras.result import Result
+
+from .comparison import Comparison, Job, Sweep
+from .rates import chosen, near, wanted
+
+GUESS = 60.0
+"""Seconds that a run is expected to take while none was seen."""
+
+_CELL: TypeAdapter[Any] = TypeAdapter(AnyCell)
+
+
+class Place(NamedTuple):
+    """A memory of a comparison, by their numbers in the file."""
+
+    comparison: int
+    memory: int
+
+
+class Progress(NamedTuple):
+    """How far one memory of one comparison is."""
+
+    runs: list[Result]
+    first: list[Result]  # on the first seed: there the rate is chosen
+    rates: list[float]  # still to be tried on the first seed
+    seeds: list[int]  # still to be run at the chosen rate, all others while it is not chosen
+
+    @property
+    def final(self) -> list[Result]:
+        """The runs at the chosen rate, by seed; none while it is not chosen."""
+        if self.rates:
+            return []
+        rate = chosen(self.first).learning_rate
+        return sorted((r for r in self.runs if near([r], rate)), key=lambda each: each.seed)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to run."""
+        return not self.rates and not self.seeds
+
+
+class Standing:
+    """The results of a sweep, each at its place; those of other settings have none."""
+
+    def __init__(self, sweep: Sweep, results: Iterable[Result] = ()) -> None:
+        self.sweep = sweep
+        self.runs: dict[Place, list[Result]] = {
+            Place(index, number): []
+            for index, comparison in enumerate(sweep.compare)
+            for number in range(len(comparison.memories))
+        }
+        for result in results:
+            self.add(result)
+
+    def add(self, result: Result) -> None:
+        """Put a result where it belongs; comparisons that ask the same share it."""
+        for place, runs in self.runs.items():
+            comparison = self.sweep.compare[place.comparison]
+            if same(result, comparison.memories[place.memory], comparison):
+                runs.append(result)
+
+    def progress(self, place: Place) -> Progress:
+        """How far a memory is."""
+        runs, sweep = self.runs[place], self.sweep
+        grid = sweep.compare[place.comparison].learning_rates or sweep.learning_rates
+        first = [each for each in runs if each.seed == sweep.seeds[0]]
+        rates = [r for r in wanted(grid, sweep.notches, first) if not near(first, r)]
+        seeds = list(sweep.seeds[1:])
+        if not rates:
+            best = chosen(first).learning_rate
+            done = {each.seed for each in runs if near([each], best)}
+            seeds = [seed for seed in seeds if seed not in done]
+        return Progress(runs, first, rates, seeds)
+
+    def needed(self) -> list[Job]:
+        """The runs that can be started now; none when the sweep is complete."""
+        jobs: list[Job] = []
+        for place in self.runs:
+            found = self.progress(place)
+            jobs += [Job(*place, rate, self.sweep.seeds[0]) for rate in found.rates]
+            if not found.rates:
+                rate = chosen(found.first).learning_rate
+                jobs += [Job(*place, rate, seed) for seed in found.seeds]
+        return jobs
+
+    def left(self) -> tuple[int, float]:
+        """Runs still to do, and the seconds of one core that they will take.
+
+        Grids that may grow are counted as they stand. A run is expected to take as long as others
+        of its memory there, else of its comparison, else of the sweep.
+        """
+        count, seconds = 0, 0.0
+        everywhere = [each.seconds for runs in self.runs.values() for each in runs]
+        for place, runs in self.runs.items():
+            found = self.progress(place)
+            beside = [
+                each.seconds
+                for other, members in self.runs.items()
+                for each in members
+                if other.comparison == place.comparison
+            ]
+            each = fmean([run.seconds for run in runs] or beside or everywhere or [GUESS])
+            count += len(found.rates) + len(found.seeds)
+            seconds += each * (len(found.rates) + len(found.seeds))
+        return count, seconds
+
+    def final(self, comparison: int) -> dict[str, list[Result]]:
+        """The runs of each memory of a comparison at its chosen rate, as far as there are any."""
+        memories = self.sweep.compare[comparison].memories
+        return {
+            memory.name: self.progress(Place(comparison, number)).final
+            for number, memory in enumerate(memories)
+        }
+
+
+def same(result: Result, memory: AnyCell, comparison: Comparison) -> bool:
+    """Whether a run is of this memory, task and shell; fields of later versions are defaults."""
+    task = comparison.task
+    if (result.name, result.task) != (memory.name, task.name):
+        return False
+    shell: Any = result.settings.get("shell")
+    try:
+        return (
+            ModelSpec.model_validate({**shell, "pattern": [memory]})
+            == ModelSpec.of(comparison.shell, [memory])
+            and type(task).model_validate(result.settings.get("task")) == task
+            and _CELL.validate_python(result.memory) == memory
+        )
+    except (ValueError, TypeError):  # made by a version with other fields
+        return False
