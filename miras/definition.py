@@ -5,7 +5,7 @@ outputs, gradients and final state. `prepare`, `recur` and `finish` are its thre
 reuse the first and the last, which have no recurrence.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -62,9 +62,18 @@ def each_token(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
 
 
 def prepare(
-    memory: Memory, query: Tensor, key: Tensor, value: Tensor, gates: Gates, position: int
+    memory: Memory,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    gates: Gates,
+    position: int,
+    without: Collection[str] = (),
 ) -> Prepared:
-    """Map keys, split gates from constants, append the normaliser's channel of ones."""
+    """Map keys, split gates from constants, append the normaliser's channel of ones.
+
+    Gates that are named in `without` are left for the plan to derive.
+    """
     heads, key_dim, value_dim = key.shape[2], key.shape[3], value.shape[3]
     signals = memory.gates(heads, key_dim, value_dim)
     constants = {name: gates[name] for name, signal in signals.items() if not signal.per_token}
@@ -78,7 +87,7 @@ def prepare(
                 further = tokens[use.name]
                 tokens[use.name] = features.map(further, further, constants | tokens, places)[1]
     if not memory.recurrent:
-        tokens = memory.resolve(tokens, key, value)
+        tokens = memory.resolve(tokens, key, value, without=without)
     if features.needs_decay:
         query, key = features.map(query, key, constants | tokens, places)
     if memory.bias.target == "value_minus_key":

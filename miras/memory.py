@@ -1,6 +1,6 @@
 """A memory: four choices that fit together, and how a layer is usually built around them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Literal
 
@@ -155,15 +155,23 @@ class Memory(Part):
         return {signal.name: signal for signal in found}
 
     def resolve(
-        self, gates: Mapping[str, Tensor], key: Tensor, value: Tensor, output: Tensor | None = None
+        self,
+        gates: Mapping[str, Tensor],
+        key: Tensor,
+        value: Tensor,
+        output: Tensor | None = None,
+        without: Collection[str] = (),
     ) -> dict[str, Tensor]:
         """All gates as numbers: fixed and derived ones filled in, recurrent ones computed.
 
         `key [..., heads, key_dim]` and `value` give the shapes; `output [batch, heads, value_dim]`
-        is the previous output, which recurrent gates need.
+        is the previous output, which recurrent gates need. Gates that are named in `without` are
+        left out.
         """
         known = dict(gates)
         for use in self.uses:
+            if use.name in without:
+                continue
             own = gates.get(use.name)
             if use.gate.fixed is not None:
                 width = self.widths(key.shape[-1], value.shape[-1])[use.width]

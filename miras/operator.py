@@ -95,7 +95,8 @@ def run(
     if not known[name].fits(memory):
         fitting = ", ".join(other for other, one in known.items() if one.fits(memory))
         raise SpecError(f"plan {name} is not exact for this memory: use auto or one of {fitting}")
-    inputs = definition.prepare(memory, query, key, value, gates, state.position)
+    tensors = (query, key, value, gates, state.position)
+    inputs = definition.prepare(memory, *tensors, known[name].derives(memory))
     output, state = known[name].run(memory, inputs, state)
     return definition.finish(memory, output), state
 

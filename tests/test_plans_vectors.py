@@ -144,6 +144,23 @@ def test_equal_to_the_definition(name: str, one: Memory, plan: Plan, route: str)
     check_causality(one, str(plan.model_dump()["kind"]), tensors.part(one, 0, 5))
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize(("batch", "heads", "size"), [(3, 1, 100), (9, 1, 96), (2, 1, 70)])
+@pytest.mark.parametrize("name", ["lstm", "gru", "everything"])
+def test_threads_that_share_a_head(
+    name: str, batch: int, heads: int, size: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "WORTH", 0)
+    one = CELLS[name]
+    tensors = random_tensors(one, batch=batch, time=6, heads=heads, key_dim=3, value_dim=size)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        check_plan(one, Cell(), tensors, before=2)
+    finally:
+        torch.set_num_threads(before)
+
+
 LONG = ["lstm", "gru", "slstm", "everything", "lru", "rwkv-4", "longhorn-diagonal", "mamba-1"]
 
 

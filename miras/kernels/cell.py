@@ -1,4 +1,8 @@
-"""A recurrent cell over a sequence, and its derivative: one product a token, then its channels."""
+"""A recurrent cell over a sequence, or a scan of channels, and its derivative.
+
+Rows of numbers are read where they lie. The source is put together from text: `channels.hpp` says
+what a channel does at a token, `cell.cpp` has the loop over tokens.
+"""
 
 import ctypes
 from collections.abc import Sequence
@@ -7,149 +11,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from miras.kernels import channels, kernel
+from miras.kernels import kernel, text
+from miras.kernels.pages import empty
 
-SOURCE = (
-    channels.SOURCE
-    + r"""
-constexpr int64_t BLOCK = 4;  // sequences that one item takes together
+SOURCE = text("functions.hpp", "packed.hpp", "channels.hpp", "cell.cpp")
 
-// A matrix [rows, columns] in bands of two vectors of columns, for BLOCK rows times it.
-template <typename T> struct Packed {
-  static constexpr int64_t WIDE = 32 / sizeof(T), BAND = 2 * WIDE;
-  typedef T Vector __attribute__((vector_size(32), aligned(sizeof(T))));
-  int64_t rows, bands, room;
-  std::vector<T> data;
+ROWS = 8
+"""Sequences that one item takes together, at most."""
 
-  // `from` is the matrix, or turned.
-  Packed(const T* from, int64_t rows, int64_t columns, bool turned)
-      : rows(rows), bands((columns + BAND - 1) / BAND), room(bands * BAND), data(room * rows) {
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t c = 0; c < columns; ++c)
-        data[(c / BAND * rows + r) * BAND + c % BAND] =
-            turned ? from[c * rows + r] : from[r * columns + c];
-  }
+BAND = 32
+"""Channels whose numbers fill a band of a packed matrix."""
 
-  // to [BLOCK, room] = left [BLOCK, apart] @ matrix.
-  void times(const T* left, int64_t apart, T* to) const {
-    for (int64_t band = 0; band < bands; ++band) {
-      Vector sum[BLOCK][2] = {};
-      const T* here = data.data() + band * rows * BAND;
-      for (int64_t r = 0; r < rows; ++r, here += BAND) {
-        Vector a = *(const Vector*)here, b = *(const Vector*)(here + WIDE);
-        for (int64_t i = 0; i < BLOCK; ++i) {
-          T x = left[i * apart + r];
-          sum[i][0] += x * a;
-          sum[i][1] += x * b;
-        }
-      }
-      for (int64_t i = 0; i < BLOCK; ++i)
-        for (int64_t j = 0; j < 2; ++j)
-          *(Vector*)(to + i * room + band * BAND + j * WIDE) = sum[i][j];
-    }
-  }
-};
-
-// Items are a head and BLOCK sequences of it. Tensors are [heads, time, batch, ..., size].
-struct Item {
-  int64_t head, from, to;
-  Item(int64_t item, int64_t batch) {
-    int64_t blocks = (batch + BLOCK - 1) / BLOCK;
-    head = item / blocks;
-    from = item % blocks * BLOCK;
-    to = std::min(batch, from + BLOCK);
-  }
-};
-
-template <typename T>
-static void forward(const T* drive, const T* given, const T* matrix, const T* start,
-                    const T* before, T* summed, T* output, T* states, const int64_t* whole,
-                    const T* real, int64_t time, int64_t batch, int64_t first, int64_t last) {
-  const Program<T> p(whole, real);
-  const int64_t n = p.size, wide = p.seen * n, kept = p.states * n;
-  Channels<T> at(p);
-  for (int64_t number = first; number < last; ++number) {
-    Item item(number, batch);
-    Packed<T> packed(matrix + item.head * n * wide, n, wide, false);
-    std::vector<T> asked(BLOCK * n), product(BLOCK * packed.room);
-    for (int64_t b = item.from; b < item.to; ++b)
-      std::copy_n(before + (item.head * batch + b) * n, n, &asked[(b - item.from) * n]);
-    for (int64_t t = 0; t < time; ++t) {
-      packed.times(asked.data(), n, product.data());
-      for (int64_t b = item.from; b < item.to; ++b) {
-        int64_t place = (item.head * time + t) * batch + b;
-        const T *x = drive + place * wide, *more = &product[(b - item.from) * packed.room];
-        const T* input = given + place * p.given * n;
-        const T* old = start + (item.head * batch + b) * kept;
-        if (t) old = states + (place - batch) * kept;
-        T *row = summed + place * wide, *now = states + place * kept;
-        T *out = output + place * n, *next = &asked[(b - item.from) * n];
-        for (int64_t i = 0; i < wide; ++i) row[i] = x[i] + more[i];
-        at.open(row, input);
-        at.write(old, now);
-        at.read(now, input);
-        const T *gate = at.gate[OUTPUT], *shown = at.shown;
-        EACH out[i] = next[i] = gate[i] * shown[i];
-      }
-    }
-  }
-}
-
-template <typename T>
-static void backward(const T* summed, const T* given, const T* matrix, const T* start,
-                     const T* states, const T* above, T* to_summed, T* to_given, T* carried,
-                     T* reached, const int64_t* whole, const T* real, int64_t time, int64_t batch,
-                     int64_t first, int64_t last) {
-  const Program<T> p(whole, real);
-  const int64_t n = p.size, wide = p.seen * n, kept = p.states * n;
-  Channels<T> at(p);
-  std::vector<T> pulled(BLOCK * wide), both(n);
-  for (int64_t number = first; number < last; ++number) {
-    Item item(number, batch);
-    Packed<T> packed(matrix + item.head * n * wide, wide, n, true);
-    std::vector<T> asked(BLOCK * packed.room);
-    for (int64_t t = time - 1; t >= 0; --t) {
-      for (int64_t b = item.from; b < item.to; ++b) {
-        int64_t place = (item.head * time + t) * batch + b;
-        const T *row = summed + place * wide, *input = given + place * p.given * n;
-        const T* old = start + (item.head * batch + b) * kept;
-        if (t) old = states + (place - batch) * kept;
-        const T *up = above + place * n, *late = &asked[(b - item.from) * packed.room];
-        T *sum = both.data(), *into = to_summed + place * wide;
-        EACH sum[i] = up[i] + late[i];
-        at.open(row, input);
-        at.read(states + place * kept, input);
-        at.back(row, input, old, sum, carried + (item.head * batch + b) * kept, into,
-                to_given + place * p.given * n);
-        std::copy_n(into, wide, &pulled[(b - item.from) * wide]);
-      }
-      packed.times(pulled.data(), wide, asked.data());
-    }
-    for (int64_t b = item.from; b < item.to; ++b)
-      std::copy_n(&asked[(b - item.from) * packed.room], n, reached + (item.head * batch + b) * n);
-  }
-}
-
-#define INSTANCE(T) \
-  extern "C" void forward_##T(const T* drive, const T* given, const T* matrix, const T* start, \
-      const T* before, T* summed, T* output, T* states, const int64_t* whole, const T* real, \
-      int64_t time, int64_t batch, int64_t first, int64_t last) { \
-    forward<T>(drive, given, matrix, start, before, summed, output, states, whole, real, time, \
-               batch, first, last); \
-  } \
-  extern "C" void backward_##T(const T* summed, const T* given, const T* matrix, const T* start, \
-      const T* states, const T* above, T* to_summed, T* to_given, T* carried, T* reached, \
-      const int64_t* whole, const T* real, int64_t time, int64_t batch, int64_t first, \
-      int64_t last) { \
-    backward<T>(summed, given, matrix, start, states, above, to_summed, to_given, carried, \
-                reached, whole, real, time, batch, first, last); \
-  }
-INSTANCE(float)
-INSTANCE(double)
-"""
-)
-
-BLOCK = 4
+TILE = 512
+"""Channels of a scan that one item has."""
 
 KINDS = ("none", "sigmoid", "exponential", "given", "fixed", "complement")
 """How a gate is made: of a row that sees the output, of a given row, or of the decay."""
@@ -181,6 +55,12 @@ class Program(NamedTuple):
     floor: float
     divisor: float
 
+    @property
+    def bare(self) -> bool:
+        """Whether what is read is the first state as it is."""
+        shown = self.squash or self.normaliser or self.bonus_row >= 0
+        return self.gates[3].kind == "none" and not shown
+
     def tables(
         self, seen: int, given: int, states: int, like: Tensor
     ) -> tuple[ctypes.Array[ctypes.c_int64], Tensor]:
@@ -196,45 +76,118 @@ class Program(NamedTuple):
         return (ctypes.c_int64 * len(whole))(*whole), like.new_tensor(real)
 
 
-def forward(
-    program: Program, drive: Tensor, given: Tensor, matrix: Tensor, start: Tensor, before: Tensor
-) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Sums, outputs and states of all tokens, or None where there is no kernel."""
-    run = kernel(SOURCE, "forward", drive, given, matrix, start, before)
+class Rows(NamedTuple):
+    """What goes in, `[batch, time, heads, size]` each; the numbers of a head lie side by side."""
+
+    seen: tuple[Tensor, ...]  # to which R h is added
+    given: tuple[Tensor, ...]
+    matrix: Tensor  # [heads, size, seen * size], all R side by side
+    start: Tensor  # [batch, heads, states, size]
+    before: Tensor  # [batch, heads, size], the output before the first token
+
+
+class Found(NamedTuple):
+    """Tensors `[batch, time, heads, ...]`, but for the last states."""
+
+    output: Tensor  # size
+    end: Tensor  # [batch, heads, states, size]
+    summed: Tensor  # seen, size
+    states: Tensor  # states, size; empty where the output is the one state
+
+
+def _table(rows: Sequence[Tensor]) -> ctypes.Array[ctypes.c_int64]:
+    """Where rows lie."""
+    found = [(row.data_ptr(), *row.stride()[:3]) for row in rows]
+    flat = [number for place in found for number in place]
+    return (ctypes.c_int64 * max(1, len(flat)))(*flat)
+
+
+class _Split(NamedTuple):
+    """How the work is split over threads."""
+
+    sizes: ctypes.Array[ctypes.c_int64]
+    items: int
+    common: Tensor | None  # what threads that share items tell each other
+    arrived: ctypes.Array[ctypes.c_int64]
+
+
+def _split(rows: Rows, like: Tensor, back: bool) -> _Split:
+    batch, time, heads, size = like.shape
+    band, shared, threads = size, False, torch.get_num_threads()
+    items = heads * -(-batch // ROWS)
+    if not rows.seen:
+        band = min(size, TILE)
+        items = batch * heads * -(-size // band)
+    elif items % threads and size >= threads * BAND and time > 1:
+        band = -(-size // (threads * BAND)) * BAND
+        shared, items = True, -(-size // band)
+    count = 2 * ROWS * size * (items if back else 1)
+    common = like.new_zeros(count) if shared else None
+    sizes = (ctypes.c_int64 * 5)(time, batch, heads, band, shared)
+    return _Split(sizes, items, common, (ctypes.c_int64 * 8)())
+
+
+def forward(program: Program, rows: Rows) -> Found | None:
+    """Outputs, states and sums of all tokens, or None where there is no kernel."""
+    run = kernel(SOURCE, "forward", rows.matrix, *rows.seen, *rows.given)
     if run is None:
         return None
-    heads, time, batch, seen, size = drive.shape
-    summed = drive.new_empty(drive.shape)
-    output = drive.new_empty(heads, time, batch, size)
-    states = drive.new_empty(heads, time, batch, start.shape[-2], size)
-    tables = program.tables(seen, given.shape[-2], start.shape[-2], drive)
-    sources = (each.contiguous() for each in (drive, given, matrix, start, before))
-    items = heads * -(-batch // BLOCK)
-    run(*sources, summed, output, states, *tables, time, batch, items=items)
-    return summed, output, states
+    like, states = (*rows.seen, *rows.given)[0], rows.start.shape[-2]
+    batch, time, heads, size = like.shape
+    output = empty(like.shape, like)
+    summed = empty((*like.shape[:3], len(rows.seen), size), like)
+    kept = 0 if program.bare else states
+    kept = empty((batch, time, heads, kept, size), like)
+    whole = output[..., None, :] if program.bare else kept
+    split = _split(rows, like, back=False)
+    run(
+        *program.tables(len(rows.seen), len(rows.given), states, like),
+        split.sizes,
+        _table((*rows.seen, *rows.given)),
+        *(each.contiguous() for each in rows[2:]),
+        summed,
+        None if program.bare else output,
+        whole,
+        split.common,
+        split.arrived,
+        items=split.items,
+    )
+    return Found(output, whole[:, -1].clone(), summed, kept)
 
 
 def backward(
-    program: Program,
-    summed: Tensor,
-    given: Tensor,
-    matrix: Tensor,
-    start: Tensor,
-    states: Tensor,
-    above: Tensor,
-    carried: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
-    """Gradients of the sums, the given rows, the states and the output before the first token."""
-    run = kernel(SOURCE, "backward", summed, given, matrix, start, above, carried)
+    program: Program, rows: Rows, found: Found, above: Tensor, carried: Tensor
+) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
+    """Gradients of sums, of given rows, of the states and of the output before the first token.
+
+    `carried` is the gradient of the states after the last token.
+    """
+    like = above
+    run = kernel(SOURCE, "backward", rows.matrix, *rows.seen, *rows.given)
     if run is None:
-        return None
-    heads, time, batch, seen, size = summed.shape
-    tables = program.tables(seen, given.shape[-2], start.shape[-2], summed)
-    to_summed, to_given = summed.new_empty(summed.shape), given.new_empty(given.shape)
+        raise RuntimeError("the kernel that ran forward is no longer there")
+    if above.stride(-1) != 1:
+        above = above.contiguous()
+    batch, _, heads, size = above.shape
+    to_summed = empty(found.summed.shape, like)
+    to_given = [empty(like.shape, like) for _ in rows.given]
     carried = carried.clone(memory_format=torch.contiguous_format)
-    reached = summed.new_empty(heads, batch, size)
-    sources = (each.contiguous() for each in (summed, given, matrix, start, states, above))
-    items = heads * -(-batch // BLOCK)
-    found = (to_summed, to_given, carried, reached)
-    run(*sources, *found, *tables, time, batch, items=items)
-    return found
+    reached = like.new_empty(batch, heads, size)
+    split = _split(rows, like, back=True)
+    run(
+        *program.tables(len(rows.seen), len(rows.given), rows.start.shape[-2], like),
+        split.sizes,
+        _table((*rows.seen, *rows.given)),
+        _table((*to_given, above)),
+        rows.matrix.contiguous(),
+        rows.start.contiguous(),
+        found.summed,
+        found.output if program.bare else found.states,
+        to_summed,
+        carried,
+        reached,
+        split.common,
+        split.arrived,
+        items=split.items,
+    )
+    return to_summed, to_given, carried, reached

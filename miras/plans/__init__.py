@@ -30,6 +30,10 @@ class Plan(Part, ABC):
     def cost(self, memory: "Memory", key_dim: int, value_dim: int) -> float:
         """Rough relative time per token and head; the cheapest fitting plan is chosen."""
 
+    def derives(self, memory: "Memory") -> frozenset[str]:
+        """Gates derived from others that the plan makes itself: `run` is given none of these."""
+        return frozenset()
+
     @abstractmethod
     def run(self, memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
         """Raw outputs `[batch, time, heads, value_dim]` and the state after the last token."""

@@ -10,9 +10,9 @@ from torch.autograd.function import once_differentiable
 
 from miras.architecture.vector import Vector
 from miras.definition import Prepared
-from miras.kernels import cell as kernels
 from miras.plans import Plan
-from miras.plans.layout import Layout, layout, rows, token
+from miras.plans.channels import by_kernel
+from miras.plans.layout import Layout, layout, rows, stacked, token
 
 if TYPE_CHECKING:
     from miras.memory import Memory
@@ -28,7 +28,7 @@ class Cell(Plan):
     own numbers is found for a chunk of tokens at once, from outputs and states that were kept; then
     only sums and products are left to go back through time, token by token, and the gradients of
     all R are one product over the whole sequence. Where there is a kernel (`miras.kernels`) that
-    has words for all gates, it takes the two loops over tokens.
+    has words for all gates, it takes both loops over tokens, on rows where they lie.
 
     Source: as in cuDNN's recurrent networks (arXiv 1604.01946), section 3.
     """
@@ -61,13 +61,19 @@ class Cell(Plan):
 
     def run(self, memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
         laid = layout(memory, inputs)
+        position = state.position + inputs.key.shape[1]
+        fast = by_kernel(memory, laid, inputs, state.weights, state.output["output"])
+        if fast is not None:
+            last = {"output": fast[0][:, -1]}
+            state = state._replace(position=position, weights=fast[1], output=last)
+            return fast[0], state
         summed, given, matrix = rows(laid, inputs)
+        summed, given = stacked(summed, inputs.value), stacked(given, inputs.value)
         start = torch.stack(list(state.weights.values()), dim=-2).transpose(0, 1)
         before = state.output["output"].transpose(0, 1)
         sources = (summed, given, matrix, start, before)
         output, end = cast(Any, _Run).apply(*sources, laid, self.chunk)[:2]
         weights = dict(zip(state.weights, end.transpose(0, 1).unbind(-2), strict=True))
-        position = state.position + inputs.key.shape[1]
         last = {"output": output[:, -1].transpose(0, 1)}
         state = state._replace(position=position, weights=weights, output=last)
         return output.permute(2, 1, 0, 3), state
@@ -89,11 +95,6 @@ class _Run(Function):
         laid: Layout,
         chunk: int,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        if laid.program is not None:
-            fast = kernels.forward(laid.program, drive, given, matrix, start, before)
-            if fast is not None:
-                summed, output, states = fast
-                return output, states[:, -1].clone(), summed, states
         heads, time, batch, _, size = drive.shape
         summed = torch.empty_like(drive)
         output = drive.new_empty(heads, time, batch, size)
@@ -123,12 +124,7 @@ class _Run(Function):
         given, matrix, start, before, output, summed, states = ctx.saved_tensors
         upstream, carried = gradients[:2]
         sources = (summed, given, matrix, start, states)
-        fast = None
-        if ctx.laid.program is not None:
-            fast = kernels.backward(ctx.laid.program, *sources, upstream, carried)
-        if fast is None:
-            fast = _back(ctx.laid, ctx.chunk, *sources, upstream, carried)
-        mine, *others = fast
+        mine, *others = _back(ctx.laid, ctx.chunk, *sources, upstream, carried)
         asked = torch.cat((before[:, None], output[:, :-1]), dim=1).flatten(1, 2)
         matrices = torch.bmm(asked.transpose(1, 2), mine.flatten(-2).flatten(1, 2))
         return mine, others[0], matrices, *others[1:], None, None

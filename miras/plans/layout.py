@@ -38,7 +38,8 @@ def layout(memory: "Memory", inputs: Prepared) -> Layout:
     sigmoids = [use.name for use in seeing if _is_sigmoid(use)]
     summed = sigmoids + [use.name for use in seeing if not _is_sigmoid(use)]
     summed += ["candidate"] if architecture.recurrence else []
-    given = [use.name for use in memory.uses if use.gate.own and not use.gate.recurrent]
+    free = (use for use in memory.uses if not use.gate.recurrent and use.gate.fixed is None)
+    given = [use.name for use in free if use.name in inputs.gates]
     if architecture.reset is not None or not architecture.recurrence:
         given.append("value")
     given += ["bonus"] if architecture.bonus else []
@@ -60,17 +61,18 @@ def _program(
     gates, low = dict.fromkeys(("decay", "step", "reset", "output"), Gate()), 0.0
     for use in memory.uses:
         role = use.name.removesuffix("_value")
-        if role not in gates or (use.low > 0 and role != "decay"):
+        resolved = use.name in given and not memory.recurrent
+        if role not in gates or (use.low > 0 and role != "decay" and not resolved):
             return None
-        low = use.low if role == "decay" else low
+        low = use.low if role == "decay" and not resolved else low
         if use.gate.fixed is not None:
             gates[role] = Gate("fixed", number=use.gate.fixed)
         elif isinstance(use.gate, Recurrent):
             gates[role] = Gate(use.gate.activation, summed.index(use.name))
+        elif resolved or (use.name in given and not use.gate.derived):
+            gates[role] = Gate("given", given.index(use.name))
         elif isinstance(use.gate, Complement) and role == "step":
             gates[role] = Gate("complement")
-        elif use.gate.own and not use.gate.derived and not use.gate.recurrent:
-            gates[role] = Gate("given", given.index(use.name))
         else:
             return None
     candidate = "plain"
@@ -96,30 +98,38 @@ def _is_sigmoid(use: Use) -> bool:
     return getattr(use.gate, "activation", None) == "sigmoid"
 
 
-def rows(layout: Layout, inputs: Prepared) -> tuple[Tensor, Tensor, Tensor]:
-    """The input in two parts `[heads, time, batch, rows, value]`, and all R side by side."""
+def rows(layout: Layout, inputs: Prepared) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    """The rows of both kinds `[batch, time, heads, value]` each, and all R side by side."""
     batch, time, heads, size = inputs.value.shape
     known = inputs.gates | inputs.constants | {"value": inputs.value}
     if "bonus" in known:
         known["bonus"] = known["bonus"].exp()
     known["candidate"] = known.get("recurrence_shift", inputs.value)
 
-    def stacked(names: tuple[str, ...]) -> Tensor:
+    def each(names: tuple[str, ...]) -> list[Tensor]:
         found: list[Tensor] = []
         for name in names:
             row = known[name]
             row = row[..., None] if row.ndim == 3 else row  # one number per head and token
-            found.append(row.expand(batch, time, heads, size).permute(2, 1, 0, 3))
-        if not found:
-            return inputs.value.new_empty(heads, time, batch, 0, size)
-        return torch.stack(found, dim=-2)
+            found.append(row.expand(batch, time, heads, size))
+        return found
 
+    if not layout.summed:
+        return [], each(layout.given), inputs.value.new_empty(heads, size, 0)
     matrices = [
         known["recurrence" if name == "candidate" else f"{name}_recurrence"]
         for name in layout.summed
     ]
     matrices = [matrix.expand(heads, size, size).transpose(1, 2) for matrix in matrices]
-    return stacked(layout.summed), stacked(layout.given), torch.cat(matrices, dim=-1)
+    return each(layout.summed), each(layout.given), torch.cat(matrices, dim=-1)
+
+
+def stacked(rows: list[Tensor], like: Tensor) -> Tensor:
+    """Rows `[batch, time, heads, value]` as one tensor `[heads, time, batch, rows, value]`."""
+    batch, time, heads, size = like.shape
+    if not rows:
+        return like.new_empty(heads, time, batch, 0, size)
+    return torch.stack([row.permute(2, 1, 0, 3) for row in rows], dim=-2)
 
 
 def token(

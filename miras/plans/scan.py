@@ -10,10 +10,13 @@ from torch import Tensor
 
 from miras.architecture.vector import Vector
 from miras.definition import Prepared
+from miras.gate.complement import Complement
 from miras.optimizer.implicit_diagonal import ImplicitDiagonal
 from miras.plans import Plan
+from miras.plans.channels import by_kernel as by_channels
 from miras.plans.chunked import Carried, Piece, chunked
 from miras.plans.entries import by_kernel
+from miras.plans.layout import layout
 from miras.plans.recurrence import recurrence
 from miras.surprise import multipliers, step_sizes
 from miras.token import Weights
@@ -66,10 +69,17 @@ class Scan(Plan):
         # In the nanoseconds of `linear`.
         return 50.0 + 12.0 * value_dim * (key_dim if memory.architecture.keyed else 1)
 
+    def derives(self, memory: "Memory") -> frozenset[str]:
+        if memory.architecture.keyed:
+            return frozenset()
+        uses = (use for use in memory.uses if isinstance(use.gate, Complement) and use.low <= 0)
+        return frozenset(use.name for use in uses)
+
     def run(self, memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
         position = state.position + inputs.key.shape[1]
         if not memory.architecture.keyed:
-            output, weights = _scanned(memory, inputs, state.weights)
+            fast = _in_place(memory, inputs, state.weights)
+            output, weights = fast or _scanned(memory, _derived(memory, inputs), state.weights)
             return output, state._replace(position=position, weights=weights)
         ((leaf, start),) = state.weights.items()
         fast = by_kernel(memory, inputs, start)
@@ -92,6 +102,22 @@ class Scan(Plan):
         output, after = chunked(step, tokens, inputs.constants, carried, self.chunk)
         weights = dict(zip(state.weights, after, strict=True))
         return output.transpose(1, 2), state._replace(position=position, weights=weights)
+
+
+def _in_place(memory: "Memory", inputs: Prepared, start: Weights) -> tuple[Tensor, Weights] | None:
+    """Outputs and the last weights by a kernel, where it knows all that happens in a channel."""
+    bias, step = memory.bias, memory.stepping
+    known = bias.linear and not bias.uses() and step is not None and step.read == "after"
+    return by_channels(memory, layout(memory, inputs), inputs, start, None) if known else None
+
+
+def _derived(memory: "Memory", inputs: Prepared) -> Prepared:
+    """With the gates that were left out."""
+    missing = [use for use in memory.uses if use.gate.derived and use.name not in inputs.gates]
+    gates = dict(inputs.gates)
+    for use in missing:
+        gates[use.name] = use.gate.derive(gates[use.name.replace("step", "decay")], None)
+    return inputs._replace(gates=gates)
 
 
 def _scanned(memory: "Memory", inputs: Prepared, start: Weights) -> tuple[Tensor, Weights]:

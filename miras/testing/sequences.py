@@ -108,7 +108,8 @@ def _run(
         return definition.run(memory, query, key, value, gates, state)
     if isinstance(plan, str):
         return run(memory, query, key, value, gates, state, plan=plan)
-    prepared = definition.prepare(memory, query, key, value, gates, state.position)
+    derived = plan.derives(memory)
+    prepared = definition.prepare(memory, query, key, value, gates, state.position, derived)
     output, state = plan.run(memory, prepared, state)
     return definition.finish(memory, output), state
 

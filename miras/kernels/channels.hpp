@@ -1,10 +1,4 @@
-"""What one channel of a recurrent cell does at a token, in C++; `cell` has the loop over tokens."""
-
-from miras.kernels import text
-
-SOURCE = (
-    text("functions.hpp")
-    + r"""
+// What one channel of a recurrent cell or a scan does at a token; cell.cpp has the loop over them.
 #include <algorithm>
 #include <vector>
 
@@ -34,101 +28,128 @@ template <typename T> struct Program {
     floor = *real++;
     divisor = *real++;
   }
+  // What is read is the first state as it is.
+  bool bare() const {
+    return kind[OUTPUT] == NONE && !squash && !normaliser && bonus_row < 0;
+  }
 };
 
-// The channels of one head of one sequence at one token.
+// `n` channels of one head of one sequence at one token. Rows are pointers to their numbers: those
+// to which a product was added, and those that are given. What needs no work is not copied.
 template <typename T> struct Channels {
   const Program<T>& p;
   const int64_t n;
   std::vector<T> room;
-  T *gate[4], *value, *size, *keep, *total, *quotient, *shown;
+  const T *gate[4], *value, *size, *keep, *quotient, *shown;
+  T *made[4], *candidate, *moved, *kept, *total, *summed_up, *squashed;
   T *slope[4], *by_value, *by_size, *by_keep;
 
-  explicit Channels(const Program<T>& program) : p(program), n(p.size), room(17 * n) {
+  Channels(const Program<T>& program, int64_t count) : p(program), n(count), room(17 * n) {
     T* next = room.data();
-    for (T** x : {&gate[0], &gate[1], &gate[2], &gate[3], &value, &size, &keep, &total, &quotient,
-                  &shown, &slope[0], &slope[1], &slope[2], &slope[3], &by_value, &by_size,
-                  &by_keep}) {
+    for (T** x : {&made[0], &made[1], &made[2], &made[3], &candidate, &moved, &kept, &total,
+                  &summed_up, &squashed, &slope[0], &slope[1], &slope[2], &slope[3], &by_value,
+                  &by_size, &by_keep}) {
       *x = next;
       next += n;
     }
+    for (int g = 0; g < 4; ++g)
+      std::fill_n(made[g], n, p.kind[g] == FIXED ? p.number[g] : T(1));
   }
 
   // Gates, value, step and what is kept, from the rows of the token.
-  void open(const T* summed, const T* given) {
-    const T *decay = gate[DECAY], *step = gate[STEP], *reset = gate[RESET];
+  void open(const T* const* summed, const T* const* given) {
     for (int g = 0; g < 4; ++g) {
-      T* to = gate[g];
-      const T* from = (p.kind[g] == GIVEN ? given : summed) + p.row[g] * n;
-      const T number = p.number[g], low = p.floor;
+      const T *from = p.kind[g] == GIVEN ? given[p.row[g]] : summed[p.row[g]];
+      const T *decay = gate[DECAY], low = p.floor;
+      T* to = made[g];
+      gate[g] = to;
       switch (p.kind[g]) {
-        case NONE: EACH to[i] = 1; break;
         case SIGMOID: EACH to[i] = sigmoid(from[i]); break;
         case EXPONENTIAL: EACH to[i] = exponential(15 * hyperbolic(from[i] / 15)); break;
-        case GIVEN: EACH to[i] = from[i]; break;
-        case FIXED: EACH to[i] = number; break;
+        case GIVEN:
+          if (g == DECAY && low > 0) EACH to[i] = from[i];
+          else gate[g] = from;
+          break;
         case COMPLEMENT: EACH to[i] = 1 - decay[i]; break;
       }
       if (g == DECAY && low > 0) EACH to[i] = to[i] < low ? low : to[i];
     }
-    const T *seen = summed + p.candidate_row * n, *plain = given + p.value_row * n;
-    T *v = value, *s = size, *k = keep;
+    const T *decay = gate[DECAY], *step = gate[STEP], *reset = gate[RESET];
+    const T *seen = summed[p.candidate_row], *plain = given[p.value_row];
+    T *v = candidate, *s = moved, *k = kept;
+    value = v;
     switch (p.candidate) {
-      case PLAIN: EACH v[i] = plain[i]; break;
+      case PLAIN: value = plain; break;
       case HYPERBOLIC: EACH v[i] = hyperbolic(seen[i]); break;
       case WITH_RESET: EACH v[i] = hyperbolic(plain[i] + reset[i] * seen[i]); break;
     }
     const T divisor = p.divisor;
-    EACH s[i] = step[i] / divisor;
-    if (p.implicit) EACH s[i] = s[i] / (1 + s[i]);
-    if (!p.residual) EACH k[i] = decay[i];
-    else if (p.previous) EACH k[i] = decay[i] - s[i];
-    else EACH k[i] = decay[i] * (1 - s[i]);
+    size = step;
+    if (p.implicit || divisor != 1) {
+      EACH s[i] = step[i] / divisor;
+      if (p.implicit) EACH s[i] = s[i] / (1 + s[i]);
+      size = s;
+    }
+    const T* of = size;
+    keep = k;
+    if (!p.residual) keep = decay;
+    else if (p.previous) EACH k[i] = decay[i] - of[i];
+    else EACH k[i] = decay[i] * (1 - of[i]);
   }
 
-  void write(const T* old, T* now) {
+  // States lie `apart` from each other.
+  void write(const T* old, T* now, int64_t apart) {
     const T *v = value, *s = size, *k = keep;
     EACH now[i] = s[i] * v[i] + k[i] * old[i];
-    if (p.states > 1) EACH now[n + i] = s[i] + k[i] * old[n + i];
+    if (p.states > 1) EACH now[apart + i] = s[i] + k[i] * old[apart + i];
   }
 
   // What is read before the output gate, from the states after the token.
-  void read(const T* now, const T* given) {
-    const T *u = given + p.bonus_row * n, *v = value, *step = gate[STEP];
+  void read(const T* now, int64_t apart, const T* const* given) {
+    quotient = shown = now;
+    if (p.bare()) return;
+    const T *u = p.bonus_row < 0 ? nullptr : given[p.bonus_row], *v = value, *step = gate[STEP];
     const T low = T(1e-12);
-    T *q = quotient, *m = total, *r = shown;
-    EACH q[i] = now[i];
-    if (p.bonus_row >= 0) EACH q[i] += step[i] * u[i] * v[i];
-    if (p.normaliser) {
-      EACH m[i] = now[n + i];
-      if (p.bonus_row >= 0) EACH m[i] += step[i] * u[i];
-      EACH q[i] /= m[i] < low ? low : m[i];
+    T *q = summed_up, *m = total, *r = squashed;
+    if (p.normaliser || u) {
+      EACH q[i] = now[i];
+      if (u) EACH q[i] += step[i] * u[i] * v[i];
+      if (p.normaliser) {
+        EACH m[i] = now[apart + i];
+        if (u) EACH m[i] += step[i] * u[i];
+        EACH q[i] /= m[i] < low ? low : m[i];
+      }
+      quotient = shown = q;
     }
-    if (p.squash) EACH r[i] = hyperbolic(q[i]);
-    else EACH r[i] = q[i];
+    if (p.squash) {
+      const T* of = quotient;
+      EACH r[i] = hyperbolic(of[i]);
+      shown = r;
+    }
   }
 
   // From the gradient of the output to those of all rows; `carry` goes from the states after the
   // token to those before it.
-  void back(const T* summed, const T* given, const T* old, const T* above, T* carry, T* to_summed,
-            T* to_given) {
+  void back(const T* const* summed, const T* const* given, const T* old, int64_t apart,
+            const T* above, T* carry, T* const* to_summed, T* const* to_given) {
     const T *out = gate[OUTPUT], *step = gate[STEP], *decay = gate[DECAY], *reset = gate[RESET];
-    const T *u = given + p.bonus_row * n, *q = quotient, *r = shown, *m = total;
+    const T *q = quotient, *r = shown, *m = total;
     const T *v = value, *size = this->size, *keep = this->keep;
     T *dv = by_value, *ds = by_size, *dk = by_keep;
     T *decayed = slope[DECAY], *stepped = slope[STEP], *shut = slope[RESET], *let = slope[OUTPUT];
     const T low = T(1e-12), divisor = p.divisor, floor = p.floor;
     // dk and ds: first what reaches the sum that is read and its normaliser.
-    EACH let[i] = above[i] * r[i];
+    if (p.kind[OUTPUT] != NONE) EACH let[i] = above[i] * r[i];
     EACH dk[i] = above[i] * out[i];
     if (p.squash) EACH dk[i] *= 1 - r[i] * r[i];
-    EACH stepped[i] = dv[i] = ds[i] = shut[i] = 0;
+    EACH stepped[i] = dv[i] = ds[i] = 0;
     if (p.normaliser) {
       EACH ds[i] = m[i] < low ? T(0) : -dk[i] * q[i] / m[i];
       EACH dk[i] /= m[i] < low ? low : m[i];
     }
     if (p.bonus_row >= 0) {
-      T* to_bonus = to_given + p.bonus_row * n;
+      const T* u = given[p.bonus_row];
+      T* to_bonus = to_given[p.bonus_row];
       EACH {
         T strength = dk[i] * v[i] + ds[i];
         dv[i] = dk[i] * step[i] * u[i];
@@ -137,21 +158,24 @@ template <typename T> struct Channels {
       }
     }
     // Then what reaches step and multiplier.
+    T* beside = shut;
     if (p.states > 1) {
       EACH {
-        T total = carry[n + i] + ds[i];
+        T total = carry[apart + i] + ds[i];
         ds[i] = total;
-        carry[n + i] = total * keep[i];
+        beside[i] = total * old[apart + i];
+        carry[apart + i] = total * keep[i];
       }
     }
     EACH {
       T w = carry[i] + dk[i];
       dk[i] = w * old[i];
-      if (p.states > 1) dk[i] += ds[i] * old[n + i];
       ds[i] += w * v[i];
       dv[i] += w * size[i];
       carry[i] = w * keep[i];
     }
+    if (p.states > 1) EACH dk[i] += beside[i];
+    EACH shut[i] = 0;
     EACH decayed[i] = dk[i];
     if (p.residual && p.previous) EACH ds[i] -= dk[i];
     if (p.residual && !p.previous) {
@@ -162,11 +186,11 @@ template <typename T> struct Channels {
     if (p.implicit) EACH ds[i] *= (1 - size[i]) * (1 - size[i]);
     EACH stepped[i] += ds[i] / divisor;
     if (p.candidate == PLAIN) {
-      T* to_value = to_given + p.value_row * n;
+      T* to_value = to_given[p.value_row];
       EACH to_value[i] = dv[i];
     } else {
-      const T* seen = summed + p.candidate_row * n;
-      T *to_seen = to_summed + p.candidate_row * n, *to_value = to_given + p.value_row * n;
+      const T* seen = summed[p.candidate_row];
+      T *to_seen = to_summed[p.candidate_row], *to_value = to_given[p.value_row];
       EACH dv[i] *= 1 - v[i] * v[i];
       if (p.candidate == WITH_RESET) {
         EACH to_value[i] = dv[i];
@@ -179,8 +203,8 @@ template <typename T> struct Channels {
     // Where a multiplier lies on its floor, what it was made of has no say.
     if (floor > 0) EACH decayed[i] = decay[i] <= floor ? T(0) : decayed[i];
     for (int g = 0; g < 4; ++g) {
-      const T *x = gate[g], *d = slope[g], *from = summed + p.row[g] * n;
-      T *into = to_summed + p.row[g] * n, *other = to_given + p.row[g] * n;
+      const T *x = gate[g], *d = slope[g], *from = summed[p.row[g]];
+      T *into = to_summed[p.row[g]], *other = to_given[p.row[g]];
       if (p.kind[g] == SIGMOID) EACH into[i] = d[i] * x[i] * (1 - x[i]);
       if (p.kind[g] == GIVEN) EACH other[i] = d[i];
       if (p.kind[g] == EXPONENTIAL) {
@@ -192,5 +216,3 @@ template <typename T> struct Channels {
     }
   }
 };
-"""
-)
