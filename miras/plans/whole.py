@@ -12,7 +12,7 @@ from torch import Tensor
 
 from miras.bias import Bias
 from miras.definition import Prepared
-from miras.kernels import outer
+from miras.kernels import fla, outer
 from miras.kernels.error import Compiled
 from miras.optimizer import Stepping
 from miras.plans.chunked import Piece, grouped
@@ -43,7 +43,14 @@ def fits(memory: "Memory", inputs: Prepared) -> bool:
         simple = len(bias.uses()) <= 1 and not bias.constants(1, 1, 1) and not step.erases
         if retention.removes or not simple or bias.entrywise() is None:
             return False
-    return outer.available(_reading(memory, looks=True), inputs.value)
+    reading = _reading(memory, looks=bias.residual)
+    return outer.available(reading, inputs.value) or _borrowed(memory, reading, inputs)
+
+
+def _borrowed(memory: "Memory", reading: outer.Reading, inputs: Prepared) -> bool:
+    step = memory.stepping
+    alike = step is not None and step.plain and not memory.retention.removes
+    return alike and fla.available(reading, inputs.value, inputs.key.shape[3])
 
 
 def _reading(memory: "Memory", looks: bool) -> outer.Reading:
@@ -86,8 +93,9 @@ def run(memory: "Memory", inputs: Prepared, state: "State", looks: bool) -> tupl
     if step.read == "before":  # what the next token asks is read after this one
         first = (start @ asked[:, 0, :, :, None])[..., 0]
         asked = torch.cat((asked[:, 1:], torch.zeros_like(asked[:, :1])), dim=1)
-    output, end = outer.outer(
-        _reading(memory, looks),
+    reading = _reading(memory, looks)
+    output, end = (fla.outer if _borrowed(memory, reading, inputs) else outer.outer)(
+        reading,
         outer.Tokens(
             query=each_of(asked, count, time=1),
             direction=along,
