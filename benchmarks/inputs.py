@@ -156,8 +156,10 @@ def cell(given: Inputs, plan: str = "auto") -> Entrant:
     cells = CellWeights.of(given)
 
     def forward() -> Tensor:
-        made = F.linear(cells.x, cells.inside, cells.bias).chunk(len(cells.names), dim=-1)
-        tokens = {name: part.unsqueeze(2) for name, part in zip(cells.names, made, strict=True)}
+        parts = len(cells.names)
+        maps = zip(cells.names, cells.inside.chunk(parts), cells.bias.chunk(parts), strict=True)
+        # A map for each gate, as in a layer.
+        tokens = {name: F.linear(cells.x, w, b).unsqueeze(2) for name, w, b in maps}
         value = tokens.pop("value")
         gates = tokens | dict(
             zip(cells.matrices, cells.between.chunk(len(cells.names)), strict=True)

@@ -85,18 +85,20 @@ class _Channels(Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         ctx.program, ctx.seen, *tensors = inputs
         ctx.mark_non_differentiable(*output[2:])
+        ctx.set_materialize_grads(False)  # zeros for sums and states would be as large as they are
         ctx.save_for_backward(*tensors, *output)
 
     @staticmethod
     @_once
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         *tensors, output, end, summed, states = ctx.saved_tensors
         matrix, start, before, *every = tensors
         sources = _rows(ctx.seen, matrix, start, before, tuple(every))
         found = kernels.Found(output, end, summed, states)
-        mine, given, carried, reached = kernels.backward(
-            ctx.program, sources, found, *gradients[:2]
-        )
+        above, late = gradients[:2]
+        above = torch.zeros_like(output) if above is None else above
+        late = torch.zeros_like(end) if late is None else late
+        mine, given, carried, reached = kernels.backward(ctx.program, sources, found, above, late)
         if not ctx.seen:
             return None, None, None, carried, None, *given
         asked = empty_like(output)

@@ -72,13 +72,18 @@ class _Entries(Function):
         _, ctx.before, *sources = inputs
         kept = output[2]
         ctx.mark_non_differentiable(kept)
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(kept, *sources)
 
     @staticmethod
     @_once
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         kept, *sources = ctx.saved_tensors
         above, late = gradients[:2]
+        if above is None:
+            above = torch.zeros_like(sources[4])
+        if late is None:
+            late = torch.zeros_like(kept[:, 0])
         found, start = entries.backward(
             cast(entries.Inputs, tuple(sources)), kept, above, late, ctx.before
         )
