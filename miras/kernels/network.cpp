@@ -21,7 +21,7 @@ static void forward(const Call<T>& call, const T* start, const T* sums, T* found
                     T* starts, T* end, T* late, T* anchor, I first, I last) {
   Chunk<T> c(call);
   I chunks = (call.time + call.chunk - 1) / call.chunk, state = c.state(), entries = c.entries();
-  bool carries = c.shares.carries();
+  bool carries = c.shares.carries;
   I slot = carries ? 2 * state : state;
   std::vector<T> room(2 * state);
   for (I item = first; item < last; ++item) {
@@ -51,7 +51,7 @@ static void backward(const Call<T>& call, const T* starts, const T* above, const
   Chunk<T> c(call);
   Back<T> b(c);
   I chunks = (call.time + call.chunk - 1) / call.chunk, state = c.state(), entries = c.entries();
-  bool carries = c.shares.carries();
+  bool carries = c.shares.carries;
   I slot = carries ? 2 * state : state;
   std::vector<T> value(c.value * c.ld), wide(state);
   for (I item = first; item < last; ++item) {

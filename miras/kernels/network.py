@@ -60,10 +60,13 @@ STATE = 8
 """Tensors of tokens, before those of the state."""
 
 
+HEADERS = ("products.hpp", "functions.hpp", "activations.hpp", "rows.hpp", "shares.hpp")
+
+
 @cache
 def _source(expression: str | None) -> str:
     names = ("network.hpp", "network_error.hpp", "network_chunk.hpp", "network_back.hpp")
-    source = text("products.hpp", "functions.hpp", "activations.hpp", "rows.hpp", *names)
+    source = text(*HEADERS, *names)
     source += text("network.cpp")
     if expression is not None:
         length = int("n2" in expression)

@@ -15,9 +15,9 @@ template <typename T> struct Back {
   std::vector<Layer> of;
   T *weights, *sums;                 // gradients of the state: after the chunk, then before it
   T *above, *u, *z, *wide, *tall, *bent;
-  T *share, *straight, *turned;      // [pairs, tokens]; turned back; gradient of Shares::turned
+  T *share, *straight, *turned;      // [pairs, tokens]; turned back; gradient of Chunk::turned
   T *first, *second, *late, *last, *one, *two;
-  T *step, *decay, *carry, *of_whole, *of_own;
+  T *step, *decay, *carry, *of_own;
   T rest;
   T *gain, *shift;
 
@@ -33,8 +33,7 @@ template <typename T> struct Back {
     for (T** each : {&u, &z, &wide, &tall, &bent}) scratch.want(*each, most * ld);
     scratch.want(above, c.value * ld);
     for (T** each : {&share, &straight, &turned}) scratch.want(*each, ld * ld);
-    for (T** each : {&first, &second, &late, &last, &one, &two, &step, &decay, &carry, &of_whole,
-                     &of_own})
+    for (T** each : {&first, &second, &late, &last, &one, &two, &step, &decay, &carry, &of_own})
       scratch.want(*each, ld);
     for (T** each : {&gain, &shift}) scratch.want(*each, c.value);
     scratch.give();
@@ -61,13 +60,13 @@ template <typename T> struct Back {
 
   // From the state after the chunk to that before it, errors and inputs of keys.
   void end(const T* w, const T* s) {
-    bool carries = c.shares.carries();
+    bool carries = c.shares.carries;
     T *dw = weights, *ds = sums;
     for (I m = 0; m < call.depth; ++m) {
       const Matrix<T>& layer = c.layers[m];
       auto& l = c.of[m];
-      pairs(layer, dw, l.x, l.error, c.shares.late, late, of[m], false);
-      if (carries) pairs(layer, ds, l.x, l.error, c.shares.last, last, of[m], true);
+      pairs(layer, dw, l.x, l.error, c.late, late, of[m], false);
+      if (carries) pairs(layer, ds, l.x, l.error, c.last, last, of[m], true);
       I size = layer.size(), end = c.count - 1;
       T kept = c.shares.first[end], more = c.shares.second[end], left = c.shares.rest[end];
       first[end] += dot(dw, w, size);
@@ -132,14 +131,14 @@ template <typename T> struct Back {
           I n = j * ld + i;
           T by = i < j ? T(0) : share[n];
           turned[n] -= i < j ? T(0) : by * l.met[n];
-          share[n] = -by * c.shares.turned[n];
+          share[n] = -by * c.turned[n];
         }
       product(layer.in, ld, c.count, l.x, ld, I(1), share, ld, z, ld, false, BEFORE);
       for (I n = c.count * ld; n < ld * ld; ++n) share[n] = 0;
       transpose(share, ld, ld, ld, straight, ld);
       product(layer.in, ld, c.count, l.z, ld, I(1), straight, ld, of[m].x, ld, true, SINCE);
       start(layer, w, call.decay ? c.shares.first : nullptr, first, l.z, l.plain, dw);
-      if (c.shares.carries()) start(layer, s, c.shares.second, second, l.z, l.beside, ds);
+      if (c.shares.carries) start(layer, s, c.shares.second, second, l.z, l.beside, ds);
       if (m == 0) break;
       activate<T>(call.activation, c.of[m - 1].c, nullptr, u, nullptr, call.out(m - 1) * ld);
       for (I n = 0; n < call.out(m - 1) * ld; ++n) u[n] *= z[n];
@@ -248,40 +247,21 @@ template <typename T> struct Back {
 
   // From shares to steps, decays and carries.
   void shares() {
-    const Shares<T>& s = c.shares;
-    I count = c.count, end = count - 1;
-    bool carries = s.carries();
+    Shares<T>& s = c.shares;
+    I end = c.count - 1;
     transpose(turned, ld, ld, ld, straight, ld);
-    for (T* each : {of_whole, of_own, step, decay, carry}) std::fill(each, each + ld, T(0));
-    T of_first = 0, of_second = 0, of_rest = rest;
-    for (I i = end; i >= 0; --i) {
-      const T *whole = s.whole + i * ld, *own = s.own + i * ld, *d = straight + i * ld;
+    for (T* each : {of_own, step, decay, carry}) std::fill(each, each + ld, T(0));
+    for (I i = 0; i <= end; ++i)
       for (I j = 0; j <= i; ++j) {
-        step[j] += d[j] * whole[j];
-        of_whole[j] += d[j] * s.step[j];
+        T& d = straight[i * ld + j];
+        if (i == end) d += late[j];
+        step[j] += d * s.whole[i * ld + j];
+        d *= c.step[j];
       }
-      if (i == end)
-        for (I j = 0; j <= i; ++j) {
-          step[j] += late[j] * whole[j] + last[j] * own[j];
-          of_whole[j] += late[j] * s.step[j];
-          of_own[j] += last[j] * s.step[j];
-        }
-      of_first += first[i];
-      of_second += second[i];
-      T before = i ? s.first[i - 1] : T(1), other = i ? s.second[i - 1] : T(0);
-      T carried = i ? s.rest[i - 1] : T(1), kept = of_first * before + of_second * other;
-      T more = (of_rest += of_second) * carried;
-      if (carries)
-        for (I j = 0; j <= i; ++j) of_own[j] += of_whole[j];
-      for (I j = 0; j < i; ++j) {
-        kept += of_whole[j] * (whole - ld)[j];
-        of_whole[j] *= s.decay[i];
-        if (!carries) continue;
-        more += of_own[j] * (own - ld)[j];
-        of_own[j] *= s.carry[i];
-      }
-      decay[i] = kept, carry[i] = more;
-      of_first *= s.decay[i], of_second *= s.decay[i], of_rest *= s.carry[i];
+    for (I j = 0; j <= end && s.carries; ++j) {
+      step[j] += last[j] * s.own[end * ld + j];
+      of_own[j] = last[j] * c.step[j];
     }
+    s.back(straight, of_own, first, second, rest, decay, carry);
   }
 };

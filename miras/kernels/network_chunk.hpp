@@ -4,6 +4,8 @@ template <typename T> struct Chunk {
   I ld, count = 0, key, value;
   std::vector<Matrix<T>> layers;
   Shares<T> shares;
+  T *step, *late, *last, *turned;  // steps; shares of pairs with them: at the end in W and in M,
+                                   // and in W [pairs, tokens]
   Scratch<T> scratch;
   struct Layer {
     T *x, *a, *slope, *back, *error;  // of keys: input, W x, slope there, pulled error, error at a
@@ -16,7 +18,7 @@ template <typename T> struct Chunk {
 
   explicit Chunk(const Call<T>& given)
       : call(given), ld(padded<T>(given.chunk)), key(given.sizes[0]),
-        value(given.sizes[given.depth]), shares(given, ld), of(given.depth) {
+        value(given.sizes[given.depth]), shares(given.chunk, given.carry), of(given.depth) {
     I most = 0;
     for (I m = 0; m < call.depth; ++m) {
       layers.emplace_back(call.out(m), call.in(m));
@@ -29,7 +31,9 @@ template <typename T> struct Chunk {
       for (T** each : {&l.met, &l.pairs}) scratch.want(*each, ld * ld);
     }
     for (T** each : {&v, &answer, &wrong, &normal, &found, &seen}) scratch.want(*each, value * ld);
-    for (T** each : {&inverse, &spread, &gate, &one, &two}) scratch.want(*each, ld);
+    for (T** each : {&inverse, &spread, &gate, &one, &two, &step, &late, &last})
+      scratch.want(*each, ld);
+    scratch.want(turned, ld * ld);
     scratch.want(wide, padded<T>(most) * ld);
     scratch.give();
   }
@@ -66,7 +70,7 @@ template <typename T> struct Chunk {
   }
   void read(I item, I time) {
     count = std::min(call.chunk, call.time - time);
-    shares.of(item, time, count);
+    share(at(item, time, 1));
     enter(call.key, item, time, key, of[0].x);
     enter(call.query, item, time, key, of[0].z);
     enter(call.value, item, time, value, v);
@@ -77,6 +81,19 @@ template <typename T> struct Chunk {
     I place = at(item, time, 1);
     for (I i = 0; i < ld; ++i)
       gate[i] = call.row.gate && i < count ? call.row.gate[place + i * call.heads] : T(0);
+  }
+
+  void share(I place) {
+    shares.of(call.decay ? call.decay + place : nullptr, call.carry ? call.carry + place : nullptr,
+              call.heads, count);
+    for (T* each : {step, late, last}) std::fill(each, each + ld, T(0));
+    std::fill(turned, turned + ld * ld, T(0));
+    for (I j = 0; j < count; ++j) {
+      step[j] = call.step[place + j * call.heads];
+      for (I i = j; i < count; ++i) turned[j * ld + i] = shares.whole[i * ld + j] * step[j];
+      late[j] = shares.whole[(count - 1) * ld + j] * step[j];
+      if (shares.carries) last[j] = shares.own[(count - 1) * ld + j] * step[j];
+    }
   }
 
   // sums over features of x y, one per token
@@ -163,10 +180,10 @@ template <typename T> struct Chunk {
       for (I j = 0; j < ld; ++j)
         for (I i = 0; i < ld; ++i) {
           I n = j * ld + i;
-          l.pairs[n] = i < j || j >= count ? T(0) : -l.met[n] * shares.turned[n];
+          l.pairs[n] = i < j || j >= count ? T(0) : -l.met[n] * turned[n];
         }
       start(layer, weights, call.decay ? shares.first : nullptr, l, l.plain, false);
-      if (shares.carries()) start(layer, sums, shares.second, l, l.beside, true);
+      if (shares.carries) start(layer, sums, shares.second, l, l.beside, true);
       product(layer.out, ld, count, l.error, ld, I(1), l.pairs, ld, l.c, ld, true, BEFORE);
       T* next = m < last ? of[m + 1].z : nullptr;
       if (next) activate<T>(call.activation, l.c, next, nullptr, nullptr, layer.out * ld);
@@ -204,13 +221,13 @@ template <typename T> struct Chunk {
 
   // Weights and sums after the last token; `now` may be where the old ones are.
   void end(const T* weights, const T* sums, T* now, T* then) {
-    I last = count - 1;
-    T decay = shares.first[last], more = shares.second[last], rest = shares.rest[last];
+    I end = count - 1;
+    T decay = shares.first[end], more = shares.second[end], rest = shares.rest[end];
     for (I m = 0; m < call.depth; ++m) {
       Layer& l = of[m];
       const Matrix<T>& layer = layers[m];
       I size = layer.size();
-      if (shares.carries())
+      if (shares.carries)
         for (I n = 0; n < size; ++n) {
           T sum = sums[n];
           now[n] = decay * weights[n] + more * sum;
@@ -218,14 +235,14 @@ template <typename T> struct Chunk {
         }
       else
         for (I n = 0; n < size; ++n) now[n] = decay * weights[n];
-      lay(layer, l.x, l.error, shares.late, T(-1), wide);
+      lay(layer, l.x, l.error, late, T(-1), wide);
       layer.gather(l.error, l.x, wide, ld, count, now);
-      if (shares.carries()) {
-        lay(layer, l.x, l.error, shares.last, T(-1), wide);
+      if (shares.carries) {
+        lay(layer, l.x, l.error, last, T(-1), wide);
         layer.gather(l.error, l.x, wide, ld, count, then);
       }
       weights += size, now += size;
-      if (shares.carries()) sums += size, then += size;
+      if (shares.carries) sums += size, then += size;
     }
   }
 };
