@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from miras.benching import bench
 from miras.part import SpecError
+from miras.validating import validate
 
 
 class _Commands(TyperGroup):
@@ -261,6 +262,7 @@ def plot(
 
 
 app.command()(bench)
+app.command()(validate)
 
 
 @app.command()

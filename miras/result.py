@@ -74,6 +74,18 @@ class Result(Line):
     environment: dict[str, Any] = Field(default_factory=dict)
 
 
+class FloorCheck(Line):
+    """A task put to its own judge: its exact solver, and its floors against what is stated."""
+
+    task: str
+    settings: dict[str, Any]
+    solver: float | None = Field(description="score of the exact solver; none if there is none")
+    gaps: dict[str, float] = Field(
+        description="by floor: the largest distance from a stated metric"
+    )
+    seconds: float = Field(default=0.0, description="of one core")
+
+
 class TrialRecord(Line):
     """One candidate of a study, judged on all tasks of the study."""
 

@@ -33,9 +33,6 @@ class Comparison(Part):
     every_seed: bool = Field(
         default=False, description="claims are about each seed, not about the mean over seeds"
     )
-    figure: str = Field(
-        default="", description="metrics `figure/<difficulty>=<number>` are drawn; accuracy if out"
-    )
 
     @model_validator(mode="after")
     def _speaks_of_its_memories(self) -> "Comparison":
