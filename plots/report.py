@@ -23,6 +23,9 @@ FIGURES = {
 }
 """Headings of the figures that the report knows; it shows others under their own name."""
 
+APART = {"validity"}
+"""Figures of another page: `miras validate` shows what the ladders show here."""
+
 WORDS = {
     "curves": "Validation score while training, of the known memories and of the three best"
     " candidates of each task. A memory that still climbs at the end was cut off by the budget,"
@@ -58,6 +61,8 @@ def draw_all(study: Study) -> dict[str, Pictures]:
     """Draw and save every figure that has something to show."""
     drawn: dict[str, Pictures] = {}
     for name, kind in figures().items():
+        if name in APART:
+            continue
         members: list[Picture] = []
         for panel in panels(name, study.records):
             vector, pixels = save(panel.figure, study.folder / "figures", panel.name)

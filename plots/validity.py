@@ -12,8 +12,10 @@ from miras.statistics import mean_interval
 from . import reading
 from .style import End, name_ends, strokes
 
-RUNG = re.compile(r"score/(?P<label>(?P<difficulty>[^=/]+)=(?P<number>[\d.]+)(?P<beyond>,.*)?)")
-"""Metrics of a task with difficulties."""
+RUNG = re.compile(r"(?P<kind>score|accuracy)/(?P<label>[^=/]+=[\d.]+(?P<beyond>,.*)?)")
+"""Metrics of a task with difficulties; accuracies are drawn where there are no scores."""
+
+UNITS = {"score": "score, 0 floor, 1 perfect", "accuracy": "accuracy", "bits": "bits per byte"}
 
 BITS = {
     "bits_per_byte/recall": "after what came before",
@@ -38,7 +40,7 @@ class Row(NamedTuple):
     low: float
     high: float
     seeds: tuple[float, ...]
-    bits: bool
+    kind: str
 
 
 def table(records: reading.Records) -> list[Row]:
@@ -56,6 +58,8 @@ def _rows(task: str, record: TrialRecord) -> list[Row]:
         return []
     shared = [name for name in metrics[0] if all(name in each for each in metrics)]
     found = {name: match for name in shared if (match := RUNG.fullmatch(name))}
+    kind = "score" if any(match["kind"] == "score" for match in found.values()) else "accuracy"
+    found = {name: match for name, match in found.items() if match["kind"] == kind}
     names = {
         name: found[name]["label"] for name in sorted(found, key=lambda name: _place(found[name]))
     } or {name: label for name, label in BITS.items() if name in shared}
@@ -78,7 +82,7 @@ def _rows(task: str, record: TrialRecord) -> list[Row]:
                 low=low,
                 high=high,
                 seeds=seeds,
-                bits=not found,
+                kind=kind if found else "bits",
             )
         )
     return rows
@@ -117,11 +121,10 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     beyond = any("," in label for label in labels)
     axes.set_xticks(range(len(labels)), [label.replace(",", ",\n") for label in labels])
     axes.set_xlim(-0.4, len(labels) - 0.6)
-    if not rows[0].bits:
+    if rows[0].kind != "bits":
         axes.set_ylim(-0.03, 1.03)
     seeds = max(len(row.seeds) for row in rows)
-    unit = "bits per byte" if rows[0].bits else "score, 0 floor, 1 perfect"
     axes.set_title(rows[0].panel)
     axes.set_xlabel("difficulty; with a length: beyond training" if beyond else "difficulty")
-    axes.set_ylabel(unit + (f" (95 %, {seeds} seeds)" if seeds > 1 else ""))
+    axes.set_ylabel(UNITS[rows[0].kind] + (f" (95 %, {seeds} seeds)" if seeds > 1 else ""))
     name_ends(axes, ends)

@@ -154,7 +154,7 @@ def test_the_figure_of_text_has_bits():
         run.metrics.clear()
         run.metrics.update({"bits_per_byte": 3.0, "bits_per_byte/recall": 1.5})
     (panel,) = panels("validity", [record("T8", 0, "lstm", runs)])
-    assert [(row.mean, row.bits) for row in panel.rows] == [(1.5, True), (3.0, True)]
+    assert [(row.mean, row.kind) for row in panel.rows] == [(1.5, "bits"), (3.0, "bits")]
 
 
 def test_the_shipped_gate_is_complete():
