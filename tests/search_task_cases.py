@@ -1,6 +1,7 @@
 """Search tasks with all kinds of settings, beside those of `task_cases`."""
 
 from miras.tasks import Task
+from miras.tasks.automaton import Automaton
 from miras.tasks.compositional import Compositional
 from miras.tasks.flip_flop import FlipFlop, Stream
 from miras.tasks.ladder import Rung
@@ -24,6 +25,15 @@ SEARCH: dict[str, Task] = {
         values=10,
         filler=1,
         batch=10,
+    ),
+    "automaton small": Automaton(
+        rungs=(Rung(40, 3),),
+        extrapolation=(Rung(50, 3),),
+        alphabet=5,
+        edges=2,
+        longest=9,
+        batch=7,
+        test=300,
     ),
     "swaps": Permutation(
         group="S5", moves="swaps", shortest=3, longest=7, lengths=(13, 20), batch=5, test=3000

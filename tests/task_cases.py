@@ -9,6 +9,7 @@ from torch import Tensor
 
 from miras.part import leaves
 from miras.tasks import Batch, HeldOut, Predict, Task, certain
+from miras.tasks.automaton import Automaton
 from miras.tasks.byte_lm import ByteLM
 from miras.tasks.compression import Compression
 from miras.tasks.copy import Copy
@@ -20,6 +21,7 @@ from miras.tasks.mqar import MQAR
 from miras.tasks.needle import Needle
 from miras.tasks.ngram_copy import NgramCopy
 from miras.tasks.parity import Parity
+from miras.tasks.regression import Regression
 from miras.tasks.selective_copy import SelectiveCopy
 
 # Every setting away from its default somewhere.
@@ -94,6 +96,9 @@ TASKS: dict[str, Task] = {
         path=Path(__file__).parent,
         batch=8,
     ),
+    "regression small": Regression(
+        dims=2, examples=7, extrapolation=(), levels=9, noise=0.3, outliers=0.0, batch=5
+    ),
     "text small": ByteLM(
         limit=90_000,
         context=31,
@@ -104,7 +109,11 @@ TASKS: dict[str, Task] = {
         pattern="test_*.py",
     ),
 }
-EXACT = {name: task for name, task in TASKS.items() if not isinstance(task, ByteLM)}
+EXACT = {
+    name: task
+    for name, task in TASKS.items()
+    if not isinstance(task, ByteLM | Automaton | Regression)
+}
 
 
 def solver(task: Task) -> Predict:

@@ -16,6 +16,7 @@ from torch import Tensor
 import miras.tasks
 from miras.part import SpecError, leaves
 from miras.tasks import IGNORE, TOKENS_PER_CALL, AnyTask, HeldOut, Task
+from miras.tasks.automaton import Automaton
 from miras.tasks.byte_lm import ByteLM
 from miras.tasks.flip_flop import FlipFlop
 from miras.tasks.ladder import Ladder, Rung
@@ -61,7 +62,7 @@ def test_answers_follow_from_the_tokens_so_far(task: Task) -> None:
 
 @tasks
 def test_floor_predictors_reach_what_is_stated(task: Task) -> None:
-    if not isinstance(task, ByteLM):
+    if not isinstance(task, ByteLM | Automaton):
         task = task.model_copy(update={"test": 3000})
     for floor in task.floors().values():
         metrics = task.evaluate(floor.predict).metrics
@@ -75,7 +76,7 @@ def test_floors_and_a_uniform_guess_score_nothing(task: Task) -> None:
     assert result.score == pytest.approx(0.0, abs=0.02)
     assert result.loss == pytest.approx(np.log(task.vocabulary), rel=1e-5)
     for name, floor in task.floors().items():
-        if name not in {"bigram", "five_gram"}:
+        if name not in {"bigram", "trigram", "five_gram"}:
             assert task.evaluate(floor.predict).score == pytest.approx(0.0, abs=0.03), name
 
 
@@ -150,7 +151,7 @@ def test_data_does_not_depend_on_what_was_made_before(task: Task) -> None:
 
 @tasks
 def test_evaluation_hands_out_bounded_pieces(task: Task) -> None:
-    task = task.model_copy(update={"test": 300 if isinstance(task, ByteLM) else 1500})
+    task = task.model_copy(update={"test": 300 if isinstance(task, ByteLM | Automaton) else 1500})
     pieces = held_out(task, "test")
     assert all(piece.tokens.numel() <= TOKENS_PER_CALL for piece in pieces)
     assert len(pieces) > 1 or "limit" in task.model_fields_set
@@ -158,7 +159,8 @@ def test_evaluation_hands_out_bounded_pieces(task: Task) -> None:
 
 @tasks
 def test_evaluation_looks_at_as_many_sequences_as_it_is_told(task: Task) -> None:
-    rungs = len(task.rungs) + len(task.extrapolation) if isinstance(task, Ladder) else 1
+    ladder = isinstance(task, Ladder | Automaton)
+    rungs = len(task.rungs) + len(task.extrapolation) if ladder else 1
     rungs = 1 + len(task.tails) if isinstance(task, FlipFlop) else rungs
     for split in SPLITS:
         assert len(rows(held_out(task, split))) == rungs * task.sequences(split)
@@ -203,6 +205,9 @@ def test_a_task_survives_yaml_and_pickle(task: Task) -> None:
         ({"kind": "overwrite", "keys": 15}, "needs 16 different keys, there are 15"),
         ({"kind": "compositional", "rungs": [[25, 2]]}, r"rung \[25, 2\] is too short.* 26 tokens"),
         ({"kind": "compositional", "values": 24}, "5 different keys of each place and 25 values"),
+        ({"kind": "automaton", "rungs": [[31, 4]]}, "too short for words of 16 symbols: .* 32"),
+        ({"kind": "automaton", "rungs": [[64, 6], [64, 4]]}, "states of the rungs must grow"),
+        ({"kind": "automaton", "extrapolation": [[128, 4]]}, "named twice in rungs and extra"),
         ({"kind": "permutation", "group": "A5", "moves": "swaps"}, "a swap is odd: take S5"),
         ({"kind": "permutation", "longest": 64}, "must grow and start above longest = 64"),
         ({"kind": "flip_flop", "trained": [65, 0.8]}, r"stream \[65, 0.8\] has an odd length"),

@@ -160,19 +160,25 @@ def split_of(tokens: Int64[np.ndarray, "sequences time"]) -> Int64[np.ndarray, "
     return (mixed >> 61).astype(np.int64)
 
 
-def draw(sample: Callable[[int], Rows], split: Split, sequences: int) -> Batch:
+def draw(
+    sample: Callable[[int], Rows],
+    split: Split,
+    sequences: int,
+    owner: Callable[[NDArray[np.int64]], NDArray[np.int64]] = split_of,
+) -> Batch:
     """`sequences` fresh sequences of a split.
 
     `sample(n)` makes n sequences; those that belong to another split by their hash are dropped.
     So the splits of a task are disjoint for all seeds, however few different sequences there are.
+    `owner` takes the hash of something else than the whole sequence, to split by that.
     """
     share = {"train": 6 / 8, "validation": 1 / 8, "test": 1 / 8}[split]
     kept: list[Rows] = []
     missing = sequences
     while missing:
         tokens, targets = sample(int(missing / share * 1.1) + 8)
-        owner = split_of(tokens)
-        mine = owner >= 2 if split == "train" else owner == (split == "validation")
+        part = owner(tokens)
+        mine = part >= 2 if split == "train" else part == (split == "validation")
         kept.append((tokens[mine][:missing], targets[mine][:missing]))
         missing -= len(kept[-1][0])
         if len(kept) > 64:
