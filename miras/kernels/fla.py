@@ -61,8 +61,8 @@ def operator(looks: bool, decays: str | None) -> Callable[..., tuple[Tensor, Ten
     return getattr(import_module(f"fla.ops.{module}"), name)
 
 
-def outer(reading: Reading, tokens: Tokens) -> tuple[Tensor, Tensor]:
-    """Answers `[batch, time, heads, value_dim]`, and the weights after the last token.
+def outer(reading: Reading, tokens: Tokens) -> tuple[Tensor, Tensor, None]:
+    """Answers `[batch, time, heads, value_dim]`, the weights after the last token, no momentum.
 
     As `miras.kernels.outer.outer`, for tokens whose address is their direction.
     """
@@ -85,4 +85,4 @@ def outer(reading: Reading, tokens: Tokens) -> tuple[Tensor, Tensor]:
         initial_state=start.to(wide).mT.contiguous(),
         output_final_state=True,
     )
-    return found.to(tokens.value.dtype), end.mT.to(start.dtype)
+    return found.to(tokens.value.dtype), end.mT.to(start.dtype), None

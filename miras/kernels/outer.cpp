@@ -43,9 +43,9 @@ static void substitute_back(Chunk<T>& c, I item, I t, const T* y, T* du, T* dv) 
 }
 
 template <typename T>
-static void scale(T* x, I rows, I columns, const T* by, I shift) {
+static void scale(T* x, I rows, I columns, const T* by, I shift, T first) {
   for (I i = 0; i < rows; ++i) {
-    T factor = i + shift < 0 ? T(1) : by[i + shift];
+    T factor = i + shift < 0 ? first : by[i + shift];
     for (I n = 0; n < columns; ++n) x[i * columns + n] *= factor;
   }
 }
@@ -59,22 +59,38 @@ static void ask(Chunk<T>& c, const T* x, bool early, T* found) {
     return;
   }
   product(c.count, c.vp, c.call.key, x, c.kp, I(1), c.s, c.vp, found, c.vp, false);
-  scale(found, c.count, c.vp, c.since, early ? I(-1) : I(0));
+  scale(found, c.count, c.vp, c.since, early ? I(-1) : I(0), T(1));
+  if (!c.shares.carries) return;
+  product(c.count, c.vp, c.call.key, x, c.kp, I(1), c.m, c.vp, c.beside, c.vp, false);
+  scale(c.beside, c.count, c.vp, c.shares.second, early ? I(-1) : I(0), T(0));
+  for (I n = 0; n < c.count * c.vp; ++n) found[n] += c.beside[n];
 }
 
+// A state as tensors have it, [value, key], and as it lies here.
+template <typename T> static void enter(const Chunk<T>& c, const T* from, T* to) {
+  transpose(from, c.call.value_size, c.call.key, c.call.key, to, c.vp);
+}
+template <typename T> static void leave(const Chunk<T>& c, const T* from, T* to) {
+  transpose(from, c.call.key, c.call.value_size, c.vp, to, c.call.key);
+}
+
+// `starts` keeps S (and M) before every chunk, [key, value].
 template <typename T>
-static void forward(const Call<T>& call, const T* start, T* found, T* rows, T* answers, T* starts,
-                    T* end, I first, I last) {
+static void forward(const Call<T>& call, const T* start, const T* sums, T* found, T* rows,
+                    T* answers, T* starts, T* end, T* late, I first, I last) {
   Chunk<T> c(call);
   I chunks = (call.time + call.chunk - 1) / call.chunk, size = call.key * call.value_size;
+  I slot = call.carry ? 2 * size : size;
   for (I item = first; item < last; ++item) {
-    transpose(start + item * size, call.value_size, call.key, call.key, c.s, c.vp);
+    enter(c, start + item * size, c.s);
+    if (call.carry) enter(c, sums + item * size, c.m);
     for (I place = 0; place < chunks; ++place) {
       I t = place * call.chunk;
-      if (starts)
-        for (I k = 0; k < call.key; ++k)
-          std::memcpy(starts + (item * chunks + place) * size + k * call.value_size,
-                      c.s + k * c.vp, call.value_size * sizeof(T));
+      T* kept = starts ? starts + (item * chunks + place) * slot : nullptr;
+      for (I k = 0; k < call.key && kept; ++k, kept += call.value_size) {
+        std::memcpy(kept, c.s + k * c.vp, call.value_size * sizeof(T));
+        if (call.carry) std::memcpy(kept + size, c.m + k * c.vp, call.value_size * sizeof(T));
+      }
       c.read(item, t);
       if (call.looks) {
         c.pairs(c.a, call.early, c.asked, c.A);
@@ -91,44 +107,52 @@ static void forward(const Call<T>& call, const T* start, T* found, T* rows, T* a
       c.pairs(c.q, false, c.met, c.P);
       ask(c, c.q, false, c.y);
       product(c.count, c.vp, c.count, c.P, c.cp, I(1), c.u, c.vp, c.y, c.vp, true, UPTO);
+      c.through();
       c.to_end(c.b, c.x);
-      c.through(c.s);
       product(call.key, c.vp, c.count, c.x, I(1), c.kp, c.u, c.vp, c.s, c.vp, true);
+      if (call.carry) {
+        c.joined(c.b, c.x);
+        product(call.key, c.vp, c.count, c.x, I(1), c.kp, c.u, c.vp, c.m, c.vp, true);
+      }
       for (I i = 0; i < c.count; ++i) {
         I to = c.at(item, t + i, call.value_size);
         std::memcpy(found + to, c.y + i * c.vp, call.value_size * sizeof(T));
         if (rows) std::memcpy(rows + to, c.u + i * c.vp, call.value_size * sizeof(T));
       }
     }
-    for (I v = 0; v < call.value_size; ++v)
-      for (I k = 0; k < call.key; ++k) end[item * size + v * call.key + k] = c.s[k * c.vp + v];
+    leave(c, c.s, end + item * size);
+    if (call.carry) leave(c, c.m, late + item * size);
   }
 }
 
 template <typename T> struct Gradients {
-  T *query, *along, *step, *address, *value, *decay, *start;
+  T *query, *along, *step, *address, *value, *decay, *carry, *start, *sums;
 };
 
 // What a chunk needs beside on the way back.
 template <typename T> struct Back {
   Chunk<T>& c;
   Scratch<T> scratch;
-  T *h, *st, *ht;                          // gradient of S; S and it turned, [value, key]
+  T *h, *hm;                               // gradients of S and M
+  T *st, *mt, *ht;                         // S, M and a gradient turned, [value, key]
   T *dy, *du, *dv, *ut;                    // [C, value]; u turned
-  T *dq, *da, *db;                         // [C, key]
+  T *dq, *da, *db, *beside;                // [C, key]
   T *dP, *dA, *dbetween, *dhistory;
-  T *dsince, *duntil, *dg;
+  T *dsince, *duntil, *dg, *dsecond, *dlast, *dcarry;
+  T drest;
 
   explicit Back(Chunk<T>& chunk) : c(chunk) {
     const Call<T>& call = c.call;
     I C = call.chunk, w = call.channels ? c.kp : 1;
-    scratch.want(h, call.key * c.vp);
-    for (T** each : {&st, &ht}) scratch.want(*each, call.value_size * c.kp);
+    for (T** each : {&h, &hm}) scratch.want(*each, call.key * c.vp);
+    for (T** each : {&st, &mt, &ht}) scratch.want(*each, call.value_size * c.kp);
     for (T** each : {&dy, &du, &dv}) scratch.want(*each, C * c.vp);
     scratch.want(ut, c.vp * c.cp);
     for (T** each : {&dq, &da, &db}) scratch.want(*each, C * c.kp);
     for (T** each : {&dP, &dA, &dbetween}) scratch.want(*each, C * c.cp);
     for (T** each : {&dsince, &duntil, &dg}) scratch.want(*each, C * w);
+    for (T** each : {&dsecond, &dlast, &dcarry}) scratch.want(*each, C);
+    scratch.want(beside, C * c.kp);
     if (call.channels) scratch.want(dhistory, 16 * c.kp);
     scratch.give();
   }
@@ -151,6 +175,27 @@ template <typename T> struct Back {
         for (I n = 0; n < c.kp; ++n) d[n] *= c.since[place];
       }
     }
+    if (!c.shares.carries) return;
+    product(c.count, c.kp, c.call.value_size, towards, c.vp, I(1), mt, c.kp, beside, c.kp, false);
+    for (I i = early; i < c.count; ++i) {
+      I place = early ? i - 1 : i;
+      dsecond[place] += dot(beside + i * c.kp, x + i * c.kp, c.kp);
+      for (I n = 0; n < c.kp; ++n)
+        dx[i * c.kp + n] += beside[i * c.kp + n] * c.shares.second[place];
+    }
+  }
+
+  // And of S and M, which were asked.
+  void asked(const T* x, bool early, const T* towards) {
+    c.from_start(x, early, c.x);
+    product(c.call.key, c.vp, c.count, c.x, I(1), c.kp, towards, c.vp, h, c.vp, true);
+    if (!c.shares.carries) return;
+    for (I i = 0; i < c.count; ++i) {
+      I place = early ? i - 1 : i;
+      T by = place < 0 ? T(0) : c.shares.second[place];
+      for (I n = 0; n < c.kp; ++n) c.x[i * c.kp + n] = x[i * c.kp + n] * by;
+    }
+    product(c.call.key, c.vp, c.count, c.x, I(1), c.kp, towards, c.vp, hm, c.vp, true);
   }
 
   // Of pairs: d is the gradient of the faded pairs, and is used up.

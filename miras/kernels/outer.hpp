@@ -3,10 +3,11 @@
 // Tokens are [batch, time, heads, size], weights [batch, heads, value, key]; an item is one head of
 // one sequence. Inside, S is the transposed weights, [key, value]. `step` multiplies b where it is
 // given; the address is b without its step where none is given. Decay is one number per token, or
-// one per key channel.
+// one per key channel. With one number there may be a momentum M: rows join M, which fades as
+// `carry` says and is added to S at every token.
 
 template <typename T> struct Call {
-  const T *query, *along, *step, *address, *value, *decay;
+  const T *query, *along, *step, *address, *value, *decay, *carry;
   Row<T> row;
   I time, heads, key, value_size, chunk;
   bool early, looks, channels;
@@ -19,29 +20,33 @@ template <typename T> struct Chunk {
   Scratch<T> scratch;
   T *q, *k, *a, *b, *v, *bt;      // [C, key], value [C, value], bt [key, C]
   T *g, *since, *until;           // one or `key` numbers per token
-  T *between;                     // [C, C] products of numbers per token, zero above the diagonal
+  Shares<T> shares;               // where there is one number per token
+  T *between;                     // [C, C] shares of pairs in S, zero above the diagonal
   T *met, *asked;                 // q b^T and a b^T, before they fade where that is one number
   T *P, *A;                       // and after
   // Of channels: b_j at later tokens of its half; what is left of the middle, or until it; x and b
   // there.
   T *history, *tail, *left, *right;
-  T *s, *u, *x, *y;
+  T *s, *m, *u, *x, *y, *beside;
 
-  explicit Chunk(const Call<T>& c) : call(c) {
+  explicit Chunk(const Call<T>& c) : call(c), shares(c.chunk, c.carry) {
     kp = padded<T>(c.key), vp = padded<T>(c.value_size), cp = padded<T>(c.chunk);
     I C = c.chunk, w = c.channels ? kp : 1;
     for (T** each : {&q, &k, &a, &b, &x}) scratch.want(*each, C * kp);
-    for (T** each : {&v, &u, &y}) scratch.want(*each, C * vp);
-    for (T** each : {&g, &since, &until}) scratch.want(*each, C * w);
-    for (T** each : {&between, &met, &asked, &P, &A}) scratch.want(*each, C * cp);
+    for (T** each : {&v, &u, &y, &beside}) scratch.want(*each, C * vp);
+    scratch.want(until, C * w);
+    if (c.channels)
+      for (T** each : {&g, &since}) scratch.want(*each, C * w);
+    for (T** each : {&met, &asked, &P, &A}) scratch.want(*each, C * cp);
     scratch.want(bt, c.key * cp);
-    scratch.want(s, c.key * vp);
+    for (T** each : {&s, &m}) scratch.want(*each, c.key * vp);
     if (c.channels) {
       scratch.want(history, 2 * 16 * 16 * kp);
       for (T** each : {&tail, &left}) scratch.want(*each, C * kp);
       scratch.want(right, kp * WIDE<T> * 2);
     }
     scratch.give();
+    if (!c.channels) between = shares.whole, since = shares.first, g = shares.decay;
   }
 
   I at(I item, I t, I size) const {
@@ -71,15 +76,9 @@ template <typename T> struct Chunk {
   }
 
   void fade(I item, I t) {
-    for (I i = 0; i < count; ++i) {
-      T keep = call.decay ? call.decay[at(item, t + i, 1)] : T(1);
-      g[i] = keep;
-      since[i] = keep * (i ? since[i - 1] : T(1));
-      T* row = between + i * cp;
-      for (I j = 0; j < i; ++j) row[j] = keep * row[j - cp];
-      row[i] = 1;
-      for (I j = i + 1; j < cp; ++j) row[j] = 0;
-    }
+    I place = at(item, t, 1);
+    shares.of(call.decay ? call.decay + place : nullptr, call.carry ? call.carry + place : nullptr,
+              call.heads, count);
     std::memcpy(until, between + (count - 1) * cp, count * sizeof(T));
   }
 
@@ -172,10 +171,23 @@ template <typename T> struct Chunk {
         to[i * kp + n] = from[i * kp + n] * (call.channels ? until[i * kp + n] : until[i]);
   }
 
-  void through(T* state) {
+  void joined(const T* from, T* to) {  // as `to_end`, of M
+    const T* own = shares.own + (count - 1) * cp;
+    for (I i = 0; i < count; ++i)
+      for (I n = 0; n < kp; ++n) to[i * kp + n] = from[i * kp + n] * own[i];
+  }
+
+  // S and M at the end of the chunk, without what was written in it.
+  void through() {
+    I end = count - 1;
     for (I k = 0; k < call.key; ++k) {
-      T kept = call.channels ? since[(count - 1) * kp + k] : since[count - 1];
-      for (I n = 0; n < vp; ++n) state[k * vp + n] *= kept;
+      T kept = call.channels ? since[end * kp + k] : since[end];
+      for (I n = 0; n < vp; ++n) s[k * vp + n] *= kept;
+    }
+    if (!shares.carries) return;
+    for (I n = 0; n < call.key * vp; ++n) {
+      s[n] += shares.second[end] * m[n];
+      m[n] *= shares.rest[end];
     }
   }
 };

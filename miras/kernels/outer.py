@@ -39,11 +39,15 @@ class Tokens(NamedTuple):
     start: Tensor  # [batch, heads, value_dim, key_dim]
     gate: Tensor | None = None  # of the error map, `[batch, time, heads]`
     limit: Tensor | None = None
+    carry: Tensor | None = None  # of a momentum, one number per token; addresses are asked early
+    sums: Tensor | None = None  # the momentum, like `start`
 
 
 @cache
 def _source(expression: str | None) -> str:
-    source = text("products.hpp", "rows.hpp", "outer.hpp", "outer.cpp", "outer_back.cpp")
+    source = text(
+        "products.hpp", "rows.hpp", "shares.hpp", "outer.hpp", "outer.cpp", "outer_back.cpp"
+    )
     if expression is not None:
         length = int("n2" in expression)
         source = f"#define ERROR ({expression})\n#define LENGTH {length}\n{source}"
@@ -60,42 +64,46 @@ def available(reading: Reading, like: Tensor) -> bool:
     return _kernel("outer_forward", reading, like) is not None
 
 
-def outer(reading: Reading, tokens: Tokens) -> tuple[Tensor, Tensor]:
-    """Answers `[batch, time, heads, value_dim]`, and the weights after the last token."""
+def outer(reading: Reading, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Answers `[batch, time, heads, value_dim]`, weights and momentum after the last token."""
     tensors = [None if each is None else each.contiguous() for each in tokens]
     if not torch.is_grad_enabled() or not any(x is not None and x.requires_grad for x in tensors):
-        found, end, *_ = _forward(reading, tensors, keep=False)
-        return found, end
-    found, end, *_ = cast(Any, _Outer).apply(reading, *tensors)
-    return found, end
+        return _forward(reading, tensors, keep=False)[:3]
+    return cast(Any, _Outer).apply(reading, *tensors)[:3]
 
 
 def _forward(
     reading: Reading, tensors: Sequence[Tensor | None], keep: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Answers and weights at the end; to come back: rows, answers to addresses, all starts."""
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor]:
+    """Answers and state at the end; to come back: rows, answers to addresses, all starts."""
     value, start = cast(Tensor, tensors[4]), cast(Tensor, tensors[6])
     function = _kernel("outer_forward", reading, value)
     assert function is not None
     batch, time, heads, _ = value.shape
+    carry, sums = tensors[9:]
     found, end = torch.empty_like(value), torch.empty_like(start)
+    late = None if sums is None else torch.empty_like(sums)
     chunks = (time + CHUNK - 1) // CHUNK
     nothing = value.new_empty(0)
     rows = torch.empty_like(value) if keep else nothing
     answers = torch.empty_like(value) if keep and reading.compiled is not None else nothing
-    shape = (batch * heads, chunks, start.shape[3], start.shape[2])
+    size = start.shape[3] * start.shape[2]
+    shape = (batch * heads, chunks, size if sums is None else 2 * size)
     starts = start.new_empty(shape) if keep else nothing
     outputs = (found, *(each if each.numel() else None for each in (rows, answers, starts)), end)
     function(
         *tensors[:6],
-        *tensors[7:],
+        carry,
+        *tensors[7:9],
         numbers_of(reading.compiled, value),
         start,
+        sums,
         *outputs,
+        late,
         *_numbers(reading, tensors),
         items=batch * heads,
     )
-    return found, end, rows, answers, starts
+    return found, end, late, rows, answers, starts
 
 
 def _numbers(reading: Reading, tensors: Sequence[Tensor | None]) -> tuple[int, ...]:
@@ -111,15 +119,15 @@ class _Outer(Function):
     """The kernel and its derivative."""
 
     @staticmethod
-    def forward(reading: Reading, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+    def forward(reading: Reading, *tensors: Tensor | None) -> tuple[Tensor | None, ...]:
         return _forward(reading, tensors, keep=True)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
         ctx.reading = inputs[0]
-        ctx.mark_non_differentiable(*output[2:])
+        ctx.mark_non_differentiable(*output[3:])
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*inputs[1:], *output[2:])
+        ctx.save_for_backward(*inputs[1:], *output[3:])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -132,27 +140,28 @@ class _Outer(Function):
         *tensors, rows, answers, starts = ctx.saved_tensors
         value = tensors[4]
         above = torch.zeros_like(value) if gradients[0] is None else gradients[0].contiguous()
-        late = None if gradients[1] is None else gradients[1].contiguous()
-        found = [None if each is None else torch.empty_like(each) for each in tensors[:7]]
+        ends = (None if each is None else each.contiguous() for each in gradients[1:3])
+        found = [None if each is None else torch.empty_like(each) for each in tensors]
         function = _kernel("outer_backward", reading, value)
         assert function is not None
         function(
             *tensors[:6],
-            *tensors[7:],
+            tensors[9],
+            *tensors[7:9],
             numbers_of(reading.compiled, value),
             rows,
             answers if answers.numel() else None,
             starts,
             above,
-            late,
-            *found,
+            *ends,
+            *(*found[:6], found[9], found[6], found[10]),
             *_numbers(reading, tensors),
             items=value.shape[0] * value.shape[2],
         )
         if not reading.looks and found[3] is not None:
             found[3].zero_()
         if reading.compiled is None:
-            return None, *found, None, None
+            return None, *found
         given = (answers, value, tensors[7], tensors[8], cast(Tensor, found[4]))
-        found[4], gate, limit = of_error(reading.compiled, *given)
-        return None, *found, gate, limit
+        found[4], found[7], found[8] = of_error(reading.compiled, *given)
+        return None, *found

@@ -20,18 +20,55 @@ template <typename T> static void unfade(Chunk<T>& c, Back<T>& k) {
     return;
   }
   for (I j = 0; j < n; ++j) k.dbetween[(n - 1) * c.cp + j] += k.duntil[j];
-  for (I i = n - 1; i >= 0; --i) {
-    T sum = k.dsince[i] * (i ? c.since[i - 1] : T(1));
-    T* row = k.dbetween + i * c.cp;
-    if (i) {
-      const T* before = c.between + (i - 1) * c.cp;
-      for (I j = 0; j < i; ++j) {
-        sum += row[j] * before[j];
-        row[j - c.cp] += row[j] * c.g[i];
+  c.shares.back(k.dbetween, k.dlast, k.dsince, k.dsecond, k.drest, k.dg, k.dcarry);
+}
+
+// As below, of M.
+template <typename T> static void momentum_back(Chunk<T>& c, Back<T>& k) {
+  I n = c.count, last = n - 1, size = c.call.key * c.vp;
+  c.joined(c.b, c.x);
+  product(n, c.vp, c.call.key, c.x, c.kp, I(1), k.hm, c.vp, k.du, c.vp, true);
+  transpose(k.hm, c.call.key, c.call.value_size, c.vp, k.ht, c.kp);
+  product(n, c.kp, c.call.value_size, c.u, c.vp, I(1), k.ht, c.kp, k.beside, c.kp, false);
+  const T* own = c.shares.own + last * c.cp;
+  for (I i = 0; i < n; ++i) {
+    k.dlast[i] = dot(k.beside + i * c.kp, c.b + i * c.kp, c.kp);
+    for (I m = 0; m < c.kp; ++m) k.db[i * c.kp + m] += k.beside[i * c.kp + m] * own[i];
+  }
+  k.dsecond[last] += dot(k.h, c.m, size);
+  k.drest += dot(k.hm, c.m, size);
+  for (I m = 0; m < size; ++m)
+    k.hm[m] = c.shares.second[last] * k.h[m] + c.shares.rest[last] * k.hm[m];
+}
+
+// From S after the chunk, h, to rows, to b and to what fades; then h is that before the chunk.
+template <typename T> static void end_back(Chunk<T>& c, Back<T>& k) {
+  I n = c.count, last = n - 1;
+  c.to_end(c.b, c.x);
+  product(n, c.vp, c.call.key, c.x, c.kp, I(1), k.h, c.vp, k.du, c.vp, false);
+  product(n, c.kp, c.call.value_size, c.u, c.vp, I(1), k.ht, c.kp, k.db, c.kp, false);
+  for (I i = 0; i < n; ++i) {
+    T* d = k.db + i * c.kp;
+    const T* b = c.b + i * c.kp;
+    if (c.call.channels)
+      for (I m = 0; m < c.kp; ++m) {
+        k.duntil[i * c.kp + m] = d[m] * b[m];
+        d[m] *= c.until[i * c.kp + m];
       }
-      k.dsince[i - 1] += k.dsince[i] * c.g[i];
+    else {
+      k.duntil[i] = dot(d, b, c.kp);
+      for (I m = 0; m < c.kp; ++m) d[m] *= c.until[i];
     }
-    k.dg[i] += sum;
+  }
+  if (c.call.channels)
+    for (I m = 0; m < c.call.key; ++m)
+      k.dsince[last * c.kp + m] += dot(k.h + m * c.vp, c.s + m * c.vp, c.vp);
+  else
+    k.dsince[last] += dot(k.h, c.s, c.call.key * c.vp);
+  if (c.shares.carries) momentum_back(c, k);
+  for (I m = 0; m < c.call.key; ++m) {
+    T kept = c.call.channels ? c.since[last * c.kp + m] : c.since[last];
+    for (I i = 0; i < c.vp; ++i) k.h[m * c.vp + i] *= kept;
   }
 }
 
@@ -49,6 +86,7 @@ static void give(Chunk<T>& c, Back<T>& k, const Gradients<T>& to, I item, I t) {
       std::memcpy(to.decay + key, k.dg + i * c.kp, call.key * sizeof(T));
     else if (call.decay)
       to.decay[one] = k.dg[i];
+    if (call.carry) to.carry[one] = k.dcarry[i];
     if (call.step) {
       to.step[one] = dot(db, c.k + i * c.kp, c.kp);
       for (I n = 0; n < c.kp; ++n) db[n] *= call.step[one];
@@ -63,57 +101,41 @@ static void give(Chunk<T>& c, Back<T>& k, const Gradients<T>& to, I item, I t) {
 
 template <typename T>
 static void backward(const Call<T>& call, const T* rows, const T* answers, const T* starts,
-                     const T* above, const T* late, const Gradients<T>& to, I first, I last) {
+                     const T* above, const T* end, const T* late, const Gradients<T>& to, I first,
+                     I last) {
   Chunk<T> c(call);
   Back<T> k(c);
   I chunks = (call.time + call.chunk - 1) / call.chunk, size = call.key * call.value_size;
   I w = call.channels ? c.kp : 1;
   for (I item = first; item < last; ++item) {
-    std::fill(k.h, k.h + call.key * c.vp, T(0));
-    if (late) transpose(late + item * size, call.value_size, call.key, call.key, k.h, c.vp);
+    for (T* each : {k.h, k.hm}) std::fill(each, each + call.key * c.vp, T(0));
+    if (end) enter(c, end + item * size, k.h);
+    if (late) enter(c, late + item * size, k.hm);
     for (I place = chunks - 1; place >= 0; --place) {
       I t = place * call.chunk;
-      const T* from = starts + (item * chunks + place) * size;
-      for (I n = 0; n < call.key; ++n)
-        std::memcpy(c.s + n * c.vp, from + n * call.value_size, call.value_size * sizeof(T));
+      const T* from = starts + (item * chunks + place) * (call.carry ? 2 * size : size);
+      for (I n = 0; n < call.key; ++n, from += call.value_size) {
+        std::memcpy(c.s + n * c.vp, from, call.value_size * sizeof(T));
+        if (call.carry) std::memcpy(c.m + n * c.vp, from + size, call.value_size * sizeof(T));
+      }
       c.read(item, t);
       I n = c.count;
       c.take(rows, item, t, call.value_size, c.u, c.vp);
       c.take(above, item, t, call.value_size, k.dy, c.vp);
       transpose(c.s, call.key, call.value_size, c.vp, k.st, c.kp);
       transpose(k.h, call.key, call.value_size, c.vp, k.ht, c.kp);
+      if (call.carry) transpose(c.m, call.key, call.value_size, c.vp, k.mt, c.kp);
       transpose(c.u, n, call.value_size, c.vp, k.ut, c.cp);
       std::fill(k.dg, k.dg + call.chunk * w, T(0));
       std::fill(k.dsince, k.dsince + call.chunk * w, T(0));
       std::fill(k.dbetween, k.dbetween + call.chunk * c.cp, T(0));
+      std::fill(k.dsecond, k.dsecond + call.chunk, T(0));
+      k.drest = 0;
 
-      // Rows: from the reads and from the weights at the end.
+      // From what stays, and from the reads.
+      end_back(c, k);
       c.pairs(c.q, false, c.met, c.P);
-      c.to_end(c.b, c.x);
-      product(n, c.vp, call.key, c.x, c.kp, I(1), k.h, c.vp, k.du, c.vp, false);
       product(n, c.vp, n, c.P, I(1), c.cp, k.dy, c.vp, k.du, c.vp, true, FROM);
-
-      // b, and what fades, from the weights at the end.
-      product(n, c.kp, call.value_size, c.u, c.vp, I(1), k.ht, c.kp, k.db, c.kp, false);
-      for (I i = 0; i < n; ++i) {
-        T* d = k.db + i * c.kp;
-        const T* b = c.b + i * c.kp;
-        if (call.channels)
-          for (I m = 0; m < c.kp; ++m) {
-            k.duntil[i * c.kp + m] = d[m] * b[m];
-            d[m] *= c.until[i * c.kp + m];
-          }
-        else {
-          k.duntil[i] = dot(d, b, c.kp);
-          for (I m = 0; m < c.kp; ++m) d[m] *= c.until[i];
-        }
-      }
-      if (call.channels)
-        for (I m = 0; m < call.key; ++m)
-          k.dsince[(n - 1) * c.kp + m] += dot(k.h + m * c.vp, c.s + m * c.vp, c.vp);
-      else
-        k.dsince[n - 1] += dot(k.h, c.s, call.key * c.vp);
-      c.through(k.h);
 
       // What is asked before the write.
       if (call.looks) {
@@ -125,8 +147,7 @@ static void backward(const Call<T>& call, const T* rows, const T* answers, const
         product(n, c.cp, call.value_size, k.dv, c.vp, I(1), k.ut, c.cp, k.dA, c.cp, false, LOWER);
         c.strictly_lower(k.dA);
         k.pairs(c.a, call.early, c.asked, k.dA, k.da);
-        c.from_start(c.a, call.early, c.x);
-        product(call.key, c.vp, n, c.x, I(1), c.kp, k.dv, c.vp, k.h, c.vp, true);
+        k.asked(c.a, call.early, k.dv);
       }
       // Reads.
       k.ask(c.q, false, k.dy, k.dq);
@@ -134,41 +155,40 @@ static void backward(const Call<T>& call, const T* rows, const T* answers, const
       for (I i = 0; i < n; ++i)
         for (I j = i + 1; j < c.cp; ++j) k.dP[i * c.cp + j] = 0;
       k.pairs(c.q, false, c.met, k.dP, k.dq);
-      c.from_start(c.q, false, c.x);
-      product(call.key, c.vp, n, c.x, I(1), c.kp, k.dy, c.vp, k.h, c.vp, true);
+      k.asked(c.q, false, k.dy);
 
       unfade(c, k);
       give(c, k, to, item, t);
     }
-    for (I v = 0; v < call.value_size; ++v)
-      for (I m = 0; m < call.key; ++m)
-        to.start[item * size + v * call.key + m] = k.h[m * c.vp + v];
+    leave(c, k.h, to.start + item * size);
+    if (call.carry) leave(c, k.hm, to.sums + item * size);
   }
 }
 
 #define TOKENS(T)                                                                                  \
   const T *query, const T *along, const T *step, const T *address, const T *value, const T *decay, \
-      const T *gate, const T *limit, const T *numbers
+      const T *carry, const T *gate, const T *limit, const T *numbers
 #define SIZES I time, I heads, I key, I value_size, I chunk, I early, I looks, I channels
 #define CALL(T)                                                                                    \
   Call<T> call {                                                                                   \
-    query, along, step, address, value, decay, {gate, limit, numbers}, time, heads, key,           \
+    query, along, step, address, value, decay, carry, {gate, limit, numbers}, time, heads, key,    \
         value_size, chunk, early != 0, looks != 0, channels != 0                                   \
   }
 
 #define OUTER(T)                                                                                   \
-  extern "C" void outer_forward_##T(TOKENS(T), const T* start, T* found, T* rows, T* answers,      \
-                                    T* starts, T* end, SIZES, I first, I last) {                   \
+  extern "C" void outer_forward_##T(TOKENS(T), const T* start, const T* sums, T* found, T* rows,   \
+                                    T* answers, T* starts, T* end, T* late, SIZES, I first,        \
+                                    I last) {                                                      \
     CALL(T);                                                                                       \
-    forward(call, start, found, rows, answers, starts, end, first, last);                          \
+    forward(call, start, sums, found, rows, answers, starts, end, late, first, last);              \
   }                                                                                                \
   extern "C" void outer_backward_##T(TOKENS(T), const T* rows, const T* answers, const T* starts,  \
-                                     const T* above, const T* late, T* dquery, T* dalong,          \
-                                     T* dstep, T* daddress, T* dvalue, T* ddecay, T* dstart,       \
-                                     SIZES, I first, I last) {                                     \
+                                     const T* above, const T* end, const T* late, T* dquery,       \
+                                     T* dalong, T* dstep, T* daddress, T* dvalue, T* ddecay,       \
+                                     T* dcarry, T* dstart, T* dsums, SIZES, I first, I last) {     \
     CALL(T);                                                                                       \
-    Gradients<T> to{dquery, dalong, dstep, daddress, dvalue, ddecay, dstart};                      \
-    backward(call, rows, answers, starts, above, late, to, first, last);                           \
+    Gradients<T> to{dquery, dalong, dstep, daddress, dvalue, ddecay, dcarry, dstart, dsums};       \
+    backward(call, rows, answers, starts, above, end, late, to, first, last);                      \
   }
 
 OUTER(float)

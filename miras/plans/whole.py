@@ -29,9 +29,11 @@ def fits(memory: "Memory", inputs: Prepared) -> bool:
     """Whether the kernel computes this memory, one that `outer` fits, and can be had."""
     architecture, step, retention = memory.architecture, memory.stepping, memory.retention
     bias = memory.bias
-    if step is None or step.carries:
+    if step is None or (step.carries and not _rolls(memory)):
         return False
-    if not (step.plain or step.erases or step.each_write or step.directed or step.trails):
+    if not (
+        step.plain or step.carries or step.erases or step.each_write or step.directed or step.trails
+    ):
         return False
     if architecture.turns or architecture.backwards or retention.chained:
         return False
@@ -45,6 +47,14 @@ def fits(memory: "Memory", inputs: Prepared) -> bool:
             return False
     reading = _reading(memory, looks=bias.residual)
     return outer.available(reading, inputs.value) or _borrowed(memory, reading, inputs)
+
+
+def _rolls(memory: "Memory") -> bool:
+    """Whether there is a momentum as the kernel has it: one number per token for all."""
+    step, retention = memory.stepping, memory.retention
+    assert step is not None
+    others = step.each_write or step.erases or step.directed or step.trails or retention.removes
+    return step.heavy_ball and not others and retention.decays in (None, "scalar")
 
 
 def _borrowed(memory: "Memory", reading: outer.Reading, inputs: Prepared) -> bool:
@@ -85,6 +95,11 @@ def run(memory: "Memory", inputs: Prepared, state: "State", looks: bool) -> tupl
     decay = tokens.get("decay", tokens.get("decay_key"))
     ((name, start),) = state.weights.items()
     asked, along = architecture.aim(query, key, tokens), rows.direction
+    sums, reading = state.buffers.get("momentum"), _reading(memory, looks)
+    if sums and not reading.early:  # what is asked has faded, and nothing has joined it yet
+        reading = reading._replace(early=True)
+        if looks and decay is not None:
+            address = rows.address * decay[..., None]
     frame = Frame.of(tokens["rotation"], time=1) if architecture.turns else None
     if frame is not None:
         asked, along = frame.entered(asked, 1), frame.entered(along, count)
@@ -93,8 +108,7 @@ def run(memory: "Memory", inputs: Prepared, state: "State", looks: bool) -> tupl
     if step.read == "before":  # what the next token asks is read after this one
         first = (start @ asked[:, 0, :, :, None])[..., 0]
         asked = torch.cat((asked[:, 1:], torch.zeros_like(asked[:, :1])), dim=1)
-    reading = _reading(memory, looks)
-    output, end = (fla.outer if _borrowed(memory, reading, inputs) else outer.outer)(
+    output, end, late = (fla.outer if _borrowed(memory, reading, inputs) else outer.outer)(
         reading,
         outer.Tokens(
             query=each_of(asked, count, time=1),
@@ -106,9 +120,13 @@ def run(memory: "Memory", inputs: Prepared, state: "State", looks: bool) -> tupl
             start=start,
             gate=next((rows.gates[use.name] for use in bias.uses()), None),
             limit=None if rows.limit is None else rows.limit[..., 0],
+            carry=tokens["momentum"] if sums else None,
+            sums=sums[name] if sums else None,
         ),
     )
     end = end if frame is None else frame.left(end)
+    if late is not None:
+        buffers = buffers | {"momentum": {name: late}}
     output = output[:, count - 1 :: count]
     if first is not None:
         output = torch.cat((first[:, None], output[:, :-1]), dim=1)
