@@ -73,6 +73,11 @@ class Result(Line):
     )
     environment: dict[str, Any] = Field(default_factory=dict)
 
+    @property
+    def solving(self) -> float | None:
+        """The score that says whether the task is solved: how fast it was learned is left out."""
+        return None if self.score is None else self.metrics.get("ladder", self.score)
+
 
 class FloorCheck(Line):
     """A task put to its own judge: its exact solver, and its floors against what is stated."""

@@ -5,8 +5,6 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from miras.statistics import success
-
 from . import reading
 from .style import FOUND, KNOWN, QUIET, RANDOM, readable
 
@@ -44,7 +42,7 @@ def table(records: reading.Records) -> list[Row]:
                     continue
             scores = reading.seed_scores(record, members) or [value]
             low, high, seeds = reading.interval(value, scores)
-            solved = success(scores).solved
+            solved = reading.solved(record, members, scores).solved
             name, origin = reading.label(record), record.origin
             rows.append(Row(panel, name, origin, value, low, high, seeds, solved, record.equals))
     return rows

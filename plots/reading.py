@@ -7,6 +7,7 @@ from statistics import fmean, stdev
 from typing import NamedTuple
 
 from miras.result import Result, TrialRecord
+from miras.statistics import Rate, success
 
 MEAN = "mean of objectives"
 Records = Sequence[TrialRecord]
@@ -139,16 +140,26 @@ def _gives(record: TrialRecord, chosen: tuple[str, ...], value: float) -> bool:
     return len(known) == len(chosen) and math.isclose(fmean(known), value, abs_tol=1e-6)
 
 
-def seed_scores(record: TrialRecord, chosen: Iterable[str]) -> list[float]:
-    """Mean score over these tasks for each seed that finished all of them."""
+def seed_scores(
+    record: TrialRecord,
+    chosen: Iterable[str],
+    value: Callable[[Result], float | None] = lambda result: result.score,
+) -> list[float]:
+    """Mean score over these tasks for each seed that finished all of them, or another value."""
     per_task = [
-        {result.seed: result.score for result in results(record, task) if result.score is not None}
+        {each.seed: x for each in results(record, task) if (x := value(each)) is not None}
         for task in chosen
     ]
     if not per_task:
         return []
     shared = sorted(set[int].intersection(*(set(scores) for scores in per_task)))
     return [fmean(scores[seed] for scores in per_task) for seed in shared]
+
+
+def solved(record: TrialRecord, chosen: Sequence[str], instead: Sequence[float]) -> Rate:
+    """Seeds whose trained model solves these tasks; by other scores if seeds are not known."""
+    found = seed_scores(record, chosen, lambda result: result.solving)
+    return success(found or instead)
 
 
 def interval(value: float, seeds: Sequence[float]) -> Interval:

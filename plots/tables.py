@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from miras.result import TrialRecord
-from miras.statistics import success
+from miras.statistics import Rate
 
 from . import reading
 from .certainty import Verdict
@@ -119,17 +119,16 @@ def memories(records: reading.Records, objective: str) -> Table:
             "known" if record.origin == "baseline" else equals,
         ]
         if several:
-            row[2:2] = _over_seeds(found)
+            row[2:2] = _over_seeds(found, reading.solved(record, members, found))
         rows.append(row)
     return Table(columns, rows, f"By {objective}: known memories and the best {SHOWN} candidates")
 
 
-def _over_seeds(scores: Sequence[float]) -> list[str]:
+def _over_seeds(scores: Sequence[float], rate: Rate) -> list[str]:
     """Standard error, seeds that solve the task, and the Wilson interval of that rate."""
     if len(scores) < 2:
         return ["", "", ""]
     low, high, trained = reading.interval(fmean(scores), scores)
-    rate = success(scores)
     return [
         f"{(high - low) / 2:.3f}",
         f"{rate.solved}/{trained}",

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
-from miras.result import Result
 from miras.statistics import success
 
 from .rates import width
@@ -59,7 +58,7 @@ def section(standing: Standing, index: int) -> list[str]:
             rows.append(f"| {name} | not finished |" + " |" * (len(head) - 2))
             continue
         good = width(each.first)
-        rate = success([solving(run) for run in runs])
+        rate = success([run.solving or 0.0 for run in runs])
         cells = [
             name,
             f"{runs[0].learning_rate:g}",
@@ -76,11 +75,6 @@ def section(standing: Standing, index: int) -> list[str]:
         rows.append("| " + " | ".join(cells) + " |")
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head), *rows]
     return [f"Shell: {shell}.", "", *lines, ""]
-
-
-def solving(run: Result) -> float:
-    """The score that says whether a run solves its task: how fast it learned is left out."""
-    return run.metrics.get("ladder", run.score or 0.0)
 
 
 def spread(values: Sequence[float | None]) -> str:

@@ -109,3 +109,12 @@ def test_single_results_become_records() -> None:
     assert first.objectives == pytest.approx({"mqar": 0.3, "parity": 0.9})
     assert (first.name, first.status, len(first.results)) == ("a", "ok", 3)
     assert (second.name, second.status, second.reason) == ("b", "diverged", "NaN")
+
+
+def test_a_slow_learner_has_solved_what_it_solves() -> None:
+    """The score mixes in how fast it learned; whether it solves the task is the ladder's word."""
+    runs = tuple(result(score=0.8, seed=seed, metrics={"ladder": 0.95}) for seed in range(2))
+    found = reading.solved(record(results=runs), ("mqar",), [0.8, 0.8])
+    assert found[:2] == (2, 2) and runs[0].solving == 0.95
+    assert reading.solved(record(results=()), ("mqar",), [0.8, 0.95])[:2] == (1, 2)
+    assert result(score=None, metrics={"ladder": 0.95}).solving is None
