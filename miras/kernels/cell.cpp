@@ -179,9 +179,13 @@ static void backward(const Cell<T>& c, const Part& k, const Place<T>& above,
         to_rows[r] = to_summed + (rows[r] - c.summed);
       }
       const T *now = c.now(b, t, h) + k.low, *up = above.at(b, t, h) + k.low;
-      T* whole = sum.data();
-      EACH whole[i] = up[i];
-      if (p.seen && t + 1 < c.time) late(t + 1, b, whole);
+      const T* whole = up;
+      if (p.seen) {
+        T* added = sum.data();
+        EACH added[i] = up[i];
+        if (t + 1 < c.time) late(t + 1, b, added);
+        whole = added;
+      }
       at.open(rows.data(), given.data());
       at.read(now, size, given.data());
       at.back(rows.data(), given.data(), c.old(b, t, h) + k.low, size, whole,

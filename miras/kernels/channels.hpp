@@ -135,30 +135,42 @@ template <typename T> struct Channels {
     const T *out = gate[OUTPUT], *step = gate[STEP], *decay = gate[DECAY], *reset = gate[RESET];
     const T *q = quotient, *r = shown, *m = total;
     const T *v = value, *size = this->size, *keep = this->keep;
-    T *dv = by_value, *ds = by_size, *dk = by_keep;
-    T *decayed = slope[DECAY], *stepped = slope[STEP], *shut = slope[RESET], *let = slope[OUTPUT];
     const T low = T(1e-12), divisor = p.divisor, floor = p.floor;
-    // dk and ds: first what reaches the sum that is read and its normaliser.
-    if (p.kind[OUTPUT] != NONE) EACH let[i] = above[i] * r[i];
-    EACH dk[i] = above[i] * out[i];
-    if (p.squash) EACH dk[i] *= 1 - r[i] * r[i];
-    EACH stepped[i] = dv[i] = ds[i] = 0;
-    if (p.normaliser) {
-      EACH ds[i] = m[i] < low ? T(0) : -dk[i] * q[i] / m[i];
-      EACH dk[i] /= m[i] < low ? low : m[i];
+    const bool bonus = p.bonus_row >= 0;
+    // Gradients of rows that are given are made where they belong.
+    auto place = [&](int g) { return p.kind[g] == GIVEN ? to_given[p.row[g]] : slope[g]; };
+    T *decayed = place(DECAY), *stepped = place(STEP), *shut = place(RESET), *let = place(OUTPUT);
+    T *dv = p.candidate == PLAIN ? to_given[p.value_row] : by_value;
+    T *ds = bonus ? by_size : stepped, *dk = by_keep;
+    // What reaches the sum that is read, and its normaliser.
+    const T* reach = above;
+    if (p.kind[OUTPUT] != NONE) {
+      EACH let[i] = above[i] * r[i];
+      EACH dk[i] = above[i] * out[i];
+      reach = dk;
     }
-    if (p.bonus_row >= 0) {
+    if (p.squash) {
+      EACH dk[i] = reach[i] * (1 - r[i] * r[i]);
+      reach = dk;
+    }
+    if (p.normaliser || bonus) EACH dv[i] = ds[i] = 0;
+    if (p.normaliser) {
+      EACH ds[i] = m[i] < low ? T(0) : -reach[i] * q[i] / m[i];
+      EACH dk[i] = reach[i] / (m[i] < low ? low : m[i]);
+      reach = dk;
+    }
+    if (bonus) {
       const T* u = given[p.bonus_row];
       T* to_bonus = to_given[p.bonus_row];
       EACH {
-        T strength = dk[i] * v[i] + ds[i];
-        dv[i] = dk[i] * step[i] * u[i];
+        T strength = reach[i] * v[i] + ds[i];
+        dv[i] = reach[i] * step[i] * u[i];
         stepped[i] = strength * u[i];
         to_bonus[i] = strength * step[i];
       }
     }
-    // Then what reaches step and multiplier.
-    T* beside = shut;
+    // What reaches step and multiplier.
+    T* beside = slope[RESET];
     if (p.states > 1) {
       EACH {
         T total = carry[apart + i] + ds[i];
@@ -167,28 +179,35 @@ template <typename T> struct Channels {
         carry[apart + i] = total * keep[i];
       }
     }
-    EACH {
-      T w = carry[i] + dk[i];
-      dk[i] = w * old[i];
-      ds[i] += w * v[i];
-      dv[i] += w * size[i];
-      carry[i] = w * keep[i];
+    if (p.normaliser || bonus) {
+      EACH {
+        T w = carry[i] + reach[i];
+        decayed[i] = w * old[i];
+        ds[i] += w * v[i];
+        dv[i] += w * size[i];
+        carry[i] = w * keep[i];
+      }
+    } else {
+      EACH {
+        T w = carry[i] + reach[i];
+        decayed[i] = w * old[i];
+        ds[i] = w * v[i];
+        dv[i] = w * size[i];
+        carry[i] = w * keep[i];
+      }
     }
-    if (p.states > 1) EACH dk[i] += beside[i];
-    EACH shut[i] = 0;
-    EACH decayed[i] = dk[i];
-    if (p.residual && p.previous) EACH ds[i] -= dk[i];
+    if (p.states > 1) EACH decayed[i] += beside[i];
+    if (p.residual && p.previous) EACH ds[i] -= decayed[i];
     if (p.residual && !p.previous) {
-      EACH decayed[i] = dk[i] * (1 - size[i]);
-      EACH ds[i] -= dk[i] * decay[i];
+      EACH ds[i] -= decayed[i] * decay[i];
+      EACH decayed[i] *= 1 - size[i];
     }
     // d (x / (1 + x)) = 1 / (1 + x)^2 = (1 - size)^2.
     if (p.implicit) EACH ds[i] *= (1 - size[i]) * (1 - size[i]);
-    EACH stepped[i] += ds[i] / divisor;
-    if (p.candidate == PLAIN) {
-      T* to_value = to_given[p.value_row];
-      EACH to_value[i] = dv[i];
-    } else {
+    if (divisor != 1) EACH ds[i] /= divisor;
+    if (bonus) EACH stepped[i] += ds[i];
+    if (p.kind[RESET] != NONE && p.candidate != WITH_RESET) EACH shut[i] = 0;
+    if (p.candidate != PLAIN) {
       const T* seen = summed[p.candidate_row];
       T *to_seen = to_summed[p.candidate_row], *to_value = to_given[p.value_row];
       EACH dv[i] *= 1 - v[i] * v[i];
@@ -204,9 +223,8 @@ template <typename T> struct Channels {
     if (floor > 0) EACH decayed[i] = decay[i] <= floor ? T(0) : decayed[i];
     for (int g = 0; g < 4; ++g) {
       const T *x = gate[g], *d = slope[g], *from = summed[p.row[g]];
-      T *into = to_summed[p.row[g]], *other = to_given[p.row[g]];
+      T* into = to_summed[p.row[g]];
       if (p.kind[g] == SIGMOID) EACH into[i] = d[i] * x[i] * (1 - x[i]);
-      if (p.kind[g] == GIVEN) EACH other[i] = d[i];
       if (p.kind[g] == EXPONENTIAL) {
         EACH {
           T y = hyperbolic(from[i] / 15);

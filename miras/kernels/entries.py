@@ -8,16 +8,26 @@ from miras.kernels.pages import empty, empty_like
 
 SOURCE = text("entries.cpp")
 
-SPAN, TILE = 16, 2048
-"""As in the source: tokens of a span, and numbers of a state that one item has."""
+SPAN = 16
+"""As in the source: tokens from one kept state to the next."""
+
+TILE = 4096
+"""Numbers of the states that one item has, at most: with those of a span they stay in the cache.
+
+The more heads, the longer are the runs of numbers that are read.
+"""
 
 Inputs = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, Tensor, Tensor, Tensor]
 """What rows and columns keep, what is erased (by row, by column), what is written, and queries."""
 
 
-def _items(start: Tensor) -> int:
+def _split(start: Tensor) -> tuple[int, int]:
+    """Heads that one item has, and how many items there are: work for every thread."""
     batch, heads, rows, columns = start.shape
-    return batch * -(-heads // max(1, TILE // (rows * columns)))
+    wide = max(1, min(heads, TILE // (rows * columns)))
+    while wide > 1 and batch * -(-heads // wide) < torch.get_num_threads():
+        wide = -(-wide // 2)
+    return wide, batch * -(-heads // wide)
 
 
 def forward(
@@ -37,9 +47,10 @@ def forward(
     spans = -(-time // SPAN) if keep else 0
     kept = empty((batch, spans, heads, rows, columns), start)
     given = [None if each is None else each.contiguous() for each in inputs]
-    sizes = (time, heads, rows, columns, int(before))
+    wide, items = _split(start)
+    sizes = (time, heads, rows, columns, int(before), wide)
     places = (output, kept if keep else None, end)
-    run(*given, start.contiguous(), *places, *sizes, items=_items(start))
+    run(*given, start.contiguous(), *places, *sizes, items=items)
     return output, kept, end
 
 
@@ -57,7 +68,8 @@ def backward(
     given = [None if each is None else each.contiguous() for each in inputs]
     found = [None if each is None else empty_like(each) for each in given]
     carried = late.clone(memory_format=torch.contiguous_format)
-    sizes = (time, heads, rows, kept.shape[-1], int(before))
+    wide, items = _split(late)
+    sizes = (time, heads, rows, kept.shape[-1], int(before), wide)
     places = (kept, above.contiguous(), carried)
-    run(*given, *places, *found, *sizes, items=_items(late))
+    run(*given, *places, *found, *sizes, items=items)
     return found, carried
