@@ -70,13 +70,21 @@ def run(file: Path, out: Path | None, minutes: float | None) -> bool:
 
 
 def _figures(standing: "Standing", folder: Path) -> dict[str, str]:
-    """Draw one figure for each comparison that has results; their files by its title."""
+    """Draw one figure for each comparison that has results, and all together.
+
+    Files by the title of the comparison, the one of all under no title.
+    """
     from miras.plots import panels, save
+    from miras.plots.gates import orderings
+    from miras.plots.style import canvas
     from miras.search.sweep import record
 
     drawn: dict[str, str] = {}
+    groups: list[orderings.Group] = []
     for index, comparison in enumerate(standing.sweep.compare):
         runs = standing.final(index)
+        known = (comparison.solves, comparison.fails)
+        groups.append(orderings.Group(comparison.title, *known, runs))
         records = [
             record(comparison.title, number, name, members)
             for number, (name, members) in enumerate(runs.items())
@@ -86,4 +94,9 @@ def _figures(standing: "Standing", folder: Path) -> dict[str, str]:
             slug = comparison.title.replace(" ", "-").replace(".", "-").lower()
             save(panel.figure, folder / "figures", slug)
             drawn[comparison.title] = f"figures/{slug}.png"
+    if rows := orderings.table(groups):
+        with canvas(orderings.height(rows)) as (figure, axes):
+            orderings.draw(axes, rows)
+        save(figure, folder / "figures", "all")
+        drawn[""] = "figures/all.png"
     return drawn

@@ -14,12 +14,13 @@ SIGNS = {"holds": "holds", "fails": "**fails**", "not run yet": "not run yet"}
 
 
 def page(standing: Standing, checks: Sequence[FloorCheck], pictures: Mapping[str, str]) -> str:
-    """Markdown; `pictures` are the figures by the title of their comparison."""
+    """Markdown; `pictures` are figures by the title of their comparison, all in one under none."""
     sweep, found = standing.sweep, verdicts(standing)
     count, _ = standing.left()
     left = f" {count} runs are left." if count else " Nothing is left to run."
     lines = [f"# {sweep.name}", "", sweep.description, ""]
     lines += [_told(found) + left, "", "## Who solves what", "", *_rows(standing, found), ""]
+    lines += [f"![Who solves what]({pictures['']})", ""] if "" in pictures else []
     lines += ["## Are the tasks what they say?", "", *_floors(standing, checks), ""]
     for index, comparison in enumerate(sweep.compare):
         lines += [f"## {comparison.title}", ""]

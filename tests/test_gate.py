@@ -9,6 +9,8 @@ from miras.cli import app
 from miras.load import dump, reads
 from miras.part import SpecError
 from miras.plots import panels
+from miras.plots.gates import orderings
+from miras.plots.style import canvas
 from miras.result import FloorCheck, Result, read
 from miras.search import floors
 from miras.search.comparison import Comparison, Sweep, load_sweep
@@ -148,6 +150,18 @@ def test_the_figure_has_difficulties_in_order_and_intervals():
     assert (flat.name, flat.low, flat.high) == ("deltanet", 0.5, 0.5)
 
 
+def test_one_figure_shows_who_should_and_who_does():
+    accuracy = {"lstm": [0.4, 0.5, 0.6], "deltanet": [0.9]}
+    runs = Standing(gate(), outcomes(gate(), accuracy)).final(0)
+    rows = orderings.table([orderings.Group("T6", ("lstm",), (), runs | {"gla": []})])
+    assert [(row.name, row.expected) for row in rows] == [("deltanet", ""), ("lstm", "solves")]
+    assert rows[0][3:6] == (0.9, 0.9, 0.9) and rows[1].score == pytest.approx(0.5)
+    assert rows[1].low == pytest.approx(0.5 - 4.303 * 0.1 / 3**0.5, abs=1e-3)
+    with canvas(orderings.height(rows)) as (_, axes):
+        orderings.draw(axes, rows)
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["", "deltanet", "lstm"]
+
+
 def test_the_figure_of_text_has_bits():
     runs = outcomes(gate(), {"lstm": [0.5]})
     for run in runs:
@@ -201,4 +215,5 @@ def test_the_command_stops_goes_on_and_says_no(tmp_path: Path):
     assert again.exit_code == 1 and len(read(results, Result)) == 1
     text = (tmp_path / "out" / "README.md").read_text()
     assert "Of 1 rows 0 hold, 1 fail" in text and (tmp_path / "out/figures/mqar.png").exists()
+    assert "](figures/all.png)" in text
     assert isinstance(load_sweep(file).compare[0], Comparison)

@@ -1,0 +1,1 @@
+"""Figures of gates: who should solve what, beside what was seen."""
