@@ -1,5 +1,6 @@
 """Tasks with all kinds of settings, and predictors to judge: what the tests of tasks share."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
@@ -24,9 +25,16 @@ from miras.tasks.parity import Parity
 from miras.tasks.regression import Regression
 from miras.tasks.selective_copy import SelectiveCopy
 
+NEEDS = {"digits": "sklearn", "glyphs": "HersheyFonts"}
+"""Packages of the extra `data` without which a task has nothing to read."""
+
 # Every setting away from its default somewhere.
 TASKS: dict[str, Task] = {
-    **{kind: cast(Task, leaf()) for kind, leaf in leaves("miras.tasks").items()},
+    **{
+        kind: cast(Task, leaf())
+        for kind, leaf in leaves("miras.tasks").items()
+        if kind not in NEEDS or find_spec(NEEDS[kind])
+    },
     **SEARCH,
     "mqar quick": MQAR(
         rungs=(Rung(16, 2), Rung(32, 4), Rung(32, 8)),
