@@ -95,9 +95,10 @@ static void forward(const Cell<T>& c, const Part& k, T* both, Meeting& meeting) 
   Packed<T> packed;
   if (p.seen) {
     const T* from = c.matrix + h * size * p.seen * size + k.low;
-    packed.pack(size, p.seen * n, [&](int64_t r, int64_t column) {
-      return from[(r * p.seen + column / n) * size + column % n];
-    });
+    packed.open(size, p.seen * n);
+    for (int64_t i = 0; i < size; ++i)
+      for (int64_t r = 0; r < p.seen; ++r)
+        packed.put(i, r * n, from + (i * p.seen + r) * size, 1, n);
     for (int64_t b = k.from; b < k.to; ++b)
       std::copy_n(c.before + (b * c.heads + h) * size + k.low, n,
                   both + (b - k.from) * size + k.low);
@@ -155,9 +156,10 @@ static void backward(const Cell<T>& c, const Part& k, const Place<T>& above,
   Packed<T> packed;
   if (p.seen) {
     const T* from = c.matrix + h * size * p.seen * size + k.low;
-    packed.pack(wide, size, [&](int64_t r, int64_t column) {
-      return from[(column * p.seen + r / n) * size + r % n];
-    });
+    packed.open(wide, size);
+    for (int64_t r = 0; r < p.seen; ++r)
+      for (int64_t i = 0; i < n; ++i)
+        packed.put(r * n + i, 0, from + r * size + i, p.seen * size, size);
   }
   std::vector<T> product(ROWS * packed.room);
   // What reached h of a sequence, from all threads that share the item.

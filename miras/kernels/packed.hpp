@@ -1,4 +1,5 @@
 // A matrix laid out for few rows times it, again and again: one token of some sequences.
+#include <algorithm>
 #include <cstdint>
 #include <thread>
 #include <vector>
@@ -16,14 +17,23 @@ template <typename T> struct Packed {
   int64_t rows = 0, bands = 0, room = 0;
   std::vector<T> data;
 
-  template <typename F> void pack(int64_t count, int64_t columns, F entry) {
+  void open(int64_t count, int64_t columns) {
     rows = count;
     bands = (columns + BAND - 1) / BAND;
     room = bands * BAND;
     data.assign(room * rows, T(0));
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t c = 0; c < columns; ++c)
-        data[(c / BAND * rows + r) * BAND + c % BAND] = entry(r, c);
+  }
+
+  // `wide` columns of a row from `column` on, which lie `step` apart.
+  void put(int64_t row, int64_t column, const T* from, int64_t step, int64_t wide) {
+    while (wide > 0) {
+      int64_t place = column % BAND, count = std::min(wide, BAND - place);
+      T* to = &data[(column / BAND * rows + row) * BAND + place];
+      for (int64_t i = 0; i < count; ++i) to[i] = from[i * step];
+      from += count * step;
+      column += count;
+      wide -= count;
+    }
   }
 
   // to [count, room] = left [count, apart] @ matrix, for as many rows as there are.
