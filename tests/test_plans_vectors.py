@@ -186,6 +186,23 @@ def test_slopes_by_differences(name: str, one: Memory, plan: Plan) -> None:
     assert torch.autograd.gradcheck(output, leaves, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["mingru", "mamba-1"])
+def test_a_second_derivative_needs_pytorch(name: str, route: str) -> None:
+    one = SCANS[name]
+    tensors = random_tensors(one)
+    value = tensors.value.clone().requires_grad_()
+    prepared = definition.prepare(one, tensors.query, tensors.key, value, tensors.gates, 0)
+    output, _ = Scan().run(one, prepared, tensors.start(one))
+    (first,) = torch.autograd.grad(output.pow(3).sum(), value, create_graph=route == "torch")
+    if route == "torch":
+        (second,) = torch.autograd.grad(first.sum(), value)
+        assert second.abs().sum() > 0
+    else:
+        output, _ = Scan().run(one, prepared, tensors.start(one))
+        with pytest.raises(RuntimeError, match="MIRAS_KERNELS=0"):
+            torch.autograd.grad(output.pow(3).sum(), value, create_graph=True)
+
+
 def test_what_the_kernel_has_words_for() -> None:
     def told(one: Memory) -> bool:
         tensors: Tensors = random_tensors(one)

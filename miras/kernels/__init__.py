@@ -95,6 +95,15 @@ def kernel(source: str, name: str, like: Tensor, *others: Tensor) -> Callable[..
     return call
 
 
+def once() -> None:
+    """Raise where the derivative that a kernel is asked for is to be differentiated again."""
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            f"a compiled kernel has no derivative of its derivative: set {SWITCH}=0 in the"
+            " environment where you need one"
+        )
+
+
 def _argument(each: Argument, like: Tensor) -> Any:
     if each is None:
         return ctypes.c_void_p(None)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from miras import kernels as compiled
 from miras.definition import Prepared
@@ -71,9 +70,6 @@ def _forward(
     return found.output, found.end, found.summed, found.states
 
 
-_once: Any = once_differentiable  # it has no types
-
-
 class _Channels(Function):
     """The kernel and its derivative."""
 
@@ -89,8 +85,8 @@ class _Channels(Function):
         ctx.save_for_backward(*tensors, *output)
 
     @staticmethod
-    @_once
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        compiled.once()
         *tensors, output, end, summed, states = ctx.saved_tensors
         matrix, start, before, *every = tensors
         sources = _rows(ctx.seen, matrix, start, before, tuple(every))

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from miras import kernels
 from miras.architecture.matrix import Matrix
@@ -53,9 +52,6 @@ def by_kernel(memory: "Memory", inputs: Prepared, start: Tensor) -> tuple[Tensor
     return cast(Any, _Entries).apply(start, step.read == "before", *sources)[:2]
 
 
-_once: Any = once_differentiable  # it has no types
-
-
 class _Entries(Function):
     """Outputs and the last matrix, with the matrices that its derivative starts from."""
 
@@ -76,8 +72,8 @@ class _Entries(Function):
         ctx.save_for_backward(kept, *sources)
 
     @staticmethod
-    @_once
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        kernels.once()
         kept, *sources = ctx.saved_tensors
         above, late = gradients[:2]
         if above is None:
