@@ -27,6 +27,9 @@ class Comparison(Part):
     shell: Shell = Shell()
     learning_rates: tuple[float, ...] = Field(default=(), description="instead of the sweep's")
     asks: str = Field(default="", description="what the comparison is to show, as a sentence")
+    note: str = Field(
+        default="", description="what a reader must know, such as why it was made harder"
+    )
     solves: tuple[str, ...] = Field(default=(), description="memories that should solve the task")
     fails: tuple[str, ...] = Field(default=(), description="memories that should not")
     claims: tuple[Claim, ...] = Field(default=(), description="the same as bounds on test metrics")

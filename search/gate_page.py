@@ -24,7 +24,9 @@ def page(standing: Standing, checks: Sequence[FloorCheck], pictures: Mapping[str
     lines += ["## Are the tasks what they say?", "", *_floors(standing, checks), ""]
     for index, comparison in enumerate(sweep.compare):
         lines += [f"## {comparison.title}", ""]
-        lines += [comparison.asks, ""] if comparison.asks else []
+        lines += [
+            line for text in (comparison.asks, comparison.note) if text for line in (text, "")
+        ]
         verdict = next((each for each in found if each.title == comparison.title), None)
         lines += _claims(verdict) if verdict else []
         if comparison.title in pictures:
