@@ -17,6 +17,7 @@ from miras.tasks.copy import Copy
 from miras.tasks.in_context_recall import InContextRecall
 from miras.tasks.k_hop import KHop
 from miras.tasks.ladder import Rung
+from miras.tasks.last_word import LastWord
 from miras.tasks.modular_arithmetic import ModularArithmetic
 from miras.tasks.mqar import MQAR
 from miras.tasks.needle import Needle
@@ -120,7 +121,7 @@ TASKS: dict[str, Task] = {
 EXACT = {
     name: task
     for name, task in TASKS.items()
-    if not isinstance(task, ByteLM | Automaton | Regression)
+    if not isinstance(task, ByteLM | LastWord | Automaton | Regression)
 }
 
 

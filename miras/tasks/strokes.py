@@ -82,7 +82,7 @@ def _cells(drawing: Drawing, points: int) -> Int64[np.ndarray, " points"]:
     length: NDArray[np.float64] = np.hypot(line[:, 0], line[:, 1]) + 1e-9
     until: NDArray[np.float64] = length.cumsum()
     at = (np.arange(points) + 0.5) / points * until[-1]
-    index: NDArray[np.int64] = np.searchsorted(until[:-1], at)
+    index = (until[:-1, None] < at).sum(0)
     part = 1 - (until[index] - at) / length[index]
     place = start[index] + part[:, None] * line[index]
     cell = np.floor((place - drawing.corner) / drawing.side * GRID).astype(np.int64)
