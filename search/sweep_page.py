@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
-from miras.statistics import success
+from miras.result import Result
+from miras.statistics import SOLVED, interquartile_mean, median_wait, success, wait
 
 from .rates import width
 from .standing import Place, Standing
@@ -15,11 +16,13 @@ NOTES = (
     "Test split. Mean and standard deviation over seeds; the learning rate was chosen on the first"
     " seed by the validation score from rates that are the same for all, one notch more where the"
     " best was at an edge. Good rates are those within 10 % of the best validation score, of all"
-    " that were tried, and the decades around the best that they span. Solved: seeds with a ladder"
-    " of at least 0.9, and the 95 % Wilson interval of that rate. State floats are per layer, the"
-    " short convolution's included; parameters without embedding; operations are those of the"
-    " forward pass for one token at the longest trained length; tokens per second on one core, as"
-    " busy as it was."
+    " that were tried, and the decades around the best that they span. Middle half: interquartile"
+    " mean of the scores. Solved: seeds with a ladder of at least 0.9, and the 95 % Wilson interval"
+    " of that rate. Tokens until 0.9: median of Kaplan and Meier of when the validation score was"
+    " there; runs that never were count as still waiting. State floats are per layer, the short"
+    " convolution's included; parameters without embedding; operations are those of the forward"
+    " pass for one token at the longest trained length; tokens per second on one core, as busy as"
+    " it was."
 )
 
 
@@ -49,7 +52,7 @@ def section(standing: Standing, index: int) -> list[str]:
     )
     head = [
         *("memory", "rate", "good rates", "state floats", "parameters", "operations / token"),
-        *("tokens / s", "seeds", "score", "solved", *metrics),
+        *("tokens / s", "seeds", "score", "middle half", "solved", "tokens until 0.9", *metrics),
     ]
     rows: list[str] = []
     for name, each in zip(names, found, strict=True):
@@ -69,7 +72,9 @@ def section(standing: Standing, index: int) -> list[str]:
             _number(fmean([run.tokens_per_second or 0.0 for run in runs]) or None),
             str(len(runs)),
             spread([run.score for run in runs]),
+            f"{interquartile_mean([run.score or 0.0 for run in runs]):.3f}",
             f"{rate.solved} of {rate.runs} ({rate.low:.2f}–{rate.high:.2f})",
+            until(runs),
             *(spread([run.metrics.get(metric) for run in runs]) for metric in metrics),
         ]
         rows.append("| " + " | ".join(cells) + " |")
@@ -83,6 +88,14 @@ def spread(values: Sequence[float | None]) -> str:
     if len(numbers) < len(values) or not numbers:
         return "diverged"
     return f"{fmean(numbers):.3f}" + (f" ± {stdev(numbers):.3f}" if len(numbers) > 1 else "")
+
+
+def until(runs: Sequence[Result]) -> str:
+    """Tokens until half of the runs had a validation score of at least 0.9."""
+    waits = [wait(((p.tokens, p.score) for p in run.curve), SOLVED) for run in runs]
+    found = median_wait(waits)
+    median = _number(found.median) if found.reached * 2 >= found.runs else "–"
+    return f"{median} ({found.reached} of {found.runs})"
 
 
 def _number(value: float | None) -> str:

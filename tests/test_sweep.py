@@ -133,7 +133,11 @@ def test_the_page_shows_mean_and_spread():
     plan = sweep(notches=0)
     found = page(Standing(plan, finish(plan, {0.001: 0.2, 0.01: 0.75})))
     assert "| gla | 0.01 | 1 of 2, 0.0 decades | 0 |" in found
-    assert "| 3 | 0.750 ± 0.000 | 0 of 3 (0.00–0.56) | 0.750 ± 0.000 |" in found
+    assert (
+        "| 3 | 0.750 ± 0.000 | 0.750 | 0 of 3 (0.00–0.56) | – (0 of 3) | 0.750 ± 0.000 |" in found
+    )
+    good = page(Standing(plan, finish(plan, {0.001: 0.2, 0.01: 0.95})))
+    assert "| 0.950 | 3 of 3 (0.44–1.00) | 8 (3 of 3) |" in good
     assert "not finished" in page(Standing(plan))
 
 
