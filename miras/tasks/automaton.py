@@ -51,6 +51,7 @@ class Automaton(Task):
     mean total variation from it, `valid/S=4` the share of most likely symbols that are possible.
     Languages, not sequences, are split into train, validation and test.
 
+    Isolates: estimation of statistics in context, with every token as an example.
     Floor: how often each symbol came in the sequence so far (0.54 at S = 4). Beside it stand
     in-context bigrams (0.32) and trigrams (0.27), in Witten and Bell's mixture: strong readers that
     small models hardly reach. Score of a rung: clip(1 - tv / tv of the floor, 0, 1), and

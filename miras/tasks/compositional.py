@@ -25,6 +25,7 @@ class Compositional(Ladder):
     have one or two fillers between their keys, as often the one as the other. What is left of the
     length are fillers at random places among the questions. The value is predicted at the second
     key and does not come again. Ids: first keys, second keys, values, fillers, all disjoint.
+    Isolates: keys of several tokens, which have to be joined before they are stored.
     Floor: 1 / g, the value of any pair with the right first key, or with the right second key.
     Extrapolation: a larger grid, and a longer way between context and questions.
 

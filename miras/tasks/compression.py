@@ -27,6 +27,7 @@ class Compression(Ladder):
     is not given back as input. A recurrent memory has to hold all letters when it meets the marker:
     nothing is redundant, n log2(alphabet) bits. The blanks are what a rung's length leaves,
     length - 2 n - 1. Ids: letters, blank, marker, places.
+    Isolates: how much one state holds, with nothing redundant and access by place.
     Floor: the most frequent letter of the sequence, at all places: E[max count] / n for letters
     drawn uniformly. It is what a predictor that cannot tell places reaches.
     Extrapolation: the same n after more blanks.

@@ -30,6 +30,7 @@ class Copy(Ladder):
     rung's length leaves: length - 2 n - 1. With a random delay it is drawn uniformly from 0 up to
     that, for each sequence, and the rest of the blanks stand before the letters: no fixed shift of
     places gives the answers. Ids: letters, blank (also at the answers), delimiter.
+    Isolates: order in time across a delay, without any content to address.
     Floor: the most frequent letter of the sequence at all answers, E[max count] / n for letters
     drawn uniformly (0.22 for 10 of 19). It is what a predictor that cannot tell places reaches.
     Extrapolation: the same n after a longer delay.

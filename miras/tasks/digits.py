@@ -52,8 +52,10 @@ class Digits(Task):
     the test; where more are asked for, they come again in another order. Training goes over few
     pictures many times, so memories with more parameters fit them by heart: small
     differences mean nothing. Ids: greys, mark, classes.
+    Isolates: integration of many weak inputs; a sanity check on real data.
     Floor: naive Bayes on how often each grey occurs, fitted on the training pictures: what is
-    known without the places of pixels. Score: accuracy scaled from it.
+    known without the places of pixels.
+    Score: accuracy scaled from the floor.
     Exact solver: the data set itself, looked up.
 
     Source: sequential image classification as in Le and others (arXiv 1504.00941). Differs: 8 x 8

@@ -51,6 +51,7 @@ class FlipFlop(Task):
     of a memory that leaks are rare, and each tenth of them counts the same. Score of the task: the
     mean over the kinds, without extrapolation of the trained one alone. `error/...` and
     `log10_error/...` are raw; no error at all counts as half an answer in `log10_error`.
+    Isolates: one bit latched over long lags without leaking: a retention gate that reaches 1.
     Floor: the bit before the read, whatever its instruction; its error is about ignore / 2.
 
     Source: flip-flop language modeling (arXiv 2306.00946) section 3. Differs: the loss is at reads

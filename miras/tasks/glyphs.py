@@ -42,7 +42,9 @@ class Glyphs(Ladder):
     8 x 8 grid, at even steps along its pen strokes. What is known by heart does not help: with
     `apart: glyph` no character of the test was ever trained, with `apart: font` no hand. Drawings
     that could be two characters are left out. Ids: cells, labels, mark.
-    Floor: 1 / N, any label of the sequence. Exact solver: the collection, looked up.
+    Isolates: binding of what only looks alike to a label, from one example.
+    Floor: 1 / N, any label of the sequence.
+    Exact solver: the collection, looked up.
     Extrapolation: more characters.
 
     Source: Omniglot (Lake and others 2015), N-way one-shot classification, as a sequence in Santoro

@@ -24,6 +24,7 @@ class InContextRecall(Ladder):
     before. `noise` is the share of pairs that are two noise ids instead: 0 is MAD's in-context
     recall, 0.2 its noisy recall. The two are one task: noise adds what must not be written.
     Ids: keys, values, noise, disjoint.
+    Isolates: writing while reading, and with noise what must not be written.
     Floor: any value that was seen so far, right once in as many as there are different ones:
     (pairs - 1) / sum_i K (1 - (1 - 1/K)^i), i = 0 .. pairs - 1, without noise pairs.
     Extrapolation: the same K in a longer stream.

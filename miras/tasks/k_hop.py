@@ -23,7 +23,9 @@ class KHop(Ladder):
     number of hops k, an id of its own, and a name; the k-th successor is due at the name. Names of
     the questions of a sequence differ, and no answer is given back as input. All questions of a
     rung have its k; rungs are mixed between batches. n is (length - 2 questions) / 2.
-    Ids: names, numbers of hops. Floor: 1 / (n - 1), any other name (k is not a multiple of n).
+    Ids: names, numbers of hops.
+    Isolates: depth of reasoning: chained look-ups in a memory within one token.
+    Floor: 1 / (n - 1), any other name (k is not a multiple of n).
     Extrapolation: the same k in longer cycles.
 
     Source: Depo of Physics of language models 4.1 (PhysicsLM4). Differs: names are single

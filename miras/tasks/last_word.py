@@ -46,6 +46,7 @@ class LastWord(Task):
     `perplexity` is exp of the mean nats of a word, `accuracy` the share of words of which every
     byte is the likeliest after those before it. Score: clip(1 - nats per word / nats per word of
     the unigram floor, 0, 1), as in `byte_lm`: linear in nats, 1 is certainty.
+    Isolates: broad context in real text, kept until one word needs it.
     Floor: interpolated Kneser-Ney of 1 byte; 2 and 5 bytes, all that local memory gives, beside it.
     No exact solver: words are not determined.
 

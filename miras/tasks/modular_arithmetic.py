@@ -29,6 +29,7 @@ class ModularArithmetic(Tracking):
     needs as many again and the pending sign: a stack. A bracket opens with probability 1/4 where a
     number may stand and closes with 1/2 behind an operand.
     Ids: numbers, signs, brackets if there are any, answers.
+    Isolates: the transition spectrum of a state, and with brackets a stack.
     Floor: 1 / m, also for the latest number: a single number among the earlier terms makes their
     sum uniform.
 

@@ -23,6 +23,7 @@ class MQAR(Ladder):
     a slot j from the context is taken with probability ~ j^(power - 1), without replacement, and
     holds a key and then a filler. The value is predicted at the key itself and does not come again
     in the input. Ids: keys, values, fillers, in this order and disjoint.
+    Isolates: capacity for pairs of key and value, and interference of the update rule.
     Floor: 1 / K, any value of the context.
 
     Source: Zoology (arXiv 2312.04927). Differs: fillers cannot contradict a pair; the slots are

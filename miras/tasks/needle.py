@@ -49,6 +49,7 @@ class Needle(Ladder):
     The haystack is taken from the training bytes of its text in all splits: it never tells the
     answer. A sequence that holds its question by chance a second time is drawn again.
     Ids: bytes, and the mark of an answer.
+    Isolates: retention of one fact against distraction, far beyond the trained length.
     Floor: the most frequent digit of the value at all its places: E[max count] / d for digits
     drawn uniformly (0.29 for 7 decimal ones). It finds the needle and does not keep its order.
     Extrapolation: 2, 4 and 8 times the trained length.

@@ -28,6 +28,7 @@ class NgramCopy(Ladder):
     the one before it, the first at the last letter of the n-gram; as in the source the answer so
     far is given, so that the latest n letters are the question. The n-gram occurs once in the
     string. Answers: length - m - n. Ids: letters, bar.
+    Isolates: verbatim memory of a long string, found by its content.
     Floor: the most frequent letter among those of the string that are not given yet: the mean of
     E[max count] / l over l = m - n, m - n - 1, ... letters, drawn uniformly.
     Extrapolation: longer strings.

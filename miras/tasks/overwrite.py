@@ -49,6 +49,7 @@ class Overwrite(Ladder):
     the key (`stale/rewrites=2+` of those rewritten twice or more), `intrusion/K=8` the share of all
     that are answered with a value which only other keys had.
 
+    Isolates: erasing against decaying: the bias and the retention gate, at keys written again.
     Floor: the larger of two, both exact: the value that the key had first (0.49 for the default
     K = 8: a memory that never overwrites), and the value that was written last, whatever the key.
     Extrapolation: longer streams, where keys are written more often than ever in training.

@@ -20,6 +20,7 @@ class Parity(Tracking):
         bits     1 0 1 1 ...        answers (2 even, 3 odd)     3 3 2 3 ...
 
     Attention fits the trained positions and fails beyond.
+    Isolates: the transition spectrum of a state: a sign that flips and never fades.
     Floor: 1/2, also for the parity of a window.
 
     Source: unlocking state tracking (arXiv 2411.12537) section 5.1; answers at every position as in

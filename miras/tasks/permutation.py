@@ -35,6 +35,7 @@ class Permutation(Tracking):
     exchanges of two things (without the identity the position would tell the sign). S3 needs
     transitions that turn vectors, one reflection a token does not do; A5 and S5 are not solvable,
     no fixed number of layers without such a state follows them. Answers have ids of their own.
+    Isolates: the transition spectrum of a state where products do not commute.
     Floor: 1 / elements, also for the product of a window of the trained length. Who follows the
     sign alone scores 0.2 in S3.
 

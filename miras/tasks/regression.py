@@ -54,6 +54,7 @@ class Regression(Task):
     examples, and within 0.01 nats of the exact posterior where that can be summed. At the default
     settings it reaches 1.91 nats per example over the trained number and 1.50 beyond it, ridge
     regression, which believes outliers, 2.66 and 2.37 (metrics `ridge`), the floor 3.08.
+    Isolates: the attentional bias: least squares in context, and robustness to outliers.
     Floor: the distribution of y given the length of x alone.
     Extrapolation: more examples than trained.
 

@@ -25,6 +25,7 @@ class SelectiveCopy(Ladder):
 
     Places are drawn uniformly without replacement from all before the markers, letters with
     replacement. An answer is not given back as input. Ids: letters, blank, marker.
+    Isolates: a write gate that depends on the input, and order.
     Floor: the most frequent letter of the sequence, at all markers: E[max count] / n for letters
     drawn uniformly, which is above 1 / alphabet (0.27 against 0.07 for 8 of 14 letters).
     Extrapolation: the same n in a longer prefix.
