@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from miras.kernels import kernel, text
+from miras.kernels import kernel, once, text
 from miras.kernels.activation import KINDS
 from miras.kernels.error import Compiled, numbers_of, of_error
+from miras.kernels.pages import empty, empty_like
 
 NORMS = ("none", "layer", "rms")
 
@@ -103,15 +104,15 @@ def _forward(
     function = _kernel("network_forward", form, value)
     assert function is not None
     batch, time, heads, _ = value.shape
-    found, anchor, end = (torch.empty_like(each) for each in (value, start, start))
-    late = None if sums is None else torch.empty_like(sums)
+    found, anchor, end = (empty_like(each) for each in (value, start, start))
+    late = None if sums is None else empty_like(sums)
     nothing = value.new_empty(0)
-    answers = torch.empty_like(value) if keep and form.compiled is not None else nothing
+    answers = empty_like(value) if keep and form.compiled is not None else nothing
     chunks = -(-time // form.chunk)
     wide = 64 // value.element_size()  # numbers that a row of a matrix is padded to
     state = sum(max(shape) * (-(-min(shape) // wide) * wide) for shape in form.shapes)
     state *= 1 if sums is None else 2
-    starts = value.new_empty((batch * heads, chunks, state)) if keep else nothing
+    starts = empty((batch * heads, chunks, state), value) if keep else nothing
     function(
         *tensors[:STATE],
         tensors[10],
@@ -148,17 +149,13 @@ class _Network(Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise RuntimeError(
-                "a compiled kernel has no derivative of its derivative: set MIRAS_KERNELS=0 in the"
-                " environment where you need one"
-            )
+        once()
         form: Form = ctx.form
         *tensors, answers, starts = ctx.saved_tensors
         value, gate = tensors[2], tensors[10]
         above = torch.zeros_like(value) if gradients[0] is None else gradients[0].contiguous()
         anchor, *ends = (None if each is None else each.contiguous() for each in gradients[1:4])
-        found = [None if each is None else torch.empty_like(each) for each in tensors[:10]]
+        found = [None if each is None else empty_like(each) for each in tensors[:10]]
         per_batch = (value.shape[0], *value.shape[2:])
         for place in (6, 7):  # gain and shift are of all sequences
             if found[place] is not None:

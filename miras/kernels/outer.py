@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from miras.kernels import kernel, text
+from miras.kernels import kernel, once, text
 from miras.kernels.error import Compiled, numbers_of, of_error
+from miras.kernels.pages import empty, empty_like
 
 CHUNK = 32
 """Tokens per chunk; decays per channel are written for two halves of 16."""
@@ -81,15 +82,15 @@ def _forward(
     assert function is not None
     batch, time, heads, _ = value.shape
     carry, sums = tensors[9:]
-    found, end = torch.empty_like(value), torch.empty_like(start)
+    found, end = empty_like(value), torch.empty_like(start)
     late = None if sums is None else torch.empty_like(sums)
     chunks = (time + CHUNK - 1) // CHUNK
     nothing = value.new_empty(0)
-    rows = torch.empty_like(value) if keep else nothing
-    answers = torch.empty_like(value) if keep and reading.compiled is not None else nothing
+    rows = empty_like(value) if keep and reading.looks else nothing  # else the values
+    answers = empty_like(value) if keep and reading.compiled is not None else nothing
     size = start.shape[3] * start.shape[2]
     shape = (batch * heads, chunks, size if sums is None else 2 * size)
-    starts = start.new_empty(shape) if keep else nothing
+    starts = empty(shape, start) if keep else nothing
     outputs = (found, *(each if each.numel() else None for each in (rows, answers, starts)), end)
     function(
         *tensors[:6],
@@ -131,17 +132,13 @@ class _Outer(Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise RuntimeError(
-                "a compiled kernel has no derivative of its derivative: set MIRAS_KERNELS=0 in the"
-                " environment where you need one"
-            )
+        once()
         reading: Reading = ctx.reading
         *tensors, rows, answers, starts = ctx.saved_tensors
         value = tensors[4]
         above = torch.zeros_like(value) if gradients[0] is None else gradients[0].contiguous()
         ends = (None if each is None else each.contiguous() for each in gradients[1:3])
-        found = [None if each is None else torch.empty_like(each) for each in tensors]
+        found = [None if each is None else empty_like(each) for each in tensors]
         function = _kernel("outer_backward", reading, value)
         assert function is not None
         function(
@@ -149,7 +146,7 @@ class _Outer(Function):
             tensors[9],
             *tensors[7:9],
             numbers_of(reading.compiled, value),
-            rows,
+            rows if reading.looks else value,
             answers if answers.numel() else None,
             starts,
             above,
