@@ -55,7 +55,6 @@ def run(
         learning_rate=rate,
         seed=seed,
         steps=total,
-        evaluations=8,
         device=device,
         report=report,
     )
@@ -68,8 +67,10 @@ def run(
     for metric, value in outcome.metrics.items():
         print(f"  {metric:<28} {value:.4f}")
     print(
-        f"test score {outcome.score:.3f}, {outcome.parameters} parameters, {outcome.state_floats}"
-        f" state floats per layer, {outcome.tokens / max(outcome.seconds, 1e-9):.0f} tokens/s"
+        f"test score {outcome.score:.3f}, {outcome.parameters} parameters"
+        f" ({outcome.parameters_without_embedding} without embedding), {outcome.state_floats} state"
+        f" floats per layer, {outcome.flops_per_token:.0f} operations per token,"
+        f" {outcome.tokens_per_second:.0f} tokens/s"
     )
     print(f"kept in {folder}")
 
