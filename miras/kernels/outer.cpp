@@ -79,6 +79,7 @@ template <typename T>
 static void forward(const Call<T>& call, const T* start, const T* sums, T* found, T* rows,
                     T* answers, T* starts, T* end, T* late, I first, I last) {
   Chunk<T> c(call);
+  c.ahead = call.chunk;
   I chunks = (call.time + call.chunk - 1) / call.chunk, size = call.key * call.value_size;
   I slot = call.carry ? 2 * size : size;
   for (I item = first; item < last; ++item) {

@@ -17,6 +17,7 @@ template <typename T> struct Call {
 template <typename T> struct Chunk {
   const Call<T>& call;
   I kp, vp, cp, count = 0;
+  I ahead = 0;  // from a token to the one that is wanted next in its place
   Scratch<T> scratch;
   T *q, *k, *a, *b, *v, *bt;      // [C, key], value [C, value], bt [key, C]
   T *g, *since, *until;           // one or `key` numbers per token
@@ -54,9 +55,15 @@ template <typename T> struct Chunk {
     return ((batch * call.time + t) * call.heads + head) * size;
   }
 
+  // Tokens of one head lie apart: those of the chunk that comes next are sent for meanwhile.
   void take(const T* from, I item, I t, I size, T* to, I ld) {
-    for (I i = 0; i < count; ++i)
-      std::memcpy(to + i * ld, from + at(item, t + i, size), size * sizeof(T));
+    for (I i = 0; i < count; ++i) {
+      const T* row = from + at(item, t + i, size);
+      std::memcpy(to + i * ld, row, size * sizeof(T));
+      if (t + i + ahead < 0 || t + i + ahead >= call.time) continue;
+      const T* next = row + ahead * call.heads * size;
+      for (I n = 0; n < size; n += 64 / sizeof(T)) __builtin_prefetch(next + n);
+    }
   }
 
   void read(I item, I t) {

@@ -104,6 +104,7 @@ static void backward(const Call<T>& call, const T* rows, const T* answers, const
                      const T* above, const T* end, const T* late, const Gradients<T>& to, I first,
                      I last) {
   Chunk<T> c(call);
+  c.ahead = -call.chunk;
   Back<T> k(c);
   I chunks = (call.time + call.chunk - 1) / call.chunk, size = call.key * call.value_size;
   I w = call.channels ? c.kp : 1;
