@@ -19,6 +19,7 @@ from torch import Tensor
 from miras.tasks import IGNORE, Task, certain, distinct, split_of
 from miras.tasks.compositional import Compositional
 from miras.tasks.flip_flop import FlipFlop
+from miras.tasks.glyphs import Glyphs
 from miras.tasks.ladder import Ladder, Rung
 from miras.tasks.mqar import MQAR
 from miras.tasks.needle import Needle
@@ -216,8 +217,8 @@ def test_23_lengths_are_inclusive() -> None:
 
 def test_24_every_id_of_every_alphabet_occurs() -> None:
     for task in EXACT.values():
-        if isinstance(task, Needle):
-            continue  # a text does not hold all bytes
+        if isinstance(task, Needle | Glyphs):
+            continue  # no text holds all bytes, no pen crosses all cells
         seen = [part for batch in islice(task.train_stream(0), 300) for part in batch]
         ids = torch.cat([part.ravel() for part in seen]).unique()
         assert len(ids[ids != IGNORE]) == task.vocabulary
