@@ -200,13 +200,16 @@ def space(
 def sweep(
     file: Annotated[Path, typer.Argument(help="a sweep YAML: memories x tasks x rates x seeds")],
     out: Annotated[Path | None, typer.Option(help="folder; runs/<sweep> if left out")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="begin nothing after so long; run again to go on")
+    ] = None,
 ) -> None:
     """Compare named memories fairly, or go on with it: finished runs are kept."""
     from miras.search.sweep import load_sweep, publish, run
 
     found = load_sweep(file)
     folder = out or Path("runs") / found.name
-    publish(run(found, folder), folder)
+    publish(run(found, folder, minutes), folder)
 
 
 @app.command()
