@@ -4,7 +4,7 @@ The same algorithm as in `miras.plans.frozen`, tokens before heads. Where no ker
 nothing but time changes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from miras.memory import Memory
     from miras.state import State
 
+Run = Callable[["Memory", Prepared, "State"], tuple[Tensor, "State"]]
+
 LONGEST = 128
 """Tokens of the longest chunk: its pairs are written out."""
 
 
-def fits(memory: "Memory", inputs: Prepared) -> bool:
-    """Whether the kernel computes this memory, one that `frozen` fits, and can be had."""
+def fits(memory: "Memory", inputs: Prepared, state: "State") -> bool:
+    """Whether a chunk starts here and there is a kernel for this memory, one that `frozen` fits."""
     step, bias, retention = memory.stepping, memory.bias, memory.retention
     layers = memory.architecture.network
     if step is None or layers is None or layers.gated:
@@ -43,7 +45,14 @@ def fits(memory: "Memory", inputs: Prepared) -> bool:
     simple = len(bias.uses()) <= 1 and not bias.constants(1, 1, 1)
     if _curved(bias) and not (simple and bias.entrywise() is not None):
         return False
+    if _missing(step, state) >= inputs.key.shape[1]:
+        return False
     return network.available(_form(memory, inputs), inputs.value)
+
+
+def _missing(step: Stepping, state: "State") -> int:
+    """Tokens until a chunk starts."""
+    return -state.position % step.chunk
 
 
 def _form(memory: "Memory", inputs: Prepared) -> network.Form:
@@ -71,15 +80,27 @@ def _gate(bias: Bias, gates: Mapping[str, Tensor]) -> Tensor | None:
     return next((gates[use.name] for use in bias.uses()), None) if _curved(bias) else None
 
 
-def cut(inputs: Prepared, first: int, last: int | None = None) -> Prepared:
+def _cut(inputs: Prepared, first: int, last: int | None = None) -> Prepared:
     """Some of the tokens."""
     query, key, value = (x[:, first:last] for x in inputs[:3])
     gates = {name: gate[:, first:last] for name, gate in inputs.gates.items()}
     return Prepared(query, key, value, gates, inputs.constants)
 
 
-def run(memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
-    """Outputs `[batch, time, heads, value_dim]` and the state after tokens that start a chunk."""
+def run(
+    memory: "Memory", inputs: Prepared, state: "State", elsewhere: Run
+) -> tuple[Tensor, "State"]:
+    """Raw outputs and the state after the last token; the rest of a chunk runs `elsewhere`."""
+    step = memory.stepping
+    assert step is not None
+    if (first := _missing(step, state)) == 0:
+        return _chunks(memory, inputs, state)
+    before, state = elsewhere(memory, _cut(inputs, 0, first), state)
+    output, state = _chunks(memory, _cut(inputs, first), state)
+    return torch.cat((before, output), dim=1), state
+
+
+def _chunks(memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
     form = _form(memory, inputs)
     step, gates, constants = memory.stepping, inputs.gates, inputs.constants
     assert step is not None

@@ -69,13 +69,8 @@ class Frozen(Plan):
     def run(self, memory: "Memory", inputs: Prepared, state: "State") -> tuple[Tensor, "State"]:
         step = memory.stepping
         assert step is not None
-        first = -state.position % step.chunk
-        if first < inputs.key.shape[1] and deep.fits(memory, inputs):
-            if first == 0:
-                return deep.run(memory, inputs, state)
-            before, state = self.run(memory, deep.cut(inputs, 0, first), state)
-            output, state = deep.run(memory, deep.cut(inputs, first), state)
-            return torch.cat((before, output), dim=1), state
+        if deep.fits(memory, inputs, state):
+            return deep.run(memory, inputs, state, self.run)
         tokens, constants = laid_out(inputs)
         count, outputs = inputs.key.shape[1], list[Tensor]()
         period = lcm(*(each for each in (step.chunk, step.every) if each > 1))
