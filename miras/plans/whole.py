@@ -53,14 +53,17 @@ def _rolls(memory: "Memory") -> bool:
     """Whether there is a momentum as the kernel has it: one number per token for all."""
     step, retention = memory.stepping, memory.retention
     assert step is not None
-    others = step.each_write or step.erases or step.directed or step.trails or retention.removes
-    return step.heavy_ball and not others and retention.decays in (None, "scalar")
+    others = step.each_write or step.erases or step.directed or step.trails
+    if others or retention.removes:
+        return False
+    return step.heavy_ball and retention.decays in (None, "scalar")
 
 
 def _borrowed(memory: "Memory", reading: outer.Reading, inputs: Prepared) -> bool:
     step = memory.stepping
-    alike = step is not None and step.plain and not memory.retention.removes
-    return alike and fla.available(reading, inputs.value, inputs.key.shape[3])
+    if step is None or not step.plain or memory.retention.removes:
+        return False
+    return fla.available(reading, inputs.value, inputs.key.shape[3])
 
 
 def _reading(memory: "Memory", looks: bool) -> outer.Reading:
