@@ -69,10 +69,16 @@ def test_deep_memories_in_a_kernel(name: str, monkeypatch: pytest.MonkeyPatch) -
 
 def test_long_chunks_and_streams_in_a_kernel() -> None:
     plan = plans()["frozen"]
-    for chunk, time in ((20, 43), (4, 1), (8, 24)):
+    for chunk, time in ((20, 43), (4, 1)):
         memory = changed({}, chunk)
         check_plan(memory, plan, random_tensors(memory, time=time))
         check_split(memory, plan)
+    # Longer than the tokens between two states that are kept. One layer: rounding grows in deep
+    # memories with every step.
+    one = {"architecture": {"depth": 1, "norm": "none", "offset": True}}
+    for chunk, time in ((8, 134), (20, 125)):
+        memory = changed(one, chunk)
+        check_plan(memory, plan, random_tensors(memory, time=time))
 
 
 def test_a_derivative_of_a_derivative_is_refused() -> None:

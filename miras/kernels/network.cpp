@@ -15,22 +15,25 @@ template <typename T> static void leave(const Chunk<T>& c, const T* from, T* to)
   }
 }
 
-// `starts` [items, chunks, weights (and sums)] keeps the state before every chunk, as it lies here.
+// `starts` [items, kept, weights (and sums)] keeps the state before the first of `every` chunks, as
+// it lies here.
 template <typename T>
 static void forward(const Call<T>& call, const T* start, const T* sums, T* found, T* answers,
                     T* starts, T* end, T* late, T* anchor, I first, I last) {
   Chunk<T> c(call);
   I chunks = (call.time + call.chunk - 1) / call.chunk, state = c.state(), entries = c.entries();
   bool carries = c.shares.carries;
-  I slot = carries ? 2 * state : state;
+  I slot = carries ? 2 * state : state, kept = (chunks + call.every - 1) / call.every;
   std::vector<T> room(2 * state);
   for (I item = first; item < last; ++item) {
     I head = item % call.heads;
-    T* now = starts ? starts + item * chunks * slot : room.data();
+    T* first_start = starts ? starts + item * kept * slot : nullptr;
+    T* now = starts ? first_start : room.data();
     enter(c, start + item * entries, now);
     if (carries) enter(c, sums + item * entries, now + state);
     for (I place = 0; place < chunks; ++place) {
-      T* next = starts && place + 1 < chunks ? now + slot : room.data();
+      bool keep = starts && place + 1 < chunks && (place + 1) % call.every == 0;
+      T* next = keep ? first_start + (place + 1) / call.every * slot : room.data();
       if (place + 1 == chunks) leave(c, now, anchor + item * entries);
       c.read(item, place * call.chunk);
       c.ask(now, head);
@@ -52,7 +55,8 @@ static void backward(const Call<T>& call, const T* starts, const T* above, const
   Back<T> b(c);
   I chunks = (call.time + call.chunk - 1) / call.chunk, state = c.state(), entries = c.entries();
   bool carries = c.shares.carries;
-  I slot = carries ? 2 * state : state;
+  I slot = carries ? 2 * state : state, kept = (chunks + call.every - 1) / call.every;
+  std::vector<T> between((call.every - 1) * slot);
   std::vector<T> value(c.value * c.ld), wide(state);
   for (I item = first; item < last; ++item) {
     I head = item % call.heads;
@@ -60,8 +64,18 @@ static void backward(const Call<T>& call, const T* starts, const T* above, const
     enter(c, late ? late + item * entries : nullptr, b.sums);
     for (T* each : {b.gain, b.shift}) std::fill(each, each + c.value, T(0));
     for (I place = chunks - 1; place >= 0; --place) {
-      I t = place * call.chunk;
-      const T *w = starts + (item * chunks + place) * slot, *s = w + state;
+      I t = place * call.chunk, after = place % call.every;
+      const T* w = starts + (item * kept + place / call.every) * slot;
+      if (place + 1 == chunks || after + 1 == call.every)  // of these chunks the last comes first
+        for (I n = 0; n < after; ++n) {
+          const T* now = n ? between.data() + (n - 1) * slot : w;
+          T* next = between.data() + n * slot;
+          c.read(item, (place - after + n) * call.chunk);
+          c.ask(now, head);
+          c.end(now, now + state, next, next + state);
+        }
+      if (after) w = between.data() + (after - 1) * slot;
+      const T* s = w + state;
       c.read(item, t);
       c.ask(w, head);
       c.answers(w, s, head);
@@ -93,12 +107,12 @@ static void backward(const Call<T>& call, const T* starts, const T* above, const
   const T *query, const T *key, const T *value, const T *step, const T *decay, const T *carry,     \
       const T *gain, const T *shift, const T *gate, const T *p
 #define SIZES                                                                                      \
-  const I *sizes, I depth, I time, I heads, I chunk, I activation, I norm, I offset, I residual,   \
-      I looks
+  const I *sizes, I depth, I time, I heads, I chunk, I every, I activation, I norm, I offset,      \
+      I residual, I looks
 #define CALL(T)                                                                                    \
   Call<T> call {                                                                                   \
     query, key, value, step, decay, carry, gain, shift, {gate, nullptr, p}, sizes, depth, time,    \
-        heads, chunk, activation, norm, offset != 0, residual != 0, looks != 0                     \
+        heads, chunk, activation, norm, every, offset != 0, residual != 0, looks != 0              \
   }
 
 #define NETWORK(T)                                                                                 \

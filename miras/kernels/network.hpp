@@ -13,6 +13,7 @@ template <typename T> struct Call {
   Row<T> row;
   const I* sizes;                   // of the key, the hidden layers and the value
   I depth, time, heads, chunk, activation, norm;
+  I every;                          // chunks whose starts are found again from the first one's
   bool offset, residual;
   bool looks;                       // an error is of the answer; or minus the value
   I in(I layer) const { return sizes[layer] + (offset && layer == depth - 1); }

@@ -1,7 +1,7 @@
 """Deep memories with gradients at the start of each chunk: a sequence, or its derivative, per call.
 
-What `miras.plans.frozen` does chunk by chunk in PyTorch, with all of a chunk in the cache. Between
-two chunks the state is kept, and on the way back each chunk is done again from it.
+What `miras.plans.frozen` does chunk by chunk in PyTorch, with all of a chunk in the cache. Every 64
+tokens the state is kept, and on the way back chunks are done again from it.
 """
 
 import ctypes
@@ -20,6 +20,9 @@ from miras.kernels.pages import empty, empty_like
 
 NORMS = ("none", "layer", "rms")
 
+APART = 64
+"""Tokens from one start that is kept to the next."""
+
 
 class Form(NamedTuple):
     """The network and the chunk."""
@@ -32,6 +35,11 @@ class Form(NamedTuple):
     looks: bool  # an error is of the answer, or minus the value whatever the answer
     chunk: int
     compiled: Compiled | None  # None: the error is the answer minus the value
+
+    @property
+    def every(self) -> int:
+        """Chunks of which the first one's start is kept: states are larger than their tokens."""
+        return max(1, APART // self.chunk)
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -108,11 +116,11 @@ def _forward(
     late = None if sums is None else empty_like(sums)
     nothing = value.new_empty(0)
     answers = empty_like(value) if keep and form.compiled is not None else nothing
-    chunks = -(-time // form.chunk)
+    kept = -(-time // (form.chunk * form.every))
     wide = 64 // value.element_size()  # numbers that a row of a matrix is padded to
     state = sum(max(shape) * (-(-min(shape) // wide) * wide) for shape in form.shapes)
     state *= 1 if sums is None else 2
-    starts = empty((batch * heads, chunks, state), value) if keep else nothing
+    starts = empty((batch * heads, kept, state), value) if keep else nothing
     function(
         *tensors[:STATE],
         tensors[10],
@@ -130,7 +138,7 @@ def _numbers(form: Form, value: Tensor) -> tuple[Any, ...]:
     sizes = (ctypes.c_int64 * len(form.sizes))(*form.sizes)
     kinds = (KINDS.index(form.activation), NORMS.index(form.norm))
     flags = (int(form.offset), int(form.residual), int(form.looks))
-    return sizes, len(form.sizes) - 1, *value.shape[1:3], form.chunk, *kinds, *flags
+    return sizes, len(form.sizes) - 1, *value.shape[1:3], form.chunk, form.every, *kinds, *flags
 
 
 class _Network(Function):

@@ -101,7 +101,8 @@ class Moving:
         """The state after the last token."""
         state = self.state
         if self.sums:
-            state = state._replace(buffers=state.buffers | {"momentum": self.late})
+            late = {name: self.late[name] for name in state.weights}
+            state = state._replace(buffers=state.buffers | {"momentum": late})
         return state._replace(weights={name: self.ends[name] for name in state.weights})
 
 
