@@ -49,7 +49,7 @@ def table(results: Sequence[Result]) -> list[Line]:
         points = zip(*(result.curve for result in best), strict=True)
         losses = tuple(tuple(point.loss for point in each) for each in points)
         tokens = tuple(point.tokens for point in best[0].curve)
-        scores = tuple(result.score or 0.0 for result in best)
+        scores = tuple(result.metrics["ladder"] for result in best)
         found.append(Line(bias, kind, rate, tokens, losses, scores))
     return found
 
