@@ -33,6 +33,7 @@ LINEAR = (
     *("deltanet", "gated-deltanet", "kda", "gated-deltanet-huber", "linear-titans"),
     *("moneta", "yaad", "titans-lmm", "ttt-linear", "ttt-mlp"),
     *("mingru", "mamba-1", "lstm"),
+    *("gsa", "mesanet", "mamba-3", "armt", "benna-fusi"),
 )
 """Known memories whose cost per token does not depend on the length: some for every plan."""
 
