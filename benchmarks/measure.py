@@ -5,10 +5,8 @@ in turns (A B C A B C ...), and a matmul of known work runs in every turn with t
 is the peak that the machine showed while they ran.
 """
 
-import os
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any, Literal, NamedTuple
 
@@ -16,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from miras.kernels import SWITCH
+from miras.kernels import without
 
 Role = Literal["plan", "layer", "definition", "peer"]
 
@@ -123,26 +121,13 @@ def operations(entrant: Entrant) -> Operations:
     with _counter() as counter:
         _both(entrant, ones)
     seen = counter.get_total_flops()
-    with _without_kernels():
+    with without():
         with _counter() as counter:
             output = _output(entrant)
         forward = counter.get_total_flops()
         with _counter() as counter:
             _both(entrant, torch.ones_like(output))
     return Operations(forward, counter.get_total_flops(), seen)
-
-
-@contextmanager
-def _without_kernels() -> Generator[None]:
-    before = os.environ.get(SWITCH)
-    os.environ[SWITCH] = "0"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[SWITCH]
-        else:
-            os.environ[SWITCH] = before
 
 
 def _counter() -> FlopCounterMode:

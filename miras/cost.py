@@ -1,8 +1,5 @@
 """What a token costs a model, counted while it runs."""
 
-import os
-from collections.abc import Generator
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, cast
 
@@ -12,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from miras.kernels import SWITCH
+from miras.kernels import without
 from miras.model import Model, ModelSpec
 
 LONGEST = 128
@@ -56,7 +53,7 @@ def parameters_without_embedding(model: Model) -> int:
 
 @lru_cache(maxsize=256)
 def _counted(spec: str, vocabulary: int, time: int) -> float:
-    with torch.random.fork_rng(devices=[]), _without_kernels():
+    with torch.random.fork_rng(devices=[]), without():
         torch.manual_seed(0)
         model = Model(ModelSpec.model_validate_json(spec), vocabulary, plan="definition").eval()
         tokens = torch.randint(vocabulary, (1, time))
@@ -115,16 +112,3 @@ def _tensors(tree: Any) -> list[Tensor]:
 
 def _address(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata  # pyright: ignore[reportPrivateUsage]
-
-
-@contextmanager
-def _without_kernels() -> Generator[None]:
-    before = os.environ.get(SWITCH)
-    os.environ[SWITCH] = "0"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[SWITCH]
-        else:
-            os.environ[SWITCH] = before

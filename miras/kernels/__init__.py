@@ -20,7 +20,8 @@ import shutil
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -54,6 +55,25 @@ def text(*names: str) -> str:
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
 
 
+def switched_off() -> bool:
+    """Whether the environment wants PyTorch alone."""
+    return os.environ.get(SWITCH, "1") == "0"
+
+
+@contextmanager
+def without() -> Generator[None]:
+    """PyTorch alone for a while, in the whole process."""
+    before = os.environ.get(SWITCH)
+    os.environ[SWITCH] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SWITCH]
+        else:
+            os.environ[SWITCH] = before
+
+
 def usable(*tensors: Tensor) -> bool:
     """Whether kernels can be asked for these tensors: one type that they know, on a CPU."""
     kinds = {(tensor.dtype, tensor.device.type) for tensor in tensors}
@@ -66,7 +86,7 @@ def kernel(source: str, name: str, like: Tensor, *others: Tensor) -> Callable[..
     It takes contiguous tensors (None for one left out) and numbers, and last how many items of work
     there are; the C++ function takes the range of items instead.
     """
-    if os.environ.get(SWITCH, "1") == "0" or torch.compiler.is_compiling():
+    if switched_off() or torch.compiler.is_compiling():
         return None
     if not usable(like, *others):
         return None

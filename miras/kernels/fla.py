@@ -9,7 +9,6 @@ number of it was measured here: no GPU was at hand. That the arguments mean what
 on CPUs against recurrences in its conventions, its own plain ones where it is installed.
 """
 
-import os
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -19,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from miras.kernels import SWITCH
+from miras.kernels import switched_off
 from miras.kernels.outer import Reading, Tokens
 
 WIDEST = 256
@@ -39,7 +38,7 @@ OPERATORS: dict[
 
 def available(reading: Reading, like: Tensor, key_dim: int) -> bool:
     """Whether tensors are on a GPU and `fla-core` has this recurrence."""
-    if like.device.type != "cuda" or os.environ.get(SWITCH, "1") == "0":
+    if like.device.type != "cuda" or switched_off():
         return False
     return known(reading, key_dim) and like.dtype != torch.float64 and installed()
 

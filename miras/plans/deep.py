@@ -14,7 +14,7 @@ from miras.bias import Bias
 from miras.definition import Prepared
 from miras.kernels import network
 from miras.optimizer import Stepping
-from miras.plans.whole import compiled
+from miras.plans.whole import compiled, curved
 from miras.surprise import step_sizes
 from miras.token import Weights
 
@@ -43,7 +43,7 @@ def fits(memory: "Memory", inputs: Prepared, state: "State") -> bool:
     if bias.window > 1 or bias.target in ("next_value", "self_generated") or bias.guarded:
         return False
     simple = len(bias.uses()) <= 1 and not bias.constants(1, 1, 1)
-    if _curved(bias) and not (simple and bias.entrywise() is not None):
+    if curved(bias) and not (simple and bias.entrywise() is not None):
         return False
     if _missing(step, state) >= inputs.key.shape[1]:
         return False
@@ -68,16 +68,12 @@ def _form(memory: "Memory", inputs: Prepared) -> network.Form:
         residual=layers.residual,
         looks=memory.bias.residual,
         chunk=step.chunk,
-        compiled=compiled(memory.bias) if _curved(memory.bias) else None,
+        compiled=compiled(memory.bias) if curved(memory.bias) else None,
     )
 
 
-def _curved(bias: Bias) -> bool:
-    return bias.residual and not bias.linear
-
-
 def _gate(bias: Bias, gates: Mapping[str, Tensor]) -> Tensor | None:
-    return next((gates[use.name] for use in bias.uses()), None) if _curved(bias) else None
+    return next((gates[use.name] for use in bias.uses()), None) if curved(bias) else None
 
 
 def _cut(inputs: Prepared, first: int, last: int | None = None) -> Prepared:

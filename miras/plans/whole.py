@@ -41,7 +41,7 @@ def fits(memory: "Memory", inputs: Prepared) -> bool:
         return False
     if bias.residual and step.step_axis in ("value", "both"):
         return False
-    if bias.residual and not bias.linear:
+    if curved(bias):
         simple = len(bias.uses()) <= 1 and not bias.constants(1, 1, 1) and not step.erases
         if retention.removes or not simple or bias.entrywise() is None:
             return False
@@ -68,9 +68,14 @@ def _borrowed(memory: "Memory", reading: outer.Reading, inputs: Prepared) -> boo
 
 def _reading(memory: "Memory", looks: bool) -> outer.Reading:
     bias, early = memory.bias, asks_early(memory)
-    if not bias.residual or bias.linear or bias.entrywise() is None:
+    if not curved(bias) or bias.entrywise() is None:
         return outer.Reading(early, looks)
     return outer.Reading(early, looks, compiled(bias))
+
+
+def curved(bias: Bias) -> bool:
+    """Whether an error is of the answer, and no linear function of it."""
+    return bias.residual and not bias.linear
 
 
 def compiled(bias: Bias) -> Compiled:
