@@ -233,6 +233,30 @@ def certain(answers: Int64[Tensor, " scored"], vocabulary: int) -> Float[Tensor,
     return torch.zeros(len(answers), vocabulary).scatter_(1, answers[:, None], 100.0)
 
 
+def always(answer: int, vocabulary: int) -> Predict:
+    """A predictor that gives one id everywhere."""
+
+    def predict(
+        tokens: Int64[Tensor, "batch time"], scored: Bool[Tensor, "batch time"]
+    ) -> Float[Tensor, "scored vocabulary"]:
+        return certain(torch.full_like(tokens, answer)[scored], vocabulary)
+
+    return predict
+
+
+def latest(first: int, last: int, vocabulary: int) -> Predict:
+    """A predictor that gives the last id seen that is not below `first` and is below `last`."""
+
+    def predict(
+        tokens: Int64[Tensor, "batch time"], scored: Bool[Tensor, "batch time"]
+    ) -> Float[Tensor, "scored vocabulary"]:
+        meant = (tokens >= first) & (tokens < last)
+        place = torch.arange(tokens.shape[1]).where(meant, 0).cummax(1).values
+        return certain(tokens.gather(1, place)[scored], vocabulary)
+
+    return predict
+
+
 def distinct(
     generator: np.random.Generator, sequences: int, among: int, wanted: int
 ) -> Int64[np.ndarray, "sequences wanted"]:

@@ -9,17 +9,12 @@ from jaxtyping import Bool, Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from miras.tasks import Floor, certain
+from miras.tasks import Floor, always, certain
 from miras.tasks.ladder import Ladder
 
 
 def floors_of_letters(task: Ladder, alphabet: int) -> dict[str, Floor]:
     """Predictors that answer with letters and know no order; letters are the first ids."""
-
-    def one_id(
-        tokens: Int64[Tensor, "batch time"], scored: Bool[Tensor, "batch time"]
-    ) -> Float[Tensor, "scored vocabulary"]:
-        return certain(torch.zeros_like(tokens)[scored], task.vocabulary)
 
     def most_frequent(
         tokens: Int64[Tensor, "batch time"], scored: Bool[Tensor, "batch time"]
@@ -28,6 +23,7 @@ def floors_of_letters(task: Ladder, alphabet: int) -> dict[str, Floor]:
         return certain(mode.expand_as(tokens)[scored], task.vocabulary)
 
     rungs = (*task.rungs, *task.extrapolation)
+    one_id = always(0, task.vocabulary)
     return {
         "one_id": Floor(one_id, {f"accuracy/{task.label(r)}": 1 / alphabet for r in rungs}),
         "most_frequent": Floor(

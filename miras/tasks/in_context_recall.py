@@ -5,12 +5,12 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Int64
 from pydantic import Field
 from torch import Tensor
 
 from miras.part import SpecError
-from miras.tasks import IGNORE, Floor, HeldOut, Objective, Rows, certain, distinct
+from miras.tasks import IGNORE, Floor, HeldOut, Objective, Rows, always, distinct, latest
 from miras.tasks.ladder import Ladder, Rung
 
 
@@ -127,19 +127,9 @@ class InContextRecall(Ladder):
         return answers
 
     def floors(self, split: HeldOut = "test", seed: int = 0) -> dict[str, Floor]:
-        def one_id(
-            tokens: Int64[Tensor, "batch time"], scored: Bool[Tensor, "batch time"]
-        ) -> Float[Tensor, "scored vocabulary"]:
-            return certain(torch.full_like(tokens, self.keys)[scored], self.vocabulary)
-
-        def latest_value(
-            tokens: Int64[Tensor, "batch time"], scored: Bool[Tensor, "batch time"]
-        ) -> Float[Tensor, "scored vocabulary"]:
-            is_value = (tokens >= self.keys) & (tokens < self.keys + self.values)
-            place = torch.arange(tokens.shape[1]).where(is_value, 0).cummax(1).values
-            return certain(tokens.gather(1, place)[scored], self.vocabulary)
-
         rungs = (*self.rungs, *self.extrapolation)
+        one_id = always(self.keys, self.vocabulary)
+        latest_value = latest(self.keys, self.keys + self.values, self.vocabulary)
         return {
             "one_id": Floor(one_id, {f"accuracy/{self.label(r)}": 1 / self.values for r in rungs}),
             "in_context": Floor(

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from miras.part import SpecError
-from miras.tasks import IGNORE, Floor, HeldOut, Objective, Rows, certain, distinct
+from miras.tasks import IGNORE, Floor, HeldOut, Objective, Rows, always, certain, distinct
 from miras.tasks.ladder import Ladder, Rung
 
 
@@ -127,11 +127,6 @@ class KHop(Ladder):
         return answers
 
     def floors(self, split: HeldOut = "test", seed: int = 0) -> dict[str, Floor]:
-        def one_id(
-            tokens: Int64[Tensor, "batch time"], scored: Bool[Tensor, "batch time"]
-        ) -> Float[Tensor, "scored vocabulary"]:
-            return certain(torch.zeros_like(tokens)[scored], self.vocabulary)
-
         def another_name(
             tokens: Int64[Tensor, "batch time"], scored: Bool[Tensor, "batch time"]
         ) -> Float[Tensor, "scored vocabulary"]:
@@ -139,6 +134,7 @@ class KHop(Ladder):
             return certain(first.where(first != tokens, second)[scored], self.vocabulary)
 
         rungs = (*self.rungs, *self.extrapolation)
+        one_id = always(0, self.vocabulary)
         return {
             "one_id": Floor(one_id, {f"accuracy/{self.label(r)}": 1 / self.names for r in rungs}),
             "in_context": Floor(

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from miras.part import SpecError
-from miras.tasks import IGNORE, Floor, HeldOut, Objective, Rows, certain, distinct
+from miras.tasks import IGNORE, Floor, HeldOut, Objective, Rows, always, certain, distinct
 from miras.tasks.ladder import Ladder, Rung
 
 
@@ -113,17 +113,13 @@ class MQAR(Ladder):
         return answers
 
     def floors(self, split: HeldOut = "test", seed: int = 0) -> dict[str, Floor]:
-        def one_id(
-            tokens: Int64[Tensor, "batch time"], scored: Bool[Tensor, "batch time"]
-        ) -> Float[Tensor, "scored vocabulary"]:
-            return certain(torch.full_like(tokens, self.keys)[scored], self.vocabulary)
-
         def value_of_first_pair(
             tokens: Int64[Tensor, "batch time"], scored: Bool[Tensor, "batch time"]
         ) -> Float[Tensor, "scored vocabulary"]:
             return certain(tokens[:, 1:2].expand_as(tokens)[scored], self.vocabulary)
 
         rungs = (*self.rungs, *self.extrapolation)
+        one_id = always(self.keys, self.vocabulary)
         return {
             "one_id": Floor(one_id, {f"accuracy/{self.label(r)}": 1 / self.values for r in rungs}),
             "in_context": Floor(

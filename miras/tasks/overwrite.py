@@ -21,6 +21,7 @@ from miras.tasks import (
     Rows,
     certain,
     distinct,
+    latest,
 )
 from miras.tasks.ladder import Ladder, Rung
 
@@ -232,15 +233,8 @@ class Overwrite(Ladder):
         ) -> Float[Tensor, "scored vocabulary"]:
             return certain(self._remember(tokens, overwrite=False)[scored], self.vocabulary)
 
-        def last_value(
-            tokens: Int64[Tensor, "batch time"], scored: Bool[Tensor, "batch time"]
-        ) -> Float[Tensor, "scored vocabulary"]:
-            place = torch.arange(tokens.shape[1])
-            is_value = (tokens >= self.keys) & (tokens < self.keys + self.values)
-            latest = torch.where(is_value, place, 0).cummax(1).values
-            return certain(tokens.gather(1, latest)[scored], self.vocabulary)
-
         rungs = (*self.rungs, *self.extrapolation)
+        last_value = latest(self.keys, self.keys + self.values, self.vocabulary)
         reached = {self.label(rung): self._reached(rung) for rung in rungs}
         predictors = {"first_value": first_value, "last_value": last_value}
         return {
