@@ -221,10 +221,11 @@ class Ledger:
         found = self.base.execute("SELECT number, result FROM runs WHERE slot = ?", (slot,))
         return dict(found.fetchall())
 
-    def slots(self) -> list[Slot]:
-        """All trials."""
+    def slots(self, since: int = 0) -> list[Slot]:
+        """All trials from number `since` on."""
         found = self.base.execute(
-            "SELECT slot, origin, state, plan, record FROM slots ORDER BY slot"
+            "SELECT slot, origin, state, plan, record FROM slots WHERE slot >= ? ORDER BY slot",
+            (since,),
         )
         return [Slot(*row) for row in found]
 
@@ -233,10 +234,12 @@ class Ledger:
         found = self.base.execute("SELECT rule, count(*) FROM refusals GROUP BY rule")
         return dict(found.fetchall())
 
-    def refusals(self) -> list[Refused]:
-        """All derivations that did not become trials, in the order of trial and attempt."""
+    def refusals(self, since: int = 0) -> list[Refused]:
+        """Derivations that did not become trials, from trial `since` on, in order of attempts."""
         found = self.base.execute(
-            "SELECT slot, attempt, rule, sentence, choices FROM refusals ORDER BY slot, attempt"
+            "SELECT slot, attempt, rule, sentence, choices FROM refusals WHERE slot >= ?"
+            " ORDER BY slot, attempt",
+            (since,),
         )
         return [Refused(*row) for row in found]
 

@@ -91,6 +91,14 @@ class Study(Part):
     seed: int = Field(default=0, ge=0, description="of the search itself")
     evaluations: int = Field(default=4, ge=1, le=1_000, description="points of a learning curve")
     sampler: AnySampler = Portfolio()
+    lag: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="0: every trial is planned with all that is known by then; B: with what came of"
+        " trials up to B before it, for which it waits, so that the course of a study does not"
+        " depend on the number of workers",
+    )
     budget: Budget
     workers: int = Field(default=2, ge=1, le=256, description="processes, one thread each")
     limits: Limits = Limits()
