@@ -5,8 +5,9 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from miras.statistics.dominance import front
+
 from . import reading
-from .pareto import front
 from .style import FOUND, INK, KNOWN, RANDOM, End, name_ends
 
 

@@ -6,11 +6,11 @@ from statistics import fmean
 
 from miras.result import TrialRecord
 from miras.statistics import Rate
+from miras.statistics.dominance import front
 
 from . import reading
 from .certainty import Verdict
 from .page import Table
-from .pareto import front
 from .study import Study, duration, moment, words
 
 SHOWN = 5

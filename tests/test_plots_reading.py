@@ -6,9 +6,9 @@ import pytest
 from plot_cases import LOST, record, result
 
 from miras.plots import reading
-from miras.plots.pareto import front
 from miras.plots.style import apart
 from miras.result import Point, Result, TrialRecord
+from miras.statistics.dominance import front
 
 
 @pytest.mark.parametrize(
