@@ -101,7 +101,10 @@ class TrialRecord(Line):
     key: str
     memory: dict[str, Any]
     choices: dict[str, Any] = Field(description="the derivation: parameter name -> choice")
-    status: Status = "ok"
+    status: Status | Literal["stopped"] = Field(
+        default="ok", description="stopped: at a rung, with the results that it had by then"
+    )
+    rung: int = Field(default=0, description="rungs that were passed")
     reason: str = ""
     objectives: dict[str, float] = Field(default_factory=dict)
     results: tuple[Result, ...] = ()
