@@ -4,88 +4,23 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
-import search_fake
-import yaml
+from search_conduct import conduct, study, trace
 
 from miras.canonical import key
 from miras.part import SpecError
-from miras.result import Result
-from miras.search import Study, load_study
 from miras.search.engine import enter
-from miras.search.evaluation import Run, runs_of
 from miras.search.ledger import Claim, LeaseLost, Ledger
-from miras.search.planner import Plan, Planner
-from miras.search.worker import recorded
-
-STUDY: dict[str, Any] = {
-    "space": {
-        "architecture": {"kind": "matrix", "features": {"any": ["silu_l2", "l2", "elu1"]}},
-        # of the numbers p some are refused
-        "bias": {"any": ["l2", "dot", {"kind": "lp", "p": {"float": [1.0, 4.0]}, "guard": False}]},
-        "retention": {"any": ["none", {"kind": "decay", "axis": {"any": ["scalar", "key"]}}, "lq"]},
-        "optimizer": {"any": ["gd", "momentum", {"kind": "gd", "gradient_at": "previous"}]},
-    },
-    "tasks": ["mqar", "parity"],
-    "baselines": ["deltanet"],
-    "learning_rate": {"low": 1e-4, "high": 1e-1},
-    "budget": {"trials": 60},
-    "sampler": {"kind": "portfolio", "startup": 6},
-}
-
-
-def study(folder: Path, **changes: object) -> Study:
-    path = folder / "test.yaml"
-    path.write_text(yaml.safe_dump({**STUDY, **changes}))
-    return load_study(path)
+from miras.search.planner import Planner
+from miras.search.proposing import study_of
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     with Ledger(tmp_path / "ledger.db") as found:
         yield found
-
-
-Outcome = Callable[[Plan, Run], Result]
-
-
-def good(plan: Plan, run: Run) -> Result:
-    return search_fake.trivial(study_of_nobody, plan.memory, run)
-
-
-study_of_nobody: Any = Study.model_validate({**STUDY, "name": "nobody"})
-
-
-def conduct(found: Study, ledger: Ledger, planner: Planner, outcome: Outcome = good) -> Plan | None:
-    """One trial, in this process."""
-    claim = ledger.claim("here/1.", below=found.budget.trials)
-    assert claim is not None
-    plan = planner.plan(claim)
-    assert plan is not None
-    results = [outcome(plan, run) for run in runs_of(found, plan.rates)]
-    record = recorded(found, claim.slot, plan, results, None, 0.0)
-    ledger.finish(claim.slot, claim.token, record.model_dump_json())
-    return plan
-
-
-def trace(folder: Path, trials: int, restarts: bool = False, **changes: object) -> list[str]:
-    """What a study plans, trial by trial; with `restarts` a new process plans every one."""
-    folder.mkdir()
-    found = study(folder, **changes)
-    plans: list[str] = []
-    with Ledger(folder / "ledger.db") as ledger:
-        enter(found, ledger, folder)
-        planner = Planner(found, found.opened(), ledger)
-        for _ in range(trials):
-            if restarts:
-                planner = Planner(found, found.opened(), ledger)
-            plan = conduct(found, ledger, planner)
-            assert plan is not None
-            plans.append(plan.write())
-    return plans
 
 
 def test_trace_depends_on_the_seed_alone(tmp_path: Path) -> None:
@@ -97,38 +32,15 @@ def test_trace_depends_on_the_seed_alone(tmp_path: Path) -> None:
 
 def test_random_arm_does_not_look_back(tmp_path: Path) -> None:
     """Chance proposes the same whatever the rest of the study does, if it is not taken already."""
-    alone = trace(tmp_path / "one", 16, sampler={"kind": "portfolio", "random": 1.0})
-    beside = trace(tmp_path / "two", 16)
-    with Ledger(tmp_path / "two" / "ledger.db") as ledger:
-        taken = {each.slot for each in ledger.refusals() if each.rule == "duplicate"}
+    alone = trace(tmp_path / "one", 21, sampler={"kind": "portfolio", "random": 1.0})
+    beside = trace(tmp_path / "two", 21)
+    taken: set[int] = set()
+    for folder in ("one", "two"):
+        with Ledger(tmp_path / folder / "ledger.db") as ledger:
+            taken |= {each.slot for each in ledger.refusals() if each.rule == "duplicate"}
     randoms = [at for at, plan in enumerate(beside) if json.loads(plan)["origin"] == "random"]
     assert len(randoms) == 3 and set(randoms) - taken
     assert all(beside[at] == alone[at] for at in randoms if at not in taken)
-
-
-def test_search_leaves_what_diverges(tmp_path: Path, ledger: Ledger) -> None:
-    """One of two losses diverges, and the other is better with a small rate."""
-
-    def outcome(plan: Plan, run: Run) -> Result:
-        result = good(plan, run)
-        if plan.choices.get("bias") == "lp":
-            return result.model_copy(update={"status": "diverged", "score": None})
-        return result.model_copy(update={"validation": 1.0 - 10 * run.rate})
-
-    losses = [
-        {"kind": "l1", "smoothing": {"float": [1e-4, 1e-1, "log"]}},
-        {"kind": "lp", "p": {"float": [1.0, 3.0]}},
-    ]
-    space = STUDY["space"] | {"bias": {"any": losses}}
-    found = study(tmp_path, space=space, sampler={"kind": "tpe", "startup": 10})
-    enter(found, ledger, tmp_path)
-    planner = Planner(found, found.opened(), ledger)
-    plans = [conduct(found, ledger, planner, outcome) for _ in range(60)]
-    late = [plan for plan in plans[40:] if plan is not None]
-    bad = sum(plan.choices["bias"] == "lp" for plan in late)
-    rates = sorted(plan.rates[0] for plan in late)
-    assert bad <= 0.3 * len(late)  # by chance half
-    assert rates[len(rates) // 2] < 1.5e-3  # by chance the median would be 3e-3
 
 
 def test_history_shows_samplers_what_happened(tmp_path: Path, ledger: Ledger) -> None:
@@ -139,11 +51,13 @@ def test_history_shows_samplers_what_happened(tmp_path: Path, ledger: Ledger) ->
         conduct(found, ledger, planner)
     claim = ledger.claim("here/1.", below=60)
     assert claim is not None and (running := planner.plan(claim)) is not None
-    history, misfits = planner.history(found.sampler.arm(0))
+    past = planner.history.before(claim.slot)
+    arm = found.sampler.arm(0, planner.ground)
+    history = study_of(past.trials, arm, ["maximize", "maximize"])
     states = [trial.state.name for trial in history.trials]
     refused = ledger.count_refusals()
     assert states.count("COMPLETE") == 11  # the known memory was chosen by nobody
-    assert states.count("PRUNED") == misfits == refused.get("T15", 0) > 0
+    assert states.count("PRUNED") == past.refused == refused.get("T15", 0) > 0
     assert [t.params for t in history.trials if t.state.name == "RUNNING"] == [running.choices]
     for trial in history.trials:
         if trial.state.name == "PRUNED":
@@ -188,7 +102,7 @@ def test_an_old_token_changes_nothing(tmp_path: Path, ledger: Ledger) -> None:
         action(new)
     with pytest.raises(LeaseLost):
         ledger.finish(new.slot, new.token, "again")  # once is enough
-    assert [slot.record for slot in ledger.untold()] == ["{}"]
+    assert [ledger.record(slot) for slot in ledger.untold()] == ["{}"]
 
 
 def test_claims_never_meet(tmp_path: Path) -> None:

@@ -5,20 +5,44 @@ nor a second worker repeats or changes what is drawn.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from optuna.samplers import BaseSampler
 
 from miras.part import Part, one_of
 
+from ..ground import Ground
+
+TRIES = 20
+"""Proposals of its own that an arm may lose before others propose in its place."""
+
+
+class Turn(NamedTuple):
+    """One proposal that is wanted."""
+
+    seed: int
+    refused: int = 0
+    """Trials of the history that were refused before they were trained."""
+    seen: Set[str] = frozenset()
+    """Choices that were made before, as `written` writes them."""
+
 
 class Arm(NamedTuple):
     """Who proposes one candidate."""
 
     origin: Literal["search", "random"]
-    make: Callable[[int, int], BaseSampler]
-    """From a seed, and how many trials of the history were refused before they were trained."""
+    make: Callable[[Turn], BaseSampler]
+    whole: bool = False
+    """Whether it proposes whole derivations, in which all fits, and not one choice at a time."""
+    tries: int | None = TRIES
+    """Proposals that it may lose as not new or not fitting; None: as many as it has."""
+    most: int | None = None
+    """Trials that it looks back on: the best and the latest of them; None: all."""
+    generation: int | None = None
+    """Completed trials that make a generation, if it works in generations."""
+    complete: bool = False
+    """Whether it knows completed trials alone, so that bad ones are shown to it as the worst."""
 
     @property
     def looks_back(self) -> bool:
@@ -30,8 +54,12 @@ class Sampler(Part, ABC):
     """A way to search."""
 
     @abstractmethod
-    def arm(self, candidate: int) -> Arm:
-        """Who proposes candidate number 0, 1, 2, ...: a function of the number alone."""
+    def arm(self, candidate: int, ground: Ground) -> Arm:
+        """Who proposes candidate number 0, 1, 2, ...: a function of number and ground alone."""
+
+    def remarks(self, ground: Ground) -> tuple[str, ...]:
+        """What a person should know before this sampler searches this ground, in sentences."""
+        return ()
 
 
 if TYPE_CHECKING:

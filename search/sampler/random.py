@@ -4,7 +4,8 @@ from typing import Literal
 
 from optuna.samplers import RandomSampler
 
-from . import Arm, Sampler
+from ..ground import Ground
+from . import Arm, Sampler, Turn
 
 
 class Random(Sampler):
@@ -15,8 +16,8 @@ class Random(Sampler):
 
     kind: Literal["random"] = "random"
 
-    def arm(self, candidate: int) -> Arm:
-        def make(seed: int, refused: int) -> RandomSampler:
-            return RandomSampler(seed=seed)
+    def arm(self, candidate: int, ground: Ground) -> Arm:
+        def make(turn: Turn) -> RandomSampler:
+            return RandomSampler(seed=turn.seed)
 
         return Arm("random", make)

@@ -5,7 +5,8 @@ from typing import Literal
 from optuna.samplers import TPESampler
 from pydantic import Field
 
-from . import Arm, Sampler
+from ..ground import Ground
+from . import Arm, Sampler, Turn
 
 
 class Tpe(Sampler):
@@ -13,17 +14,20 @@ class Tpe(Sampler):
 
     The choices that every trial has (the four slots, the learning rate) are modelled together, the
     others each on its own. Candidates that are running count as bad ones, so that two workers do
-    not propose the same.
+    not propose the same. A proposal takes time in proportion to the trials that are looked at: of
+    more than `most`, refused ones included, it sees the best quarter of `most` and, of the others,
+    the latest.
 
     Source: Bergstra et al. 2011; several objectives by non-dominated rank (Ozaki et al. 2022).
     """
 
     kind: Literal["tpe"] = "tpe"
     startup: int = Field(default=10, ge=1, description="trials before it stops drawing at random")
+    most: int = Field(default=1000, ge=20, description="trials that it looks back on")
 
-    def arm(self, candidate: int) -> Arm:
-        def make(seed: int, refused: int) -> TPESampler:
-            enough = self.startup + refused  # refused ones teach what fits, not what is good
-            return TPESampler(n_startup_trials=enough, multivariate=True, seed=seed)
+    def arm(self, candidate: int, ground: Ground) -> Arm:
+        def make(turn: Turn) -> TPESampler:
+            enough = self.startup + turn.refused  # refused ones teach what fits, not what is good
+            return TPESampler(n_startup_trials=enough, multivariate=True, seed=turn.seed)
 
-        return Arm("search", make)
+        return Arm("search", make, most=self.most)

@@ -1,0 +1,107 @@
+"""Everything, one after the other."""
+
+from collections.abc import Iterator
+from typing import Literal, cast
+
+from optuna import Study
+from optuna.trial import FrozenTrial
+from pydantic import Field
+
+from ..ground import Choices, Exhausted, Ground, Whole, written
+from ..nodes import Number
+from . import Arm, Sampler, Turn
+
+
+class Brute(Sampler):
+    """Every derivation in a fixed order; what does not fit the grammar is left out.
+
+    A real number stands at `points` places, evenly spread over its range: at the middle of it if
+    there is one. Holes that are chosen last change fastest.
+    """
+
+    kind: Literal["brute"] = "brute"
+    points: int = Field(default=1, ge=1, le=1000, description="values of every real number")
+
+    def arm(self, candidate: int, ground: Ground) -> Arm:
+        def make(turn: Turn) -> Whole:
+            def propose(study: Study, trials: list[FrozenTrial]) -> Choices:
+                for choices in self.every(ground):
+                    if written(choices) not in turn.seen:
+                        return choices
+                raise Exhausted
+
+            return Whole(ground, propose)
+
+        return Arm("search", make, whole=True, tries=None)
+
+    def every(self, ground: Ground) -> Iterator[Choices]:
+        """All derivations; those that were thought of once are not worked out again."""
+        done, rest = cast(
+            "tuple[list[Choices], Iterator[Choices]]",
+            ground.kept.setdefault(("brute", self.points), ([], self._derivations(ground))),
+        )
+        yield from done
+        for choices in rest:
+            done.append(choices)
+            yield choices
+
+    def _derivations(self, ground: Ground) -> Iterator[Choices]:
+        start: list[int] = []
+        while True:
+            dials = _Dials(start, self.points)
+            yield ground.derive(dials, True)
+            turned = dials.dials
+            while turned and turned[-1][0] + 1 == turned[-1][1]:
+                turned.pop()
+            if not turned:
+                return
+            start = [position for position, _ in turned]
+            start[-1] += 1
+
+    def remarks(self, ground: Ground) -> tuple[str, ...]:
+        found: list[str] = []
+        if ground.size > ground.candidates:
+            found.append(
+                f"the space has {ground.size:,} derivations and the budget {ground.candidates:,}"
+                " trials for them: brute sees the first of them alone; give it a smaller space or"
+                " a larger budget, or take another sampler"
+            )
+        if ground.continuous:
+            count = f"{self.points} values" if self.points > 1 else "the middle"
+            found.append(
+                f"of every real number brute tries {count} alone; `points` in the sampler makes it"
+                " more"
+            )
+        return tuple(found)
+
+
+class _Dials:
+    """Goes through all options that fit, as the hands of a counter do."""
+
+    def __init__(self, start: list[int], points: int) -> None:
+        self.start, self.points = start, points
+        self.dials: list[tuple[int, int]] = []  # position and number of positions
+        self.numbers: dict[str, int | float] = {}
+
+    def _turn(self, positions: int) -> int:
+        depth = len(self.dials)
+        position = self.start[depth] if depth < len(self.start) else 0
+        self.dials.append((position, positions))
+        return position
+
+    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
+        return fitting[self._turn(len(fitting))]
+
+    def number(self, name: str, among: Number) -> int | float:
+        if name not in self.numbers:  # one that does not fit is asked for again: it stays
+            if among.whole:
+                value = int(among.low) + self._turn(int(among.high - among.low) + 1)
+            else:
+                value = among.between((self._turn(self.points) + 0.5) / self.points)
+            self.numbers[name] = value
+        return self.numbers[name]
+
+
+def fits(ground: Ground) -> bool:
+    """Whether all that a ground holds can be tried."""
+    return not ground.continuous and ground.size <= ground.candidates

@@ -1,0 +1,27 @@
+"""Genetic algorithms for many objectives, as Optuna has them."""
+
+from typing import Literal
+
+from optuna.samplers import NSGAIIISampler
+from pydantic import Field
+
+from ..ground import Ground
+from . import Arm, Sampler, Turn
+
+
+class Nsga3(Sampler):
+    """As `nsga2`, but of a front those are chosen that lie nearest to evenly spread directions.
+
+    Meant for three objectives and more.
+
+    Source: Deb and Jain 2014, through Optuna.
+    """
+
+    kind: Literal["nsga3"] = "nsga3"
+    population: int = Field(default=20, ge=4, description="trials in a generation")
+
+    def arm(self, candidate: int, ground: Ground) -> Arm:
+        def make(turn: Turn) -> NSGAIIISampler:
+            return NSGAIIISampler(population_size=self.population, seed=turn.seed)
+
+        return Arm("search", make, generation=self.population)
