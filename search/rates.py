@@ -24,12 +24,17 @@ class Width(NamedTuple):
 
 
 def chosen(results: Sequence[Result]) -> Result:
-    """The run with the best validation score; the lower loss decides between equal ones."""
+    """The run with the best validation score.
 
-    def merit(result: Result) -> tuple[bool, float, float]:
+    Of equal ones the one that learned faster, then that with the lower loss: at the ceiling a rate
+    that got there early has margin for other seeds, one that just arrived has none.
+    """
+
+    def merit(result: Result) -> tuple[bool, float, float, float]:
         last = result.curve[-1] if result.curve else None
         score = round(result.validation or 0.0, 3)
-        return result.status == "ok", score, -last.loss if last else 0.0
+        learning = round(result.metrics.get("learning", 0.0), 3)
+        return result.status == "ok", score, learning, -last.loss if last else 0.0
 
     return max(results, key=merit)
 

@@ -105,6 +105,13 @@ def test_13_rates_are_chosen_on_validation() -> None:
     assert chosen([lucky, better]) == better == chosen([better, lucky])
 
 
+def test_13_of_rates_at_the_ceiling_the_quick_one_is_taken() -> None:
+    run, _ = train(spec("gla"), recall(), learning_rate=3e-3, steps=2)
+    slow = run.model_copy(update={"validation": 1.0, "metrics": {"learning": 0.7}})
+    quick = run.model_copy(update={"validation": 0.9999, "metrics": {"learning": 0.9}})
+    assert chosen([slow, quick]) == quick == chosen([quick, slow])
+
+
 @memories
 def test_14_the_model_does_not_overwrite_how_a_memory_starts(name: str) -> None:
     """Of every parameter of a layer mean and spread are the same alone and inside of a model."""
