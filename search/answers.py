@@ -15,8 +15,8 @@ from .sketch import Check, Sketch, Undecided
 MOST = 500_000
 """Answers that are remembered before all are forgotten."""
 
-SPACES = 4
-"""Spaces of which answers are remembered."""
+SPACES = 64
+"""Memories with holes of which answers are remembered; a space may hold many."""
 
 
 class Waits(NamedTuple):
@@ -77,9 +77,10 @@ _KNOWN: dict[int, Answers] = {}
 
 def answers_of(root: Node) -> Answers:
     """The answers about a space, kept for a few spaces; an answer is the same whenever asked."""
-    found = _KNOWN.get(id(root))
+    found = _KNOWN.pop(id(root), None)
     if found is None or found.root is not root:
         while len(_KNOWN) >= SPACES:
             del _KNOWN[next(iter(_KNOWN))]
-        found = _KNOWN[id(root)] = Answers(root)
+        found = Answers(root)
+    _KNOWN[id(root)] = found  # as the last: those that nobody asks about are forgotten first
     return found

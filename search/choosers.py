@@ -24,6 +24,21 @@ class Chooser(Protocol):
         ...
 
 
+@runtime_checkable
+class Weighing(Protocol):
+    """A chooser that heeds the weights of a space: chance, wherever it decides."""
+
+    def weigh(
+        self,
+        name: str,
+        options: tuple[str, ...],
+        fitting: tuple[str, ...],
+        weights: Mapping[str, float],
+    ) -> str:
+        """One of the options that fit; those of twice the weight twice as often."""
+        ...
+
+
 class FromTrial:
     """Optuna decides; where its choice does not fit, chance takes one that does.
 
@@ -36,8 +51,18 @@ class FromTrial:
         self.generator = np.random.default_rng(trial.number if seed is None else seed)
 
     def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
+        return self.weigh(name, options, fitting, {})
+
+    def weigh(
+        self,
+        name: str,
+        options: tuple[str, ...],
+        fitting: tuple[str, ...],
+        weights: Mapping[str, float],
+    ) -> str:
+        """What Optuna suggests, whatever the weights; they count where chance replaces it."""
         chosen = str(self.trial.suggest_categorical(name, options))
-        return chosen if chosen in fitting else _any(fitting, self.generator)
+        return chosen if chosen in fitting else _any(fitting, self.generator, weights)
 
     def number(self, name: str, among: Number) -> int | float:
         if among.whole:
@@ -46,13 +71,22 @@ class FromTrial:
 
 
 class FromRandom:
-    """Every option that fits alike, numbers uniform or, with log, uniform in their logarithm."""
+    """Options that fit by weight or alike, numbers uniform, with log uniform in the logarithm."""
 
     def __init__(self, generator: np.random.Generator) -> None:
         self.generator = generator
 
     def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
         return _any(fitting, self.generator)
+
+    def weigh(
+        self,
+        name: str,
+        options: tuple[str, ...],
+        fitting: tuple[str, ...],
+        weights: Mapping[str, float],
+    ) -> str:
+        return _any(fitting, self.generator, weights)
 
     def number(self, name: str, among: Number) -> int | float:
         if among.whole:
@@ -86,7 +120,7 @@ class FromChoices:
 
 
 class Odometer:
-    """Goes through all options; a real number stands at the middle of its range."""
+    """Goes through all that fits; a real number stands at the middle of its range."""
 
     def __init__(self, start: list[int]) -> None:
         self.start = start
@@ -99,7 +133,7 @@ class Odometer:
         return position
 
     def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
-        return options[self._turn(len(options))]
+        return fitting[self._turn(len(fitting))]
 
     def number(self, name: str, among: Number) -> int | float:
         if among.whole:
@@ -107,5 +141,12 @@ class Odometer:
         return among.middle
 
 
-def _any(options: tuple[str, ...], generator: np.random.Generator) -> str:
-    return options[generator.integers(len(options))]
+def _any(
+    options: tuple[str, ...],
+    generator: np.random.Generator,
+    weights: Mapping[str, float] | None = None,
+) -> str:
+    if not weights:
+        return options[generator.integers(len(options))]
+    shares = np.array([weights.get(option, 1.0) for option in options])
+    return options[generator.choice(len(options), p=shares / shares.sum())]

@@ -1,53 +1,59 @@
 """From a space to a memory: one pure function of the choices that somebody makes.
 
-Optuna, a random generator, a replay and an enumeration are all choosers. The four slots of a memory
-and the learning rate are chosen first, in a fixed order, whatever the rest is: so they are in every
-trial and a sampler can model them together. Of every choice a chooser is told which options fit
-what is chosen already; the memory as a whole is checked when all choices are made.
+Optuna, a random generator, a replay and an enumeration are all choosers. Which memories there are,
+their four slots and the learning rate are chosen first, in a fixed order, whatever the rest is: so
+a sampler can model them together. Of every choice a chooser is told which options fit what is
+chosen already in the same memory; what is made of it is checked when all choices are made.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from miras.canonical import key
+from miras.composition import AnyCell
 from miras.memory import Memory
 from miras.part import IncompatibleParts, SpecError
 
+from .asking import LEARNING_RATE as LEARNING_RATE
+from .asking import Asked
 from .choosers import Chooser as Chooser
 from .choosers import FromChoices as FromChoices
 from .choosers import FromRandom as FromRandom
 from .choosers import FromTrial as FromTrial
 from .choosers import Odometer
-from .narrowing import Narrowing
 from .nodes import (
     Choice,
     Fields,
     Fixed,
+    Items,
+    Mutation,
     Node,
     Number,
     Value,
-    component,
     in_order,
     inner,
+    joined,
     label_of,
-    shortened,
 )
 from .space import Space
 
 SLOTS = ("architecture", "bias", "retention", "optimizer")
-LEARNING_RATE = "learning_rate"
+CELLS = ("of", "pattern")
+"""Fields in which memories stand: of a composition, and of a stack of layers."""
+
 MOST_COUNTED = 20_000
 """Spaces of so many derivations or fewer are counted one by one."""
 
-NUMBERS = 20
-"""Numbers that are drawn until one fits what was chosen before."""
-
 TRIES = 100
 """Draws after which a space is said to hold nothing that fits."""
+
+
+Candidate = AnyCell | tuple[AnyCell, ...]
+"""What is searched for: a memory, a composition, or the memories of a stack of layers."""
 
 
 class Derivation(NamedTuple):
@@ -68,7 +74,7 @@ class Refusal(NamedTuple):
 class Drawn(NamedTuple):
     """A random memory, what was chosen, and what was drawn and refused before it."""
 
-    memory: Memory
+    memory: Candidate
     derivation: Derivation
     refused: tuple[Refusal, ...]
 
@@ -83,37 +89,6 @@ class Count(NamedTuple):
     refused: Mapping[str, int] = {}
 
 
-class _Recorder:
-    """Passes questions on with what fits, and keeps the answers."""
-
-    def __init__(self, chooser: Chooser, root: Node, narrow: bool) -> None:
-        self.chooser = chooser
-        self.choices: dict[str, Value] = {}
-        self.narrowing = Narrowing(root) if narrow else None
-
-    def pick(self, name: str, options: tuple[str, ...]) -> str:
-        name = shortened(name)
-        fitting = self.narrowing.fitting(name, options) if self.narrowing else options
-        return str(self._keep(name, self.chooser.pick(name, options, fitting)))
-
-    def number(self, name: str, among: Number) -> int | float:
-        name = shortened(name)
-        value = self.chooser.number(name, among)
-        if self.narrowing and name != LEARNING_RATE and not self.narrowing.refused:
-            for _ in range(NUMBERS):
-                if not self.narrowing.objection(name, value):
-                    break
-                value = self.chooser.number(name, among)
-        self._keep(name, value)
-        return value
-
-    def _keep(self, name: str, value: Value) -> Value:
-        self.choices[name] = value
-        if self.narrowing and name != LEARNING_RATE:
-            self.narrowing.decide(name, value)
-        return value
-
-
 def derive(
     space: Space, chooser: Chooser, rates: Number | None = None, narrow: bool = True
 ) -> Derivation:
@@ -121,30 +96,58 @@ def derive(
 
     Without `narrow` all options count as fitting.
     """
-    asked = _Recorder(chooser, space.root, narrow)
-    root, prefix = space.root, ""
-    if isinstance(root, Choice):
-        label, root = _pick(root, "memory", asked)
-        prefix = f"memory.{component(label)}."
-    entries: Mapping[str, Node] = root.entries if isinstance(root, Fields) else {}
-    heads = {slot: _pick(entries[slot], prefix + slot, asked) for slot in SLOTS if slot in entries}
+    asked = Asked(chooser, narrow)
+    finish = _cell(space.root, "", asked)
     rate = float(asked.number(LEARNING_RATE, rates)) if rates else None
-    spec: dict[str, Any] = dict(root.value) if isinstance(root, Fixed) else {}
-    for field, node in entries.items():
-        label, node = heads.get(field, ("", node))
-        spec[field] = _build(node, prefix + field, label, asked)
-    return Derivation(asked.choices, spec, rate)
+    return Derivation(asked.choices, dict(finish()), rate)
 
 
-def _pick(node: Node, name: str, asked: _Recorder) -> tuple[str, Node]:
+def _cell(node: Node, name: str, asked: Asked) -> Callable[[], Any]:
+    """Choose which memories stand somewhere, and their slots; what it returns makes the rest."""
+    if isinstance(node, Items):
+        items = [_cell(each, joined(name, i), asked) for i, each in enumerate(node.entries)]
+        return lambda: [finish() for finish in items]
+    asked.enter(node, name)
+    if isinstance(node, Choice):
+        at = name or "memory"
+        label = asked.pick(at, node)
+        return _cell(node.options[label], inner(at, label), asked)
+    if isinstance(node, Mutation):
+        return _cell(asked.change(node, name), name, asked)
+    if not isinstance(node, Fields):
+        return lambda: _build(node, name, "", asked)
+    first = ("compose",) if "compose" in node.entries else SLOTS
+    heads = {
+        field: _pick(node.entries[field], joined(name, field), asked)
+        for field in first
+        if field in node.entries
+    }
+    cells = {
+        field: _cell(node.entries[field], joined(name, field), asked)
+        for field in CELLS
+        if field in node.entries
+    }
+
+    def finish() -> dict[str, Any]:
+        spec: dict[str, Any] = {}
+        for field, entry in node.entries.items():
+            label, entry = heads.get(field, ("", entry))
+            made = cells.get(field)
+            spec[field] = made() if made else _build(entry, joined(name, field), label, asked)
+        return spec
+
+    return finish
+
+
+def _pick(node: Node, name: str, asked: Asked) -> tuple[str, Node]:
     """The option that is chosen, with its name; a node without options is itself."""
     if not isinstance(node, Choice):
         return label_of(node), node
-    label = asked.pick(name, tuple(node.options))
+    label = asked.pick(name, node)
     return label, node.options[label]
 
 
-def _build(node: Node, name: str, label: str, asked: _Recorder) -> Any:
+def _build(node: Node, name: str, label: str, asked: Asked) -> Any:
     """The value of a node whose own option is already chosen."""
     match node:
         case Fixed(value):
@@ -161,6 +164,8 @@ def _build(node: Node, name: str, label: str, asked: _Recorder) -> Any:
                 for field, entry in in_order(entries)
             }
             return {field: found[field] for field in entries}
+        case Items() | Mutation():
+            return _cell(node, inner(name, label), asked)()
 
 
 def derivations(space: Space) -> Iterator[Derivation]:
@@ -178,17 +183,31 @@ def derivations(space: Space) -> Iterator[Derivation]:
         start[-1] += 1
 
 
-def build(spec: Mapping[str, Any]) -> Memory | Refusal:
-    """The memory that a spec describes, or why the grammar refuses it."""
+def build(spec: Mapping[str, Any]) -> Candidate | Refusal:
+    """What a spec describes: a memory, a composition, or, under `pattern`, those of a stack.
+
+    If the grammar refuses it, the reason.
+    """
     try:
-        return Memory.model_validate(spec)
+        if "pattern" in spec:
+            return tuple(_CELL.validate_python(cell) for cell in spec["pattern"])
+        return _CELL.validate_python(spec) if "compose" in spec else Memory.model_validate(spec)
     except ValidationError as error:
-        first = error.errors()[0]
-        sentence = first["msg"].removeprefix("Value error, ")
-        if isinstance(first.get("ctx", {}).get("error"), IncompatibleParts):
-            sentence, _, rule = sentence.rpartition(" [")
-            return Refusal(rule.removesuffix("]"), sentence)
-        return Refusal("settings of " + ".".join(map(str, first["loc"])), sentence)
+        return _refusal(error)
+
+
+_CELL: TypeAdapter[AnyCell] = TypeAdapter(AnyCell)
+
+
+def _refusal(error: ValidationError) -> Refusal:
+    first = error.errors()[0]
+    sentence = first["msg"].removeprefix("Value error, ")
+    where = [str(step) for step in first["loc"] if step not in ("cell", "composition")]
+    if isinstance(first.get("ctx", {}).get("error"), IncompatibleParts):
+        inside, _, rule = sentence.rpartition(" [")
+        if rule.endswith("]"):
+            return Refusal(rule.removesuffix("]"), inside)
+    return Refusal("settings of " + ".".join(where), sentence)
 
 
 def draw(space: Space, generator: np.random.Generator, tries: int = TRIES) -> Drawn:
@@ -200,7 +219,7 @@ def draw(space: Space, generator: np.random.Generator, tries: int = TRIES) -> Dr
     while len(refused) < tries:
         found = derive(space, FromRandom(generator))
         memory = build(found.spec)
-        if isinstance(memory, Memory):
+        if not isinstance(memory, Refusal):
             return Drawn(memory, found, tuple(refused))
         refused.append(memory)
     rules = ", ".join(dict.fromkeys(each.rule for each in refused))

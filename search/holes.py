@@ -6,13 +6,23 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from miras.known import cells
 from miras.load import DataPath, Document, Problem, SpecFileError, nearest, validate
 from miras.memory import Memory
 from miras.part import Part
 
-from .nodes import Choice, Fields, Fixed, Node, Number
-from .opening import TITLES, everything, fits, is_hole, label, opened, parts_of, type_of
+from .cells import cell, items
+from .nodes import Choice, Fields, Fixed, Items, Mutation, Node, Number
+from .opening import (
+    TITLES,
+    everything,
+    fits,
+    is_hole,
+    items_of,
+    label,
+    opened,
+    parts_of,
+    type_of,
+)
 
 
 class Reader:
@@ -30,9 +40,16 @@ class Reader:
         data = self.document.value(path)
         if is_hole(data):
             return self.hole(path, data, wanted, base)
+        if isinstance(data, list) and items_of(wanted)[0] is not None:
+            return items(self, path, cast("list[Any]", data), wanted)
         found = parts_of(wanted)
         if found and isinstance(data, str | Mapping):
-            return self.part(path, cast("str | Mapping[str, Any]", data), wanted, found, base)
+            given = cast("str | Mapping[str, Any]", data)
+            return (
+                cell(self, path, given, wanted, found)
+                if Memory in found.values()
+                else self.part(path, given, wanted, found, base)
+            )
         return self.fixed(path, wanted)
 
     def fixed(self, path: DataPath, wanted: Any) -> Fixed:
@@ -54,38 +71,48 @@ class Reader:
         found: Mapping[str, type[Part]],
         base: Any,
     ) -> Node:
-        single = found.get("")  # the memory itself or its wiring: there are no kinds of it
-        given = data if isinstance(data, Mapping) else {"kind" if single is None else "use": data}
+        single = found.get("")  # the wiring: there are no kinds of it
+        given = data if isinstance(data, Mapping) else {"kind": data}
         base = cast("Mapping[str, Any]", base if isinstance(base, Mapping) else {})
-        if single is Memory and "use" in given:
-            if given["use"] not in cells():
-                name = str(given["use"])
-                place = (*path, "use") if isinstance(data, Mapping) else path
-                hint = nearest(name, cells()) or "; `miras ls known` lists them"
-                return self.complain(place, f"there is no known memory {name!r}{hint}")
-            base = _plain(cells()[str(given["use"])])
         kind = "" if single else given.get("kind", base.get("kind"))
         if not isinstance(kind, str) or kind not in found:
             return self.fixed(path, wanted)
         base = base if base.get("kind", kind) == kind else {}
         entries: dict[str, Node] = {name: Fixed(value) for name, value in base.items()}
-        fields = found[kind].model_fields
+        entries |= self.settings(path, given, found[kind], base, ("kind",))
+        if kind:
+            entries = {"kind": Fixed(kind), **entries}
+        return self.whole(path, kind, entries, wanted)
+
+    def settings(
+        self,
+        path: DataPath,
+        given: Mapping[str, Any],
+        part: type[Part],
+        base: Mapping[str, Any],
+        known: tuple[str, ...],
+    ) -> dict[str, Node]:
+        """What is written of the fields of a part; those that are `known` are read elsewhere."""
+        entries: dict[str, Node] = {}
+        fields = part.model_fields
         for name in given:
+            if name in known:
+                continue
             if name in fields and name != "kind":
-                expected = type_of(fields[name])
-                entries[name] = self.node((*path, name), expected, base.get(name))
-            elif name not in ("kind", "use") or (name == "use" and single is not Memory):
+                entries[name] = self.node((*path, name), type_of(fields[name]), base.get(name))
+            else:
                 names = ", ".join(each for each in fields if each not in {"kind", *TITLES})
                 message = f"no such setting{nearest(name, fields)}; write one of {names}"
                 self.complain((*path, name), message, at_key=True)
         for name, field in fields.items():
-            if field.is_required() and name not in entries:
+            if field.is_required() and name not in entries and name not in base:
                 self.complain((*path, name), f"is missing; add `{name}:` or `use:` a known memory")
-        entries = {name: each for name, each in entries.items() if not single or name not in TITLES}
-        if kind:
-            entries = {"kind": Fixed(kind), **entries}
+        return entries
+
+    def whole(self, path: DataPath, label: str, entries: Mapping[str, Node], wanted: Any) -> Node:
+        """A part from what its fields hold: fixed, if nothing is left to choose."""
         if not all(isinstance(node, Fixed) for node in entries.values()):
-            return Fields(kind, entries)
+            return Fields(label, entries)
         whole = {name: cast(Fixed, node).value for name, node in entries.items()}
         if not self.problems:
             self.builds(path, whole, wanted)
@@ -99,13 +126,17 @@ class Reader:
             self.complain(path, error.errors()[0]["msg"].removeprefix("Value error, "))
 
     def hole(self, path: DataPath, data: Mapping[str, Any], wanted: Any, base: Any) -> Node:
-        if len(data) > 1:
-            return self.complain(path, "a hole has one key: write any, float or int alone")
-        (key, content) = next(iter(data.items()))
+        key = next(key for key in data if key in ("any", "float", "int"))
+        if data.keys() - ({key, "weights"} if key == "any" else {key}):
+            return self.complain(
+                path, "a hole has one key: write any, float or int alone (any may have weights)"
+            )
+        content = data[key]
         if key != "any":
             return self.number((*path, key), content, wanted, whole=key == "int")
         found: list[tuple[str, Node]] = []
         rest: list[str] = []
+        weights = _Weights(self, path, data)
         items = cast("list[Any]", content if isinstance(content, list) else [content])
         if not items or not (isinstance(content, list) or content in _EVERY):
             message = "write `any: all`, `any: open`, or a list of choices: `any: [a, b]`"
@@ -115,24 +146,24 @@ class Reader:
                 rest.append(item)
             else:
                 node = self.node((*path, "any", index), wanted, base)
-                found += _named(label(item), node)
+                weights.share(index, named := _named(label(item), node), node)
+                found += named
         for word in rest:
             # What is written out beside `all` or `open` takes the place of what they would add.
             names = {name for name, _ in found}
             more = [option for option in _EVERY[word](wanted) if option[0] not in names]
             if not more and not found:
                 return self.complain(path, f"`{word}` means nothing here; list the choices")
+            weights.share(items.index(word), more)
             found += more
         names = [name for name, _ in found]
         for index, name in enumerate(names):
             if name in names[:index]:
                 message = f"two choices are both {name!r}; keep one, or write their holes as one"
                 self.complain((*path, "any", index), message)
-        return (
-            Choice(dict(sorted(found, key=lambda option: option[0])))
-            if len(found) > 1
-            else found[0][1]
-        )
+        if len(found) == 1:
+            return found[0][1]
+        return Choice(dict(sorted(found, key=lambda option: option[0])), weights.found)
 
     def number(self, path: DataPath, content: Any, wanted: Any, whole: bool) -> Node:
         kind = "int" if whole else "float"
@@ -158,6 +189,39 @@ _EVERY = {"all": everything, "open": opened}
 """Words for choices that nobody has to list."""
 
 
+class _Weights:
+    """The weights of a hole, by option: what an item adds together has the weight of the item."""
+
+    def __init__(self, reader: Reader, path: DataPath, data: Mapping[str, Any]) -> None:
+        self.given: list[float] | None = None
+        self.found: dict[str, float] = {}
+        if "weights" not in data:
+            return
+        content, items = data["weights"], data["any"]
+        if not isinstance(items, list) or len(cast("list[Any]", items)) < 2:
+            message = "weights belong to a list of choices: write `any: [a, b]` beside them"
+        elif not isinstance(content, list) or len(cast("list[Any]", content)) != len(
+            cast("list[Any]", items)
+        ):
+            count = len(cast("list[Any]", items))
+            message = f"write one number for each of the {count} choices: `weights: [3, 1]`"
+        elif not all(_is_number(each, False) and each > 0 for each in cast("list[Any]", content)):
+            message = "a weight is a number above 0; leave out choices that are never to be taken"
+        else:
+            self.given = [float(each) for each in cast("list[Any]", content)]
+            return
+        reader.complain((*path, "weights"), message)
+
+    def share(self, index: int, named: list[tuple[str, Node]], node: Node | None = None) -> None:
+        """Give the options of an item their share of its weight."""
+        inner = node.weights if isinstance(node, Choice) else {}
+        if self.given is None and not inner:
+            return
+        weight = self.given[index] if self.given else float(len(named))
+        whole = sum(inner.get(name, 1.0) for name, _ in named)
+        self.found |= {name: weight * inner.get(name, 1.0) / whole for name, _ in named}
+
+
 def _is_number(value: Any, whole: bool) -> bool:
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         return False
@@ -173,10 +237,5 @@ def _named(name: str, node: Node) -> list[tuple[str, Node]]:
             return [(name, Fields(name, entries))]
         case Number(whole=whole):
             return [("int" if whole else "float", node)]
-        case Fixed():
+        case Fixed() | Items() | Mutation():
             return [(name, node)]
-
-
-def _plain(memory: Memory) -> dict[str, Any]:
-    """What the file of a known memory says, without its titles."""
-    return memory.model_dump(mode="json", exclude_unset=True, exclude=set(TITLES))

@@ -1,12 +1,12 @@
 """What a space is made of: what is fixed, one of several, or a number between two ends.
 
 Every hole has a name, made of slot, kind and field: `optimizer.gd.step`. The names of the choices
-that stand inside an option begin with that option's name.
+that stand inside an option begin with that option's name, those of a cell with its place: `of.0.`.
 """
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -20,7 +20,8 @@ Value = str | int | float
 
 
 @cache
-def _adapter(wanted: Any) -> Any:
+def adapter(wanted: Any) -> Any:
+    """What reads values of a type; made once, because that takes long."""
     return TypeAdapter[Any](wanted)
 
 
@@ -34,7 +35,7 @@ class Fixed:
     def read(self, wanted: Any) -> Any:
         """The value as what belongs here: a part where data describes one."""
         if not self._read:
-            self._read.append(_adapter(wanted).validate_python(self.value))
+            self._read.append(adapter(wanted).validate_python(self.value))
         return self._read[0]
 
 
@@ -81,9 +82,30 @@ class Choice:
     """One of several; by name, in alphabetical order."""
 
     options: Mapping[str, "Node"]
+    weights: Mapping[str, float] = field(default_factory=dict[str, float])
+    """How much likelier chance takes an option than another; empty: all alike."""
 
 
-Node = Fixed | Number | Fields | Choice
+@dataclass(frozen=True)
+class Items:
+    """A list with something to choose inside: cells of a composition, layers of a pattern."""
+
+    label: str
+    entries: Sequence["Node"]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A known memory of which from `low` to `high` places are changed; see `mutation`."""
+
+    label: str
+    base: Any  # the memory, or composition, as it is known
+    places: Mapping[str, "Node"]  # what else may stand there, by path
+    low: int
+    high: int
+
+
+Node = Fixed | Number | Fields | Choice | Items | Mutation
 
 
 def size(node: Node) -> int:
@@ -94,20 +116,50 @@ def size(node: Node) -> int:
         case Number(low, high, whole=whole):
             return int(high - low) + 1 if whole else 1
         case Fields(_, entries):
-            product = 1
-            for entry in entries.values():
-                product *= size(entry)
-            return product
+            return math.prod(size(entry) for entry in entries.values())
+        case Items(_, entries):
+            return math.prod(size(entry) for entry in entries)
         case Choice(options):
             return sum(size(option) for option in options.values())
+        case Mutation(places=places, low=low, high=high):
+            return sum(ways({name: size(each) for name, each in places.items()}, high)[low:])
+
+
+def ways(places: Mapping[str, int], most: int) -> list[int]:
+    """In how many ways 0, 1, ... `most` of some places can be changed, from those of each place.
+
+    A place that is changed as a whole has nothing left to change inside.
+    """
+
+    def inside(place: str, those: Sequence[str]) -> list[int]:
+        found = [1] + [0] * most
+        while those:
+            first, *those = those
+            below = [each for each in those if lies_in(each, first)]
+            those = those[len(below) :]
+            more = inside(first, below)
+            found = [sum(found[a] * more[n - a] for a in range(n + 1)) for n in range(most + 1)]
+        found[1:2] = [found[1] + places[place]] if place and most else found[1:2]
+        return found
+
+    # Sorted by their parts, a place is followed by those inside of it.
+    return inside("", sorted(places, key=lambda place: place.split(".")))
+
+
+def lies_in(place: str, other: str) -> bool:
+    """Whether a place is another one or inside of it."""
+    return place == other or place.startswith(other + ".")
 
 
 def walk(node: Node) -> Iterator[Node]:
     """A node and all below it."""
     yield node
     match node:
-        case Fields(_, inner) | Choice(inner):
+        case Fields(_, inner) | Choice(inner) | Mutation(places=inner):
             for each in inner.values():
+                yield from walk(each)
+        case Items(_, items):
+            for each in items:
                 yield from walk(each)
         case _:
             pass
@@ -128,12 +180,17 @@ def _is_part(node: Node) -> bool:
         case Choice(options):
             return any(_is_part(option) for option in options.values())
         case _:
-            return isinstance(node, Fields)
+            return isinstance(node, Fields | Items | Mutation)
 
 
 def label_of(node: Node) -> str:
     """The name of a part that stands where there is nothing else to choose."""
     return node.label if isinstance(node, Fields) else ""
+
+
+def joined(name: str, field: str | int) -> str:
+    """The name of what stands in a field, or at a place of a list."""
+    return f"{name}.{field}" if name else str(field)
 
 
 def component(label: str) -> str:

@@ -1,15 +1,16 @@
 """What may stand in a field, read off its type: all of it, and how far a part can be opened."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from types import NoneType
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from miras.part import Part
 
-from .nodes import Choice, Fields, Fixed, Node, Number
+from .nodes import Choice, Fields, Fixed, Node, Number, adapter
 
 TITLES = frozenset({"name", "paper", "equation", "departures"})
 """What a known memory says about itself: not true of a memory that was made from it."""
@@ -28,6 +29,9 @@ EDGE = 1 / 64
 
 Options = list[tuple[str, Node]]
 
+_NAMING = ("kind", "use", "mutate", "compose", "name")
+"""Keys whose value names an option."""
+
 
 def is_hole(data: Any) -> bool:
     return isinstance(data, Mapping) and not {"any", "float", "int"}.isdisjoint(
@@ -39,10 +43,14 @@ def label(data: Any) -> str:
     """The name of a choice: `huber`, `sigmoid(scale=2)`; what is a hole is not in it."""
     if isinstance(data, Mapping):
         given = cast("Mapping[str, Any]", data)
-        title = next((str(given[key]) for key in ("kind", "use", "name") if key in given), "")
-        fixed = (key for key in sorted(given) if key not in ("kind", "use", *TITLES))
+        named = (given[key] for key in _NAMING if key in given)
+        title = next((str(found) for found in named if not isinstance(found, Mapping)), "")
+        fixed = (key for key in sorted(given) if key not in (*_NAMING, *TITLES))
         inner = ",".join(f"{key}={label(given[key])}" for key in fixed if not is_hole(given[key]))
         return f"{title}({inner})" if inner else title
+    if isinstance(data, list):
+        items = cast("list[Any]", data)
+        return "[" + ",".join("any" if is_hole(item) else label(item) for item in items) + "]"
     if isinstance(data, bool) or data is None:
         return {True: "true", False: "false", None: "null"}[data]
     return str(data)
@@ -71,11 +79,27 @@ def _alternatives(wanted: Any) -> Iterator[Any]:
 def parts_of(wanted: Any) -> dict[str, type[Part]]:
     """The parts that may stand here by kind; one without a kind is called ``."""
     classes = [each for each in _alternatives(wanted) if isinstance(each, type)]
-    parts = [each for each in classes if issubclass(each, Part)]
-    return {
-        str(each.model_fields["kind"].default) if "kind" in each.model_fields else "": each
-        for each in parts
-    }
+    return {_kind(each): each for each in classes if issubclass(each, Part)}
+
+
+def _kind(part: type[Part]) -> str:
+    tag = next((name for name in ("kind", "compose") if name in part.model_fields), "")
+    return str(part.model_fields[tag].default) if tag else ""
+
+
+def items_of(wanted: Any) -> tuple[Any, int, int | None]:
+    """Of a list of parts: the type of an item, and how few and how many there may be."""
+    if get_origin(wanted) is Annotated:
+        inner = get_args(wanted)
+        item, fewest, most = items_of(inner[0])
+        limits = (getattr(each, "min_length", None) for each in inner[1:])
+        return item, max([fewest, *(limit for limit in limits if limit)]), most
+    arguments = get_args(wanted) if get_origin(wanted) is tuple else ()
+    if not arguments or not parts_of(arguments[0]):
+        return None, 0, None
+    if arguments[-1] is Ellipsis:
+        return arguments[0], 0, None
+    return arguments[0], len(arguments), len(arguments)
 
 
 def everything(wanted: Any) -> Options:
@@ -111,19 +135,20 @@ def _by_name(wanted: Any) -> dict[str, type[Part]]:
     return {kind: part for kind, part in parts_of(wanted).items() if fits({"kind": kind}, part)}
 
 
+@cache
 def _opened(part: type[Part]) -> Node:
     """A part of which every setting is a hole that can be one."""
     kind = part.model_fields["kind"].default
     holes: dict[str, Node] = {}
     for name, field in part.model_fields.items():
-        if name != "kind" and (hole := _hole_of(field)) is not None:
+        if name != "kind" and (hole := hole_of(field)) is not None:
             holes[name] = hole
     if not holes:
         return Fixed({"kind": kind})
     return Fields(kind, {"kind": Fixed(kind), **holes})
 
 
-def _hole_of(field: FieldInfo) -> Node | None:
+def hole_of(field: FieldInfo) -> Node | None:
     """All that may stand in a field, where there are at least two of them and an end to them."""
     found: Options = []
     for kind, bounds in _bounded(type_of(field), ()):
@@ -139,12 +164,13 @@ def _hole_of(field: FieldInfo) -> Node | None:
             if not listed:
                 return None
             found += listed
-    found = [option for option in found if _allowed(option[1], field)]
+    wanted = type_of(field)
+    found = [(name, node) for name, node in found if _allowed(node, wanted)]
     return Choice(dict(sorted(dict(found).items()))) if len(found) > 1 else None
 
 
-def _allowed(node: Node, field: FieldInfo) -> bool:
-    return not isinstance(node, Fixed) or fits(node.value, type_of(field))
+def _allowed(node: Node, wanted: Any) -> bool:
+    return not isinstance(node, Fixed) or fits(node.value, wanted)
 
 
 def _bounded(wanted: Any, bounds: tuple[Any, ...]) -> Iterator[tuple[Any, tuple[Any, ...]]]:
@@ -195,7 +221,7 @@ def _limits(bounds: tuple[Any, ...]) -> tuple[int | float | None, int | float | 
 
 def fits(value: Any, wanted: Any) -> bool:
     try:
-        TypeAdapter[Any](wanted).validate_python(value)
+        adapter(wanted).validate_python(value)
     except ValidationError:
         return False
     return True

@@ -17,14 +17,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
+from miras.composition import AnyCell
 from miras.known import cells
 from miras.load import DataPath, Document, SpecFileError, nearest, read
 from miras.memory import Memory
+from miras.model import ModelSpec
 from miras.part import SpecError
 
 from .holes import Reader
-from .nodes import Node, Number, size, walk
-from .opening import TITLES
+from .nodes import Fields, Node, Number, size, walk
+from .opening import TITLES, type_of
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,21 @@ def load_space(space: Path | str) -> Space:
 def space_of(document: Document, at: DataPath = (), name: str = "") -> Space:
     """The space in a document, or in a part of it. Raises SpecFileError with all that is wrong."""
     reader = Reader(document)
-    root = reader.node(at, Memory, {})
+    data = cast("dict[str, Any]", document.value(at))
+    root = _stack(reader, at, data) if "pattern" in data else reader.node(at, AnyCell, {})
     if reader.problems:
         raise SpecFileError(reader.problems)
-    data = cast("dict[str, Any]", document.value(at))
     return Space(str(data.get("name") or name), root, data)
+
+
+def _stack(reader: Reader, at: DataPath, data: Mapping[str, Any]) -> Node:
+    """The memories of a stack of layers."""
+    for name in data:
+        if name not in ("pattern", *TITLES):
+            message = "no setting of a space of patterns: the shell of a study says the rest"
+            reader.complain((*at, name), message, at_key=True)
+    wanted = type_of(ModelSpec.model_fields["pattern"])
+    return Fields("", {"pattern": reader.node((*at, "pattern"), wanted, {})})
 
 
 def space_schema() -> dict[str, Any]:
