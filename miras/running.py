@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ from miras.load import loads, read, reads, validate
 from miras.model import Model, ModelFile, ModelSpec
 from miras.part import SpecError, leaves
 from miras.result import Point
+from miras.resume import CheckpointWarning
 from miras.tasks import AnyTask, Task
 from miras.train import train
 
@@ -31,7 +33,10 @@ def run(
     device: str,
     changes: Sequence[str],
 ) -> None:
-    """Train, print progress and result, write `model.safetensors` and `result.jsonl`."""
+    """Train, print progress and result, write `model.safetensors` and `result.jsonl`.
+
+    An interrupted training leaves a checkpoint in the folder: the same command goes on from there.
+    """
     found = model_file(file)
     spec, task = _changed(found.model, _task(task_name), changes)
     rate = learning_rate or found.learning_rate or DEFAULT_RATE
@@ -39,25 +44,36 @@ def run(
     name = spec.pattern[0].name or "memory"
     folder = out or Path("runs") / f"{name.rstrip('*')}-{task.name}"
     print(f"{name} on {task.name}: {total} steps of {task.batch} sequences, learning rate {rate:g}")
-    began = time.monotonic()
+    began, first = time.monotonic(), 0
 
     def report(point: Point) -> None:
-        left = (time.monotonic() - began) * (total / point.step - 1)
+        left = (time.monotonic() - began) / (point.step - first) * (total - point.step)
         print(
             f"step {point.step:>6} of {total}  loss {point.loss:.4f}  validation score"
             f" {point.score:.3f}  {left:.0f} s left",
             flush=True,
         )
 
-    outcome, model = train(
-        spec,
-        task,
-        learning_rate=rate,
-        seed=seed,
-        steps=total,
-        device=device,
-        report=report,
-    )
+    def begun(step: int) -> None:
+        nonlocal first
+        first = step
+        if step:
+            print(f"going on after step {step} of {total}", flush=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", CheckpointWarning)
+        warnings.showwarning = lambda message, *_: print(message, file=sys.stderr)
+        outcome, model = train(
+            spec,
+            task,
+            learning_rate=rate,
+            seed=seed,
+            steps=total,
+            device=device,
+            report=report,
+            keep=folder / f"unfinished-{total}-{rate:g}-{seed}.safetensors",
+            begun=begun,
+        )
     result.append(folder / "result.jsonl", outcome)
     checkpoint.save(model, folder / "model.safetensors", {"task": task.name, "seed": seed})
     if outcome.status != "ok":

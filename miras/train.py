@@ -6,20 +6,21 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from miras.canonical import key
 from miras.cost import flops_per_token, parameters_without_embedding
-from miras.info import collecting
 from miras.load import dump, reads
 from miras.model import Model, ModelSpec
 from miras.result import Point, Result, Status
+from miras.resume import Keeper, Progress, identity
 from miras.score import CHECKPOINTS, area, checkpoints, task_score
-from miras.tasks import IGNORE, Batch, Evaluation, Task
+from miras.tasks import Evaluation, Task
+from miras.training_step import adamw, rate_at, update
 
 DIVERGED = 1e4
 """A training loss above this many nats is not coming back."""
@@ -37,6 +38,9 @@ def train(
     extrapolate: bool = True,
     device: torch.device | str = "cpu",
     report: Callable[[Point], None] | None = None,
+    keep: Path | None = None,
+    every: float = 30.0,
+    begun: Callable[[int], None] | None = None,
 ) -> tuple[Result, Model]:
     """Train from scratch and judge on the test split.
 
@@ -45,49 +49,63 @@ def train(
     `evaluations` times, evenly in the logarithm of the steps; this curve enters the score of the
     result as `miras.score` says. A loss that is not finite ends the run as `diverged`, more than
     `seconds` of training as `timed_out`: both are results.
+
+    With `keep`, the state of the training is written to this file `every` so many seconds, and
+    removed when the training has ended. Called again with the same settings, it goes on from there
+    and ends with the same result, bit for bit, but for the seconds. Whatever else the file holds is
+    told as a warning, and the training starts over. `begun` is told how many steps are done.
     """
     steps = task.steps if steps is None else steps
     hold_memory()
     torch.manual_seed(seed)
     model = Model(spec, task.vocabulary).to(device)
-    optimizer = _optimizer(model, learning_rate, device)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
+    optimizer = adamw(model)
     pauses = checkpoints(steps, evaluations)
+    keeper: Keeper | None = None
+    at = Progress()
+    if keep is not None:
+        about = identity(spec, task, learning_rate, seed, steps, evaluations, device)
+        keeper = Keeper(keep, every, about)
+        at = keeper.load(model, optimizer)
+    if begun is not None:
+        begun(at.step)
 
-    began, tokens, status, reason = time.monotonic(), 0, "ok", ""
-    paused = 0.0
-    curve: list[Point] = []
-    losses: list[Tensor] = []
-    step = length = 0
-    for step, batch in zip(range(1, steps + 1), task.train_stream(seed), strict=False):
-        loss = _step(model, optimizer, schedule, batch, device)
-        losses.append(loss.detach())
-        tokens += batch.tokens.numel()
-        length = max(length, batch.tokens.shape[1])
+    began, status, reason = time.monotonic() - at.seconds, "ok", ""
+    for step, batch in zip(
+        range(at.step + 1, steps + 1), task.train_stream(seed, at.step), strict=False
+    ):
+        rate = learning_rate * rate_at(step, steps)
+        at.losses.append(update(model, optimizer, batch, rate, device))
+        at.step = step
+        at.tokens += batch.tokens.numel()
+        at.length = max(at.length, batch.tokens.shape[1])
         if seconds is not None and time.monotonic() - began > seconds:
             status, reason = "timed_out", f"{seconds:.0f} s passed at step {step} of {steps}"
             break
         if step in pauses or step % 25 == 0:
-            mean = torch.stack(losses).mean().item()
+            mean = torch.stack(at.losses).mean().item()
             if not mean < DIVERGED:
                 status, reason = "diverged", f"training loss {mean:.3g} at step {step}"
                 break
+        stopped = time.monotonic()
         if step in pauses:
-            stopped = time.monotonic()
             found = evaluate(model, task, "validation", seed, extrapolate=False)
-            mean = torch.stack(losses).mean().item()
-            losses.clear()
-            curve.append(Point(step=step, tokens=tokens, loss=mean, score=found.score))
+            mean = torch.stack(at.losses).mean().item()
+            at.losses.clear()
+            at.curve.append(Point(step=step, tokens=at.tokens, loss=mean, score=found.score))
             if report is not None:
-                report(curve[-1])
-            paused += time.monotonic() - stopped
+                report(at.curve[-1])
+        if keeper is not None and (keeper.due() or step == steps):
+            at.seconds = time.monotonic() - began
+            keeper.save(model, optimizer, at)
+        at.paused += time.monotonic() - stopped
     spent = time.monotonic() - began
 
     score: float | None = None
     validation: float | None = None
     metrics: dict[str, float] = {}
     if status == "ok":
-        learning = area([(point.step, point.score) for point in curve], steps)
+        learning = area([(point.step, point.score) for point in at.curve], steps)
         found = evaluate(model, task, "validation", seed, extrapolate)
         validation = task_score(found.score, found.metrics, learning)
         judged = evaluate(model, task, "test", seed, extrapolate)
@@ -96,6 +114,8 @@ def train(
         else:
             score = task_score(judged.score, judged.metrics, learning)
             metrics = judged.metrics | ({} if learning is None else {"learning": learning})
+    if keeper is not None:
+        keeper.remove()
     memory = spec.pattern[0]
     return Result(
         name=memory.name,
@@ -110,15 +130,15 @@ def train(
         score=score,
         validation=validation,
         metrics=metrics,
-        curve=tuple(curve),
-        steps=step,
-        tokens=tokens,
+        curve=tuple(at.curve),
+        steps=at.step,
+        tokens=at.tokens,
         seconds=spent,
         parameters=model.parameters_count(),
         parameters_without_embedding=parameters_without_embedding(model),
-        state_floats=model.state_floats(length),
-        flops_per_token=flops_per_token(spec, task.vocabulary, length),
-        tokens_per_second=tokens / max(spent - paused, 1e-9),
+        state_floats=model.state_floats(at.length),
+        flops_per_token=flops_per_token(spec, task.vocabulary, at.length),
+        tokens_per_second=at.tokens / max(spent - at.paused, 1e-9),
         environment=environment(device),
     ), model
 
@@ -172,50 +192,6 @@ def environment(device: torch.device | str = "cpu") -> dict[str, object]:
         "device": str(device),
         "machine": platform.machine(),
     }
-
-
-def _step(
-    model: Model,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    batch: Batch,
-    device: torch.device | str,
-) -> Tensor:
-    tokens, targets = batch.tokens.to(device), batch.targets.to(device)
-    scored = targets != IGNORE
-    with collecting() as info:
-        logits, _ = model(tokens, scored=scored)
-    loss = F.cross_entropy(logits.float(), targets[scored])
-    optimizer.zero_grad(set_to_none=True)
-    (loss + info.loss()).backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
-    schedule.step()
-    return loss
-
-
-def _optimizer(
-    model: Model, learning_rate: float, device: torch.device | str
-) -> torch.optim.Optimizer:
-    # Gains, gate constants and initial weights of memories have scales of their own.
-    decayed = {
-        id(part.weight) for part in model.modules() if isinstance(part, nn.Linear | nn.Embedding)
-    }
-    matrices = [p for p in model.parameters() if id(p) in decayed]
-    others = [p for p in model.parameters() if id(p) not in decayed]
-    groups = [
-        {"params": matrices, "weight_decay": 0.1},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)
-
-
-def _rate(step: int, steps: int) -> float:
-    warm = max(1, round(0.1 * steps))
-    if step < warm:
-        return (step + 1) / warm
-    done = (step - warm) / max(1, steps - warm)
-    return 0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 def _shell(spec: ModelSpec) -> dict[str, object]:
