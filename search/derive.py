@@ -17,6 +17,7 @@ from miras.canonical import key
 from miras.composition import AnyCell
 from miras.memory import Memory
 from miras.part import IncompatibleParts, SpecError
+from miras.stack import Stack
 
 from .asking import LEARNING_RATE as LEARNING_RATE
 from .asking import Asked
@@ -52,7 +53,7 @@ TRIES = 100
 """Draws after which a space is said to hold nothing that fits."""
 
 
-Candidate = AnyCell | tuple[AnyCell, ...]
+Candidate = AnyCell | Stack
 """What is searched for: a memory, a composition, or the memories of a stack of layers."""
 
 
@@ -184,13 +185,10 @@ def derivations(space: Space) -> Iterator[Derivation]:
 
 
 def build(spec: Mapping[str, Any]) -> Candidate | Refusal:
-    """What a spec describes: a memory, a composition, or, under `pattern`, those of a stack.
-
-    If the grammar refuses it, the reason.
-    """
+    """What a spec describes, or why the grammar refuses it."""
     try:
         if "pattern" in spec:
-            return tuple(_CELL.validate_python(cell) for cell in spec["pattern"])
+            return Stack.model_validate(spec)
         return _CELL.validate_python(spec) if "compose" in spec else Memory.model_validate(spec)
     except ValidationError as error:
         return _refusal(error)

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 from miras.canonical import key
 from miras.load import dump, reads
-from miras.memory import Memory
 from miras.model import ModelSpec
 from miras.part import SpecError
 from miras.result import Result, Status
+from miras.stack import Stack, layers_of
 from miras.tasks import Task
 
-from .derive import SLOTS
+from .derive import SLOTS, Candidate
 from .opening import TITLES
 from .study import Study, measured_by
 
@@ -27,7 +27,7 @@ class Job(NamedTuple):
     """What one trial has to train."""
 
     study: Study
-    memory: Memory
+    memory: Candidate
     rates: tuple[float, ...]
     done: tuple[Result, ...] = ()
 
@@ -45,7 +45,7 @@ class Run(NamedTuple):
         return place == (self.task.name, self.seed, self.rate)
 
 
-Train = Callable[[Study, Memory, Run], Result]
+Train = Callable[[Study, Candidate, Run], Result]
 """One training; it may raise anything."""
 
 
@@ -79,11 +79,11 @@ def execute(job: Job, train: Train) -> Iterator[Result]:
         yield result
 
 
-def train(study: Study, memory: Memory, run: Run) -> Result:
+def train(study: Study, memory: Candidate, run: Run) -> Result:
     """The training of a study: the library's plain loop."""
     from miras.train import train as training
 
-    spec = ModelSpec.of(study.shell, [memory])
+    spec = ModelSpec.of(study.shell, layers_of(memory))
     result, _ = training(
         spec,
         run.task,
@@ -95,7 +95,7 @@ def train(study: Study, memory: Memory, run: Run) -> Result:
     return result
 
 
-def failed(memory: Memory, run: Run, status: Status, reason: str) -> Result:
+def failed(memory: Candidate, run: Run, status: Status, reason: str) -> Result:
     """The result of a run that gave none."""
     return Result(
         name=memory.name,
@@ -160,9 +160,11 @@ def _objectives(
     }
 
 
-def plain(memory: Memory) -> dict[str, Any]:
-    """A memory as a person would write it, with all four choices even where they are defaults."""
+def plain(memory: Candidate) -> dict[str, Any]:
+    """What is trained as a person would write it; all four choices even where they are defaults."""
+    if isinstance(memory, Stack):
+        return {"name": memory.name, "pattern": [plain(cell) for cell in memory.pattern]}
     found = reads(dump(memory)).data
-    slots = {slot: {"kind": getattr(memory, slot).kind} for slot in SLOTS}
+    slots = {slot: {"kind": getattr(memory, slot).kind} for slot in SLOTS if hasattr(memory, slot)}
     titles = {name: value for name, value in found.items() if name in TITLES}
     return titles | slots | {name: value for name, value in found.items() if name not in TITLES}

@@ -12,14 +12,17 @@ from typing import Any, Literal, NamedTuple
 
 from optuna.trial import FrozenTrial
 
-from miras.canonical import key
+from miras.canonical import key, stacked
+from miras.composition import kind as kind_of
 from miras.known import known
 from miras.memory import Memory
+from miras.part import SpecError
 from miras.result import TrialRecord
+from miras.stack import Stack
 
 from . import history
 from .choosers import Chooser, FromChoices
-from .derive import Refusal, Value, build, derive
+from .derive import Candidate, Refusal, Value, build, derive
 from .ground import Choices, Ground
 from .history import DUPLICATE, History
 from .ledger import Claim, Ledger, Refused, Slot
@@ -32,7 +35,7 @@ class Plan(NamedTuple):
     """What a trial trains."""
 
     origin: Literal["baseline", "search", "random"]
-    memory: Memory
+    memory: Candidate
     choices: dict[str, Value]
     rates: tuple[float, ...]
 
@@ -45,7 +48,12 @@ class Plan(NamedTuple):
     def read(cls, text: str) -> "Plan":
         """From the text of the ledger."""
         fields: dict[str, Any] = json.loads(text)
-        memory = Memory.model_validate(fields["memory"])
+        memory = build(fields["memory"])
+        if isinstance(memory, Refusal):
+            raise SpecError(
+                f"a plan holds what this version of miras refuses ({memory.sentence}): go on with"
+                " the version with which the study was begun"
+            )
         return cls(fields["origin"], memory, fields["choices"], tuple(fields["rates"]))
 
 
@@ -98,6 +106,7 @@ class Planner:
             return Rejection(*memory)
         rate = derived.learning_rate
         rates = self.study.rates if rate is None else (rate,)
+        memory = stacked(memory, self.study.shell.layers)
         memory = memory.model_copy(update={"name": describe(memory)})
         return Plan(proposal.origin, memory, dict(proposal.choices), rates)
 
@@ -134,7 +143,11 @@ def finished(study: Study, space: Space, record: TrialRecord, **about: object) -
     return history.finished(study, ground_of(study, space), record, **about)
 
 
-def describe(memory: Memory) -> str:
-    """A name for a memory that has none: its four choices."""
-    parts = (memory.architecture, memory.bias, memory.retention, memory.optimizer)
-    return "-".join(str(type(part).model_fields["kind"].default) for part in parts)
+def describe(memory: Candidate) -> str:
+    """A name for what has none: the four choices of a memory, the kind and cells of others."""
+    if isinstance(memory, Memory):
+        parts = (memory.architecture, memory.bias, memory.retention, memory.optimizer)
+        return "-".join(str(type(part).model_fields["kind"].default) for part in parts)
+    cells = memory.pattern if isinstance(memory, Stack) else memory.cells
+    title = "stack" if isinstance(memory, Stack) else kind_of(memory)
+    return f"{title}({', '.join(describe(cell) for cell in cells)})"

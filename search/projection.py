@@ -147,7 +147,8 @@ def write_winner(
     best = winner(study, records, names)
     if best is None:
         return
-    model = study.shell.model_dump(mode="json") | {"pattern": [best.memory]}
+    pattern = best.memory.get("pattern", [best.memory])
+    model = study.shell.model_dump(mode="json") | {"pattern": pattern}
     validation = judge(study, best.results, None).validation
     scores = ", ".join(
         f"{name} {validation[name]:.3f} on validation, {best.objectives[name]:.3f} on test"

@@ -5,12 +5,13 @@ import torch
 from composition_cases import composed, inputs_of, play
 
 from miras import explain
-from miras.canonical import differences, distance, equals, key, nearest
+from miras.canonical import differences, distance, equals, key, nearest, stacked
 from miras.canonical.whole import WHOLE
 from miras.composition import AnyCell, Composition
 from miras.known import known
 from miras.load import loads
 from miras.memory import Memory
+from miras.stack import Stack
 
 LINEAR = "{architecture: matrix, bias: dot, optimizer: {kind: gd, step: sigmoid}}"
 DELTA = "{architecture: {kind: matrix, features: silu_l2}}"
@@ -134,3 +135,26 @@ def test_a_changed_composition_is_nearest_to_where_it_comes_from() -> None:
     assert [each.where for each in found.differences] == ["levels"]
     told = explain.explain(changed).nearest
     assert (told.name, told.differences) == (found.name, ("levels 5, there 12",))
+
+
+def stack(*names: str) -> Stack:
+    return Stack.model_validate({"pattern": names})
+
+
+def test_a_stack_is_its_shortest_pattern() -> None:
+    assert key(stack("gla")) == key(stack("gla", "gla")) == key(known()["gla"])
+    assert key(stack("gla", "deltanet")) == key(stack(*("gla", "deltanet") * 2))
+    assert key(stack("gla", "deltanet")) != key(stack("deltanet", "gla"))
+    three = stack("gla", "deltanet", "gla")
+    assert key(three) != key(stack("gla", "deltanet"))  # from the third layer on
+    assert key(stacked(three, 2)) == key(stack("gla", "deltanet"))
+    assert stacked(three, 1) == known()["gla"]
+    assert equals(stack("gla", "gla")) == ("gla",)
+
+
+def test_differences_of_stacks_are_by_layer() -> None:
+    one, other = stack("gla", "deltanet"), stack("gla", "gla")
+    found = {each.where for each in differences(one, other)}
+    assert found and all(where.startswith("pattern.1.") for where in found)
+    assert distance(one, known()["gla"]).slots == len({w.split(".")[2] for w in found})
+    assert nearest(stack("gla", "retnet")).differences

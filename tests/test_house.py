@@ -26,7 +26,7 @@ LEVELS = (
     {"dream"},
     {"architecture", "bias", "retention", "optimizer"},
     {"memory", "rules", "state"},
-    {"composition", "known"},
+    {"composition", "known", "stack"},
     {"surprise", "batch", "definition", "canonical", "explain", "plans", "operator"},
     {"layer"},
     {"model", "checkpoint"},

@@ -24,6 +24,7 @@ from miras.search.derive import (
 from miras.search.mutation import next_places
 from miras.search.nodes import Choice, Mutation, Number, lies_in, ways
 from miras.search.space import Space, space_of
+from miras.stack import Stack
 
 RATES = Number(1e-4, 1e-2, log=True)
 
@@ -77,7 +78,7 @@ def test_every_derivation_once(name: str) -> None:
     choices = {json.dumps(each.choices, sort_keys=True) for each in every}
     assert len(every) == len(specs) == len(choices) == found.size
     assert sum(not isinstance(build(each.spec), Refusal) for each in every) > found.size / 4
-    kinds = (Memory, Composition, tuple)
+    kinds = (Memory, Composition, Stack)
     for seed in range(10):
         first = drawn(found, seed, RATES)
         assert isinstance(build(first.spec), kinds)

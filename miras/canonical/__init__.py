@@ -23,6 +23,7 @@ united and what is not:
 
 A composition is its wiring, its own settings and the normal forms of its cells in their order. How
 a layer would be wired around a cell alone says nothing there, unless cells are layers of their own.
+A stack is the normal forms of its shortest pattern; if that is one memory, it is that memory.
 
 `operator` leaves of a memory what `miras.run` computes on raw tensors: how gates are made and how a
 layer is wired around it is dropped.
@@ -37,7 +38,7 @@ from miras.canonical.comparing import (
     equals,
     nearest,
 )
-from miras.canonical.forms import Normal, key, normal, normal_form, operator, written
+from miras.canonical.forms import Normal, key, normal, normal_form, operator, stacked, written
 
 __all__ = [
     "Difference",
@@ -52,5 +53,6 @@ __all__ = [
     "normal",
     "normal_form",
     "operator",
+    "stacked",
     "written",
 ]

@@ -1,6 +1,6 @@
 """In what two memories differ, and which known memory is nearest; see `miras.canonical`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
 
 from miras.architecture.matrix import Matrix
@@ -17,6 +17,7 @@ from miras.canonical.forms import (
     reduced,
     remembered,
     settings,
+    stacked,
     text,
 )
 from miras.composition import AnyCell, Composition
@@ -24,6 +25,7 @@ from miras.composition import kind as kind_of
 from miras.composition.either import basic, wiring
 from miras.memory import Memory
 from miras.part import Part
+from miras.stack import Stack, layers_of
 
 
 class Difference(NamedTuple):
@@ -49,14 +51,16 @@ class Nearest(NamedTuple):
     differences: tuple[Difference, ...]
 
 
-def equals(memory: AnyCell, known: Mapping[str, AnyCell] | None = None) -> tuple[str, ...]:
+def equals(memory: AnyCell | Stack, known: Mapping[str, AnyCell] | None = None) -> tuple[str, ...]:
     """Names of the known memories with the key of this one."""
     own = key(memory)
     return tuple(name for name, other in _known(known).items() if key(other) == own)
 
 
-def differences(a: AnyCell, b: AnyCell) -> tuple[Difference, ...]:
+def differences(a: AnyCell | Stack, b: AnyCell | Stack) -> tuple[Difference, ...]:
     """Where the normal forms differ; a part of another kind is named once, with its settings."""
+    if isinstance(a, Stack) or isinstance(b, Stack):
+        return tuple(_by_layer(layers_of(stacked(a)), layers_of(stacked(b))))
     a, b = reduced(a), reduced(b)
     if isinstance(a, Memory) and isinstance(b, Memory):
         return _differences(normal(a), normal(b))
@@ -66,6 +70,13 @@ def differences(a: AnyCell, b: AnyCell) -> tuple[Difference, ...]:
     apart = min(distance(one, other).values for one in _inner(a) for other in _inner(b))
     own = [_beside_slots(each) for each in (a, b)]
     return (Difference("compose", *kinds, size=apart + len(own[0] ^ own[1]) + 1),)
+
+
+def _by_layer(a: Sequence[AnyCell], b: Sequence[AnyCell]) -> Iterator[Difference]:
+    """Differences of two patterns, each repeated until it is as long as the longer one."""
+    for layer in range(max(len(a), len(b))):
+        for found in differences(a[layer % len(a)], b[layer % len(b)]):
+            yield found._replace(where=f"pattern.{layer}.{found.where}")
 
 
 def _beside_slots(memory: AnyCell) -> set[str]:
@@ -107,7 +118,7 @@ def _differences(here: Normal, there: Normal) -> tuple[Difference, ...]:
     return tuple(found)
 
 
-def distance(a: AnyCell, b: AnyCell) -> Distance:
+def distance(a: AnyCell | Stack, b: AnyCell | Stack) -> Distance:
     """Number of values, and of slots, in which the normal forms differ."""
     return _size(differences(a, b))
 
@@ -120,11 +131,12 @@ def _size(found: tuple[Difference, ...]) -> Distance:
 def _slot(where: str) -> str:
     """`of.0.retention` of `of.0.retention.gate.bias`: the path to the choice itself."""
     path = where.split(".")
-    deep = next((n for n in range(0, len(path), 2) if path[n] != "of"), len(path) - 1)
+    inside = (n for n in range(0, len(path), 2) if path[n] not in ("of", "pattern"))
+    deep = next(inside, len(path) - 1)
     return ".".join(path[: deep + 1])
 
 
-def nearest(memory: AnyCell, known: Mapping[str, AnyCell] | None = None) -> Nearest:
+def nearest(memory: AnyCell | Stack, known: Mapping[str, AnyCell] | None = None) -> Nearest:
     """The nearest known memory with another key; differences of the operator count first."""
     bare, same = operator(memory), key(memory)
 

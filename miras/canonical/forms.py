@@ -20,6 +20,7 @@ from miras.gate.recurrent import Recurrent
 from miras.gate.sigmoid import Sigmoid
 from miras.memory import Memory, Wiring
 from miras.part import Part
+from miras.stack import Stack
 
 Plain: TypeAlias = Union[dict[str, "Plain"], str, float, int, bool, None]  # noqa: UP007 - recursive
 
@@ -84,14 +85,39 @@ def reduced(memory: AnyCell) -> AnyCell:
     return found if found == memory else reduced(found)
 
 
-def normal_form(memory: AnyCell) -> dict[str, Plain]:
+def normal_form(memory: AnyCell | Stack) -> dict[str, Plain]:
     """The normal form as plain data: what differs from a default, and the maps of gates if any."""
+    if isinstance(memory, Stack):
+        memory = stacked(memory)
+    if isinstance(memory, Stack):
+        layers = {str(place): normal_form(cell) for place, cell in enumerate(memory.pattern)}
+        return {"period": len(layers), "pattern": cast(Plain, layers)}
     memory = reduced(memory)
     if isinstance(memory, Composition):
         return _composed(memory)
     found = normal(memory)
     form: dict[str, Plain] = {slot: plain(getattr(found.memory, slot)) for slot in SLOTS}
     return form | ({"gates": "; ".join(found.gates)} if found.gates else {})
+
+
+def stacked(memory: AnyCell | Stack, layers: int | None = None) -> AnyCell | Stack:
+    """The shortest pattern that gives every layer the same memory, or that memory if it is one.
+
+    What a model of so many `layers` has no layer for is left out.
+    """
+    if not isinstance(memory, Stack):
+        return memory
+    pattern = memory.pattern
+    keys = [key(cell) for cell in pattern]
+    every = [keys[layer % len(keys)] for layer in range(layers or 2 * len(keys))]
+    shortest = next(
+        most
+        for most in range(1, len(every) + 1)
+        if all(each == every[layer % most] for layer, each in enumerate(every))
+    )
+    if shortest == 1:
+        return pattern[0]
+    return Stack(name=memory.name, pattern=pattern[:shortest])
 
 
 def _composed(memory: Composition) -> dict[str, Plain]:
@@ -115,7 +141,7 @@ def bare_cells(memory: Composition) -> list[AnyCell]:
 
 
 @remembered
-def key(memory: AnyCell) -> str:
+def key(memory: AnyCell | Stack) -> str:
     """16 hexadecimal digits, the same in every process, equal if the memories train one model."""
     text = json.dumps(_ungated(normal_form(memory)), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -138,9 +164,15 @@ def operator(memory: Memory) -> Memory: ...
 def operator(memory: AnyCell) -> AnyCell: ...
 
 
+@overload
+def operator(memory: AnyCell | Stack) -> AnyCell | Stack: ...
+
+
 @remembered
-def operator(memory: AnyCell) -> AnyCell:
+def operator(memory: AnyCell | Stack) -> AnyCell | Stack:
     """The memory as `miras.run` sees it: every gate a tensor, however it was made, and no layer."""
+    if isinstance(memory, Stack):
+        return Stack(pattern=tuple(operator(cell) for cell in memory.pattern))
 
     def bare(part: Part) -> Part:
         given = {name: getattr(part, name) for name in type(part).model_fields}
