@@ -12,8 +12,8 @@ from miras.tasks import Predict, Task, certain
 NEAR = 0.01
 """How far a floor may be from what the task states."""
 
-MORE = 4
-"""Times the test sequences of the task: what chance does must be small beside `NEAR`."""
+ENOUGH = 32_768
+"""Test sequences of a check: what chance does must be small beside `NEAR`."""
 
 
 def missing(tasks: Iterable[Task], done: Sequence[FloorCheck]) -> list[Task]:
@@ -33,7 +33,7 @@ def check(task: Task, seed: int = 0) -> FloorCheck:
     """
     began = time.process_time()
     batch = task.train_stream(seed)
-    large = task.model_copy(update={"test": MORE * task.test})
+    large = task.model_copy(update={"test": max(ENOUGH, task.test)})
     solver = _solver(task) if task.solve(next(batch).tokens) is not None else None
     score = large.evaluate(solver, "test", seed).score if solver else None
     gaps: dict[str, float] = {}

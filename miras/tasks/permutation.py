@@ -56,7 +56,6 @@ class Permutation(Tracking):
     )
     steps: int = Field(default=3000, ge=1, le=10_000_000, description="default training length")
     batch: int = Field(default=64, ge=1, le=65_536, description="sequences per training step")
-    test: int = Field(default=4096, ge=1, le=1_000_000, description="words")
     published: ClassVar[Mapping[str, Any]] = {
         "shortest": 128,
         "longest": 128,
