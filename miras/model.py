@@ -26,6 +26,12 @@ class Shell(Part):
     heads: int = Field(default=2, ge=1, le=1_024, description="memories per layer")
     conv: int = Field(default=4, ge=0, le=64, description="taps of the short convolution; 0: none")
     mlp: Literal["swiglu", "gelu", "none"] = "swiglu"
+    mlp_width: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_048_576,
+        description="hidden numbers of the MLP; if out 8/3 dim, gelu 4 dim",
+    )
     tie: bool = Field(default=True, description="one matrix for embedding and head")
 
 
@@ -197,7 +203,7 @@ class _Mlp(nn.Module):
         super().__init__()
         self.gated = spec.mlp == "swiglu"
         # 8/3 with a gate and 4 without cost the same; multiples of 8 suit every vector unit.
-        hidden = 8 * max(1, round((8 / 3 if self.gated else 4) * spec.dim / 8))
+        hidden = spec.mlp_width or 8 * max(1, round((8 / 3 if self.gated else 4) * spec.dim / 8))
         self.inner = nn.Linear(spec.dim, hidden * (2 if self.gated else 1), bias=False)
         self.outer = nn.Linear(hidden, spec.dim, bias=False)
         nn.init.normal_(self.outer.weight, std=(2 * spec.layers * hidden) ** -0.5)

@@ -7,6 +7,7 @@ on all tasks and seeds can win.
 import re
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from miras.stack import Stack, layers_of
 from miras.tasks import Task
 
 from .derive import SLOTS, Candidate
+from .first_look import Unfit, look
 from .opening import TITLES
 from .study import Study, measured_by
 
@@ -30,6 +32,7 @@ class Job(NamedTuple):
     memory: Candidate
     rates: tuple[float, ...]
     done: tuple[Result, ...] = ()
+    checkpoints: Path | None = None  # folder of unfinished trainings of this trial alone
 
 
 class Run(NamedTuple):
@@ -38,6 +41,8 @@ class Run(NamedTuple):
     task: Task
     seed: int
     rate: float
+    keep: Path | None = None  # where the training is kept while it is unfinished
+    first: bool = False  # of its trial, by whichever worker
 
     def is_of(self, result: Result) -> bool:
         """Whether a result is that of this run."""
@@ -64,15 +69,24 @@ def runs_of(study: Study, rates: Sequence[float]) -> list[Run]:
     return [Run(task, seed, rate) for rate in rates for task in study.tasks for seed in study.seeds]
 
 
-def execute(job: Job, train: Train) -> Iterator[Result]:
-    """Do the runs that are missing, one after the other; a failed one is a result like others."""
+def execute(job: Job, train: Train) -> Iterator[Result | tuple[Status, str]]:
+    """Do the runs that are missing, one after the other; a failed one is a result like others.
+
+    A first look that finds the memory not worth training is the end, and all that is said.
+    """
     found = list(job.done)
     for run in runs_of(job.study, job.rates):
         here = [result for result in found if result.learning_rate == run.rate]
         if any(result.status != "ok" for result in here) or any(map(run.is_of, here)):
             continue
+        if job.checkpoints is not None:
+            name = f"{run.task.name}-{run.seed}-{run.rate:g}.safetensors"
+            run = run._replace(keep=job.checkpoints / name)
         try:
-            result = train(job.study, job.memory, run)
+            result = train(job.study, job.memory, run._replace(first=not found))
+        except Unfit as unfit:
+            yield unfit.status, unfit.reason
+            return
         except Exception as error:  # whatever a part raises is an outcome of its trial
             result = failed(job.memory, run, *_cause(error))
         found.append(result)
@@ -80,9 +94,11 @@ def execute(job: Job, train: Train) -> Iterator[Result]:
 
 
 def train(study: Study, memory: Candidate, run: Run) -> Result:
-    """The training of a study: the library's plain loop."""
+    """The training of a study: the library's plain loop, after a first look."""
     from miras.train import train as training
 
+    if run.first and study.first_look and not (run.keep and run.keep.exists()):
+        look(memory, study.shell, study.tasks[0], study.rates, run.seed)
     spec = ModelSpec.of(study.shell, layers_of(memory))
     result, _ = training(
         spec,
@@ -91,6 +107,7 @@ def train(study: Study, memory: Candidate, run: Run) -> Result:
         seed=run.seed,
         evaluations=study.evaluations,
         seconds=study.seconds(run.task.name),
+        keep=run.keep,
     )
     return result
 

@@ -105,7 +105,7 @@ def _listen(
         if not pause(min(left, often), pipe):
             alive()
             continue
-        message = cast("Result | None", pipe.recv())
+        message = cast("Result | Ending | None", pipe.recv())
         if message is None:
             return
         yield message

@@ -99,6 +99,9 @@ class Study(Part):
         " trials up to B before it, for which it waits, so that the course of a study does not"
         " depend on the number of workers",
     )
+    first_look: bool = Field(
+        default=True, description="check every candidate for some seconds before it is trained"
+    )
     budget: Budget
     workers: int = Field(default=2, ge=1, le=256, description="processes, one thread each")
     limits: Limits = Limits()
