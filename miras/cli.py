@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from miras.benching import bench
 from miras.part import SpecError
+from miras.searching import search, status, work
 from miras.validating import validate
 
 
@@ -148,16 +149,8 @@ def generate(
     write(checkpoint, prompt, tokens, temperature, seed)
 
 
-@app.command()
-def search(
-    study: Annotated[Path, typer.Argument(help="a study YAML")],
-    out: Annotated[Path | None, typer.Option(help="folder; runs/<study> if left out")] = None,
-) -> None:
-    """Run a study, or go on with it: finished trials are kept."""
-    from miras.search import load_study, run
-
-    found = load_study(study)
-    run(found, out or Path("runs") / found.name)
+app.command()(search)
+app.command()(work)
 
 
 @app.command()
@@ -230,12 +223,7 @@ def demonstrate(
     run(file, row, seeds, out, workers)
 
 
-@app.command()
-def status(run: Annotated[Path, typer.Argument(help="folder of a study")]) -> None:
-    """Say how far a study is."""
-    from miras.search import status as status_of
-
-    print(status_of(run))
+app.command()(status)
 
 
 @app.command()

@@ -4,6 +4,7 @@ Runs go rate by rate: a rate at which one run fails is left at once, since only 
 on all tasks and seeds can win.
 """
 
+import errno
 import re
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,9 @@ from .derive import SLOTS, Candidate
 from .first_look import Unfit, look
 from .opening import TITLES
 from .study import Study, measured_by
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
+"""Errors of the machine, which say nothing about a memory."""
 
 
 class Job(NamedTuple):
@@ -88,6 +92,8 @@ def execute(job: Job, train: Train) -> Iterator[Result | tuple[Status, str]]:
             yield unfit.status, unfit.reason
             return
         except Exception as error:  # whatever a part raises is an outcome of its trial
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                raise  # of the machine it is not
             result = failed(job.memory, run, *_cause(error))
         found.append(result)
         yield result

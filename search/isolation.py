@@ -1,8 +1,8 @@
 """Training in a process of its own: what it does to itself it does to nobody else.
 
-A worker is started afresh, so that it shares nothing with the process of the user. It loads torch
-and computes nothing; a training is a fork of it, there in 10 ms. Each ends when its parent does,
-whatever the parent died of.
+A worker is a fork of a server that was started afresh, so that it shares nothing with the process
+of the user. The server loads torch and computes nothing, so a worker is there in 20 ms; a training
+is a fork of the worker. Each ends when its parent does, whatever the parent died of.
 """
 
 import importlib
@@ -24,12 +24,21 @@ import torch
 
 from miras.result import Result, Status
 
-from .evaluation import Job, Train, execute
+from .evaluation import NO_ROOM, Job, Train, execute
 
 Ending = tuple[Status, str]
 
-WORKERS = multiprocessing.get_context("spawn")
-TRAININGS = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+LINUX = sys.platform == "linux"
+WORKERS = multiprocessing.get_context("forkserver" if LINUX else "spawn")
+TRAININGS = multiprocessing.get_context("fork" if LINUX else "spawn")
+
+
+FULL = 75
+"""Exit code of a training for which its machine had no room."""
+
+
+class NoRoom(RuntimeError):
+    """The machine has no room for a training: it is to be done again later, or elsewhere."""
 
 
 class Crashed(RuntimeError):
@@ -83,6 +92,8 @@ def isolated(
         yield from _listen(job, ours, alive, often)
     except EOFError:
         child.join()
+        if child.exitcode == FULL:
+            raise NoRoom("its machine has no room left on a disk, or no more files") from None
         raise Crashed(f"the training process ended with exit code {child.exitcode}") from None
     finally:
         if child.is_alive():
@@ -103,7 +114,9 @@ def _listen(
             yield "timed_out", f"a run was killed after {limit:.0f} s without a result"
             return
         if not pause(min(left, often), pipe):
+            began = time.monotonic()
             alive()
+            deadline += time.monotonic() - began  # waiting for the ledger is no fault of the run
             continue
         message = cast("Result | Ending | None", pipe.recv())
         if message is None:
@@ -129,6 +142,11 @@ def _child(job: Job, train: str, pipe: Connection) -> None:
         for result in execute(job, named(train)):
             pipe.send(result)
         pipe.send(None)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            os._exit(FULL)  # at once: on a full disk nothing more can be said
+        traceback.print_exc()
+        sys.exit(1)
     except Exception:
         # Not a run that failed but the harness itself: nothing can be said about the memory.
         traceback.print_exc()

@@ -5,45 +5,30 @@ lease while it works, and finishes with the token that it got: a worker that was
 comes back has an old token and changes nothing. The unique index over normal forms makes sure that
 equal memories are trained once, in whatever process they are thought of. All else that a study
 leaves (records, Optuna's storage, the winner) is written from here and can be written again.
+
+A trial goes from `open` over `running` to `done`. Where a study has rungs, one that ends a rung is
+`waiting` until its cohort is judged; then it is open at the next rung, or done.
 """
 
-import os
-import socket
-import sqlite3
-import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import Connection, Table, Update, and_, case, func, or_, select, update
+
+from .reading import Reading, Refused, Slot
+from .storage import FACTS, KEYS, RECORDS, REFUSALS, RUNS, SLOTS, STUDIES, Storage
 
 LEASE = 60.0
 """Seconds after which the work of a silent worker is given to another."""
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS slots (
-    slot INTEGER PRIMARY KEY,
-    origin TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'running', 'done')),
-    owner TEXT NOT NULL DEFAULT '',
-    token INTEGER NOT NULL DEFAULT 0,
-    lease REAL NOT NULL DEFAULT 0,
-    crashes INTEGER NOT NULL DEFAULT 0,
-    plan TEXT,
-    record TEXT,
-    place INTEGER,
-    told INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, slot INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS runs (
-    slot INTEGER NOT NULL, number INTEGER NOT NULL, result TEXT NOT NULL,
-    PRIMARY KEY (slot, number)
-);
-CREATE TABLE IF NOT EXISTS refusals (
-    slot INTEGER NOT NULL, attempt INTEGER NOT NULL, rule TEXT NOT NULL, sentence TEXT NOT NULL,
-    choices TEXT NOT NULL, PRIMARY KEY (slot, attempt)
-);
-"""
+Decisions = Mapping[int, Literal["promoted", "stopped"]]
+
+Decide = Callable[[Sequence[Slot]], Decisions]
+"""Which of the waiting trials go on and which are over; those that it does not name wait on."""
+
+
+NONE: Decisions = {}
 
 
 class LeaseLost(RuntimeError):
@@ -57,107 +42,105 @@ class Claim(NamedTuple):
     token: int
     origin: str
     plan: str | None
+    rung: int = 0
 
 
-class Slot(NamedTuple):
-    """A row, as others see it."""
+class Ledger(Reading):
+    """A connection to the ledger of a study; each thread and process needs its own.
 
-    slot: int
-    origin: str
-    state: str
-    plan: str | None
-    record: str | None
+    `place` is a file or the address of a data base. Without a name it is the only study there.
+    `decide` judges the rungs of a study that has some: every process that ends trials needs it.
+    """
 
-
-class Refused(NamedTuple):
-    """A derivation that did not become a trial."""
-
-    slot: int
-    attempt: int
-    rule: str
-    sentence: str
-    choices: str
-
-
-class Ledger:
-    """A connection to the ledger of a study; each thread and process needs its own."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.base = sqlite3.connect(path, timeout=60, isolation_level=None)
-        # WAL: readers never wait for the writer. FULL: what is finished survives a power cut.
-        self.base.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
-        self.base.executescript(_TABLES)
-
-    def __enter__(self) -> "Ledger":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.base.close()
-
-    @contextmanager
-    def _writing(self) -> Generator[sqlite3.Connection, None, None]:
-        """A transaction that holds the write lock from its start."""
-        self.base.execute("BEGIN IMMEDIATE")
-        try:
-            yield self.base
-        except BaseException:
-            self.base.execute("ROLLBACK")
-            raise
-        self.base.execute("COMMIT")
-
-    def fact(self, name: str) -> str | None:
-        """Something noted about the study as a whole."""
-        found = self.base.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return str(found[0]) if found else None
+    def __init__(
+        self,
+        place: Path | str,
+        study: str = "",
+        lease: float = LEASE,
+        pause: Callable[[float], object] | None = None,
+    ) -> None:
+        super().__init__(Storage(place, pause), study)
+        self.lease = lease
+        self.decide: Decide | None = None
 
     def note(self, **facts: object) -> None:
         """Note something about the study as a whole."""
-        with self._writing() as base:
-            rows = [(name, str(value)) for name, value in facts.items()]
-            base.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
+        rows = [self._row(name=name, value=str(value)) for name, value in facts.items()]
+        insert = self.storage.insert(FACTS)
+        insert = insert.on_conflict_do_update(
+            index_elements=["study", "name"], set_={"value": insert.excluded.value}
+        )
+        self.storage.write(lambda base: base.execute(insert, rows))
+
+    def begin(self, name: str, **facts: object) -> None:
+        """Enter a study under its name, with what is noted of it unless it is there already."""
+        self.study = self.study or name
+        rows = [self._row(name=name, value=str(value)) for name, value in facts.items()]
+
+        def enter(base: Connection) -> None:
+            base.execute(self._add(STUDIES), self._row())
+            base.execute(self._add(FACTS), rows)
+
+        self.storage.write(enter)
 
     def extend(self, trials: int, baselines: Sequence[str]) -> None:
         """Make sure that there are so many trials; the first ones train memories of these keys."""
-        with self._writing() as base:
-            rows = [(n, "baseline" if n < len(baselines) else "search") for n in range(trials)]
-            base.executemany("INSERT OR IGNORE INTO slots (slot, origin) VALUES (?, ?)", rows)
-            base.executemany(
-                "INSERT OR IGNORE INTO keys VALUES (?, ?)",
-                [(key, slot) for slot, key in enumerate(baselines)],
-            )
+        rows = [
+            self._row(slot=n, origin="baseline" if n < len(baselines) else "search")
+            for n in range(trials)
+        ]
+        keys = [self._row(key=key, slot=slot) for slot, key in enumerate(baselines)]
 
-    def claim(self, owner: str, below: int, lease: float = LEASE) -> Claim | None:
-        """The first trial of a number `below` this that nobody works at; None if there is none."""
-        now = time.time()
-        with self._writing() as base:
+        def add(base: Connection) -> None:
+            base.execute(self._add(SLOTS), rows)
+            if keys:
+                base.execute(self._add(KEYS), keys)
+
+        self.storage.write(add)
+
+    def claim(
+        self, owner: str, below: int, lease: float | None = None, lag: int = 0
+    ) -> Claim | None:
+        """The first trial of a number `below` this that nobody works at; None if there is none.
+
+        First those whose worker is silent, then those that are furthest up the rungs, then new
+        ones. With a `lag`, trial k is there only once all up to k - lag are done and all before it
+        are planned.
+        """
+        row = SLOTS.c
+
+        def take(base: Connection) -> Claim | None:
+            now = self.storage.clock()
+            silent = and_(row.state == "running", row.lease < now)
+            free = [row.study == self.study, row.slot < below, or_(row.state == "open", silent)]
+            if lag:
+                waited = select(func.min(row.slot)).where(
+                    row.study == self.study, row.state != "done"
+                )
+                free.append(row.slot < waited.scalar_subquery() + lag)
+                # planned in their order: a memory that is taken is taken by the same trial always
+                planless = waited.where(row.plan.is_(None)).scalar_subquery()
+                free.append(or_(row.plan.is_not(None), row.slot == planless))
             found = base.execute(
-                "SELECT slot, token, origin, plan FROM slots WHERE slot < ? AND (state = 'open'"
-                " OR (state = 'running' AND lease < ?)) ORDER BY slot LIMIT 1",
-                (below, now),
-            ).fetchone()
+                select(row.slot, row.token + 1, row.origin, row.plan, row.rung)
+                .where(*free)
+                .order_by(case((silent, 0), else_=1), row.rung.desc(), row.slot)
+                .limit(1)
+                .with_for_update(skip_locked=True)
+            ).first()
             if found is None:
                 return None
-            base.execute(
-                "UPDATE slots SET state = 'running', owner = ?, token = token + 1, lease = ?"
-                " WHERE slot = ?",
-                (owner, now + lease, found[0]),
-            )
-        return Claim(found[0], found[1] + 1, found[2], found[3])
+            claim = Claim(*found)
+            until = now + (self.lease if lease is None else lease)
+            mine = self._change(claim.slot)
+            base.execute(mine.values(state="running", owner=owner, token=claim.token, lease=until))
+            return claim
 
-    def _hold(self, base: sqlite3.Connection, slot: int, token: int) -> None:
-        mine = base.execute(
-            "SELECT 1 FROM slots WHERE slot = ? AND token = ? AND state = 'running'", (slot, token)
-        ).fetchone()
-        if mine is None:
-            raise LeaseLost(f"trial {slot} has been given to another worker")
+        return self.storage.write(take)
 
-    def renew(self, slot: int, token: int, lease: float = LEASE) -> None:
+    def renew(self, slot: int, token: int, lease: float | None = None) -> None:
         """Hold a trial for another lease. Raises LeaseLost."""
-        with self._writing() as base:
-            self._hold(base, slot, token)
-            until = time.time() + lease
-            base.execute("UPDATE slots SET lease = ? WHERE slot = ?", (until, slot))
+        self.storage.write(lambda base: self._hold(base, slot, token, lease=self._until(lease)))
 
     def plan(
         self, slot: int, token: int, key: str, plan: str, refused: Sequence[Refused] = ()
@@ -166,114 +149,114 @@ class Ledger:
 
         `refused` is what was thought of before and is kept with the decision.
         """
-        with self._writing() as base:
+        rows = [self._row(**each._asdict()) for each in refused]
+
+        def decide(base: Connection) -> int | None:
             self._hold(base, slot, token)
-            base.execute("INSERT OR IGNORE INTO keys VALUES (?, ?)", (key, slot))
-            owner = base.execute("SELECT slot FROM keys WHERE key = ?", (key,)).fetchone()[0]
+            base.execute(self._add(KEYS), self._row(key=key, slot=slot))
+            has = select(KEYS.c.slot).where(KEYS.c.study == self.study, KEYS.c.key == key)
+            owner = int(base.execute(has).scalar_one())
             if owner != slot:
-                return int(owner)
-            base.execute("UPDATE slots SET plan = ? WHERE slot = ?", (plan, slot))
-            base.executemany("INSERT INTO refusals VALUES (?, ?, ?, ?, ?)", refused)
-        return None
+                return owner
+            base.execute(self._change(slot).values(plan=plan))
+            if rows:
+                base.execute(self._add(REFUSALS), rows)
+            return None
+
+        return self.storage.write(decide)
 
     def add_run(
-        self, slot: int, token: int, number: int, result: str, lease: float = LEASE
+        self, slot: int, token: int, number: int, result: str, lease: float | None = None
     ) -> None:
         """Keep one run of a trial, so that whoever takes the trial over need not repeat it."""
-        self.renew(slot, token, lease)
-        with self._writing() as base:
-            self._hold(base, slot, token)
-            base.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (slot, number, result))
+
+        def keep(base: Connection) -> None:
+            self._hold(base, slot, token, lease=self._until(lease))
+            base.execute(self._add(RUNS), self._row(slot=slot, number=number, result=result))
+
+        self.storage.write(keep)
 
     def finish(self, slot: int, token: int, record: str) -> None:
         """End a trial with its record. Raises LeaseLost."""
-        with self._writing() as base:
-            self._hold(base, slot, token)
-            base.execute(
-                "UPDATE slots SET state = 'done', record = ?, owner = '',"
-                " place = (SELECT coalesce(max(place) + 1, 0) FROM slots) WHERE slot = ?",
-                (record, slot),
-            )
+        self._end(slot, token, record, last=True)
+
+    def finish_rung(self, slot: int, token: int, record: str) -> None:
+        """End a rung of a trial, with the record that it leaves if it stops there.
+
+        It waits. Whatever waited for no more than this is judged at once. Raises LeaseLost.
+        """
+        self._end(slot, token, record, last=False)
+
+    def _end(self, slot: int, token: int, record: str, last: bool) -> None:
+        def end(base: Connection) -> None:
+            # One at a time: who comes second sees what the first one left.
+            mine = select(STUDIES.c.study).where(STUDIES.c.study == self.study)
+            base.execute(mine.with_for_update())
+            rung = self._hold(base, slot, token, state="waiting", owner="")
+            base.execute(self._add(RECORDS), self._row(slot=slot, rung=rung, record=record))
+            if last:
+                self._close(base, slot)
+            verdicts = self.decide(self.slots_at(base)) if self.decide else NONE
+            for each, verdict in verdicts.items():
+                if verdict == "stopped":
+                    self._close(base, each)
+                else:
+                    next_rung = self._change(each).values(state="open", rung=SLOTS.c.rung + 1)
+                    base.execute(next_rung.where(SLOTS.c.state == "waiting"))
+
+        self.storage.write(end)
+
+    def _close(self, base: Connection, slot: int) -> None:
+        places = select(func.coalesce(func.max(SLOTS.c.place) + 1, 0))
+        place = places.where(SLOTS.c.study == self.study).scalar_subquery()
+        change = self._change(slot).where(SLOTS.c.state == "waiting")
+        base.execute(change.values(state="done", place=place))
 
     def crashed(self, slot: int, token: int) -> int:
         """Count a training process of a trial that died by itself; how many it were so far."""
-        with self._writing() as base:
-            self._hold(base, slot, token)
-            base.execute("UPDATE slots SET crashes = crashes + 1 WHERE slot = ?", (slot,))
-            found = base.execute("SELECT crashes FROM slots WHERE slot = ?", (slot,)).fetchone()
-        return int(found[0])
+
+        def count(base: Connection) -> int:
+            self._hold(base, slot, token, crashes=SLOTS.c.crashes + 1)
+            mine = select(SLOTS.c.crashes).where(SLOTS.c.study == self.study)
+            return int(base.execute(mine.where(SLOTS.c.slot == slot)).scalar_one())
+
+        return self.storage.write(count)
+
+    def give_back(self, slot: int, token: int) -> None:
+        """Give a trial back, to be begun again by anybody. Raises LeaseLost."""
+        self.storage.write(
+            lambda base: self._hold(base, slot, token, state="open", owner="", token=token + 1)
+        )
 
     def release(self, owner: str) -> list[int]:
         """Give back at once all that an owner, or all whose names start so, still holds."""
-        with self._writing() as base:
-            held = base.execute(
-                "SELECT slot FROM slots WHERE state = 'running' AND substr(owner, 1, ?) = ?",
-                (len(owner), owner),
-            ).fetchall()
-            base.executemany(
-                "UPDATE slots SET state = 'open', owner = '', token = token + 1 WHERE slot = ?",
-                held,
-            )
-        return [row[0] for row in held]
-
-    def runs(self, slot: int) -> dict[int, str]:
-        """The runs of a trial that are finished, by number."""
-        found = self.base.execute("SELECT number, result FROM runs WHERE slot = ?", (slot,))
-        return dict(found.fetchall())
-
-    def slots(self, since: int = 0) -> list[Slot]:
-        """All trials from number `since` on."""
-        found = self.base.execute(
-            "SELECT slot, origin, state, plan, record FROM slots WHERE slot >= ? ORDER BY slot",
-            (since,),
+        change = update(SLOTS).where(
+            SLOTS.c.study == self.study,
+            SLOTS.c.state == "running",
+            func.substr(SLOTS.c.owner, 1, len(owner)) == owner,
         )
-        return [Slot(*row) for row in found]
+        change = change.values(state="open", owner="", token=SLOTS.c.token + 1)
+        given = change.returning(SLOTS.c.slot)
+        return sorted(self.storage.write(lambda base: list(base.scalars(given))))
 
-    def count_refusals(self) -> dict[str, int]:
-        """How many derivations each rule refused; `duplicate` is no rule of the grammar."""
-        found = self.base.execute("SELECT rule, count(*) FROM refusals GROUP BY rule")
-        return dict(found.fetchall())
+    def _row(self, **values: object) -> dict[str, object]:
+        return {"study": self.study, **values}
 
-    def refusals(self, since: int = 0) -> list[Refused]:
-        """Derivations that did not become trials, from trial `since` on, in order of attempts."""
-        found = self.base.execute(
-            "SELECT slot, attempt, rule, sentence, choices FROM refusals WHERE slot >= ?"
-            " ORDER BY slot, attempt",
-            (since,),
-        )
-        return [Refused(*row) for row in found]
+    def _add(self, table: Table) -> Any:
+        """Add rows that are not there yet."""
+        return self.storage.insert(table).on_conflict_do_nothing()
 
-    def untold(self) -> list[Slot]:
-        """Finished trials that are in no other file yet, in the order in which they ended."""
-        found = self.base.execute(
-            "SELECT slot, origin, state, plan, record FROM slots WHERE state = 'done' AND told = 0"
-            " ORDER BY place"
-        )
-        return [Slot(*row) for row in found]
+    def _change(self, slot: int) -> Update:
+        return update(SLOTS).where(SLOTS.c.study == self.study, SLOTS.c.slot == slot)
 
-    def tell(self, slot: int) -> None:
-        """Note that a finished trial is in the other files too."""
-        with self._writing() as base:
-            base.execute("UPDATE slots SET told = 1 WHERE slot = ?", (slot,))
+    def _until(self, lease: float | None) -> Any:
+        return self.storage.clock() + (self.lease if lease is None else lease)
 
-    def running(self) -> list[tuple[int, str | None]]:
-        """Number and plan of the trials that somebody works at."""
-        found = self.base.execute("SELECT slot, plan FROM slots WHERE state = 'running'")
-        return [(row[0], row[1]) for row in found]
-
-    def states(self, below: int) -> Mapping[str, int]:
-        """How many of the trials of a number `below` this are open, running and done."""
-        counted = self.base.execute(
-            "SELECT state, count(*) FROM slots WHERE slot < ? GROUP BY state", (below,)
-        ).fetchall()
-        return {"open": 0, "running": 0, "done": 0} | dict(counted)
-
-
-def here() -> str:
-    """The beginning of the names of all owners on this machine."""
-    return f"{socket.gethostname()}/"
-
-
-def owner(process: int | None = None) -> str:
-    """The name under which a process of this machine, by default this one, holds trials."""
-    return f"{here()}{process or os.getpid()}."
+    def _hold(self, base: Connection, slot: int, token: int, /, **values: Any) -> int:
+        """Change a trial that is held with this token; its rung. Raises LeaseLost."""
+        held = self._change(slot).where(SLOTS.c.token == token, SLOTS.c.state == "running")
+        held = held.values(values or {"token": token}).returning(SLOTS.c.rung)
+        rung = base.execute(held).scalar()
+        if rung is None:
+            raise LeaseLost(f"trial {slot} has been given to another worker")
+        return int(rung)

@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from statistics import fmean
 from typing import NamedTuple
 
@@ -121,7 +122,8 @@ class Display:
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
-        self.console.print(escape(text))
+        with suppress(OSError):  # a full disk under our output is no reason to stop
+            self.console.print(escape(text))
 
     def ended(self, record: TrialRecord, now: Standing) -> None:
         """A trial has ended."""

@@ -1,13 +1,12 @@
-"""What the ledger says, in files that others read: records, Optuna's storage, manifest, winners.
+"""What the ledger says, in files that others read: records, manifest, winners.
 
-All of it follows from the ledger and is written by the parent alone. A trial is written once: what
-is already there is looked up first, because the writer may have died between writing and noting it.
+All of it follows from the ledger. Everybody who takes part writes it into a folder of its own. A
+trial is written once: what is already there is looked up first.
 """
 
 import json
 import os
 import platform
-import warnings
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,11 +23,10 @@ from miras.result import TrialRecord, append, read
 
 from .evaluation import judge
 from .ledger import Ledger
-from .planner import finished
 from .space import Space
 from .study import Study, measured_by
 
-RECORDS, OPTUNA, MANIFEST, BEST = "trials.jsonl", "optuna.db", "study.json", "best.yaml"
+RECORDS, MANIFEST, BEST = "trials.jsonl", "study.json", "best.yaml"
 
 SELECTION = (
     "The search and the choice of winners look at validation scores, the objectives of a record are"
@@ -37,58 +35,40 @@ SELECTION = (
 
 
 class Projection:
-    """The files of one study."""
+    """The files of one study in one folder."""
 
     def __init__(self, study: Study, space: Space, ledger: Ledger, folder: Path) -> None:
         self.study, self.space, self.ledger, self.folder = study, space, ledger, folder
         self.records = {each.number: each for each in read(folder / RECORDS, TrialRecord)}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self.optuna = optuna.create_study(
-                study_name=study.name,
-                storage=f"sqlite:///{folder / OPTUNA}",
-                directions=["maximize" for _ in study.measures],
-                load_if_exists=True,
-            )
-            self.optuna.set_metric_names(list(study.measures))
-        self.told = {trial.user_attrs["trial"] for trial in self.optuna.get_trials(deepcopy=False)}
+        self.place = -1  # of the last trial that is in the files
+        self.best: dict[tuple[str, ...], TrialRecord] = {}
+        self._winners(self.records.values())
 
     def update(self) -> list[TrialRecord]:
         """Write what has ended since the last time; the new records, in the order of their end."""
         fresh: list[TrialRecord] = []
-        for slot in self.ledger.untold():
-            record = TrialRecord.model_validate_json(slot.record or "{}")
-            if record.number not in self.records:
+        for place, slot in self.ledger.ended(self.place):
+            if slot not in self.records:
+                record = TrialRecord.model_validate_json(self.ledger.record(slot))
                 append(self.folder / RECORDS, record)
-                self.records[record.number] = record
-            if record.number not in self.told:
-                self.optuna.add_trial(
-                    finished(
-                        self.study,
-                        self.space,
-                        record,
-                        trial=record.number,
-                        origin=record.origin,
-                        memory=record.name,
-                        key=record.key,
-                        equals=list(record.equals),
-                        reason=record.reason[:2000],
-                    )
-                )
-                self.told.add(record.number)
-            self.ledger.tell(record.number)
-            fresh.append(record)
+                self.records[slot] = record
+                fresh.append(record)
+            self.place = place
         if fresh:
-            self.winners()
+            self._winners(fresh)
         return fresh
 
-    def winners(self) -> None:
-        """Write the best memory over all objectives, and the best of each."""
-        names = self.study.measures
-        write_winner(self.study, self.folder / BEST, self.records.values(), names)
-        for name in names if len(names) > 1 else ():
-            path = self.folder / "best" / f"{name}.yaml"
-            write_winner(self.study, path, self.records.values(), (name,))
+    def _winners(self, fresh: Iterable[TrialRecord]) -> None:
+        """Write the best memory over all objectives, and the best of each, where they are new."""
+        measures = self.study.measures
+        new = list(fresh)
+        for names in dict.fromkeys([measures, *((name,) for name in measures)]):
+            last = self.best.get(names)
+            best = winner(self.study, [last, *new] if last else new, names)
+            if best is not None and best is not last:
+                self.best[names] = best
+                file = Path(BEST) if names == measures else Path("best", f"{names[0]}.yaml")
+                write_winner(self.study, self.folder / file, best, names)
 
     def manifest(self, **times: object) -> None:
         """Write what the study is and where it stands."""
@@ -140,13 +120,8 @@ def winner(
     return max((each for each in records if each.status == "ok"), key=merit, default=None)
 
 
-def write_winner(
-    study: Study, path: Path, records: Iterable[TrialRecord], names: tuple[str, ...]
-) -> None:
-    """Write the best trial as a model file; nothing while there is none."""
-    best = winner(study, records, names)
-    if best is None:
-        return
+def write_winner(study: Study, path: Path, best: TrialRecord, names: tuple[str, ...]) -> None:
+    """Write the best trial as a model file."""
     pattern = best.memory.get("pattern", [best.memory])
     model = study.shell.model_dump(mode="json") | {"pattern": pattern}
     validation = judge(study, best.results, None).validation

@@ -1,8 +1,9 @@
 """A worker: claims a trial, plans it, has it trained in a child process, and finishes it."""
 
+import shutil
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import suppress
 
 import optuna
 
@@ -10,12 +11,11 @@ from miras.canonical import equals, key
 from miras.result import Result, TrialRecord
 
 from .evaluation import Job, judge, plain
-from .isolation import Crashed, Ending, isolated, pause, settle
-from .ledger import LEASE, Claim, LeaseLost, Ledger, owner
+from .isolation import Crashed, Ending, NoRoom, isolated, pause, settle
+from .ledger import Claim, LeaseLost, Ledger
+from .place import Site, owner
 from .planner import Plan, Planner
 from .study import Study
-
-LEDGER, LOG = "ledger.db", "log.txt"
 
 MOST_CRASHES = 3
 """Training processes of one trial that may die by themselves before that is its outcome."""
@@ -24,13 +24,17 @@ STOP = "stop"
 """The fact that says when no more trials are to be begun, in seconds since 1970."""
 
 
-def work(folder: Path, train: str) -> None:
+ROOM = 5.0
+"""Seconds that a worker waits when its machine has no room left, before it tries a trial again."""
+
+
+def work(site: Site) -> None:
     """Work at a study until nothing is left to do: what a worker process runs."""
-    settle(folder / LOG)
+    settle(site.place.log)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with Ledger(folder / LEDGER) as ledger:
+    with Ledger(site.ledger, site.study, site.lease, pause) as ledger:
         study = Study.model_validate_json(ledger.fact("study") or "{}")
-        worker = Worker(study, ledger, folder / LOG, train)
+        worker = Worker(study, ledger, site)
         while worker.step():
             pass
 
@@ -38,25 +42,34 @@ def work(folder: Path, train: str) -> None:
 class Worker:
     """One process's share of a study."""
 
-    def __init__(self, study: Study, ledger: Ledger, log: Path, train: str) -> None:
-        self.study, self.ledger, self.log, self.train = study, ledger, log, train
+    def __init__(self, study: Study, ledger: Ledger, site: Site) -> None:
+        self.study, self.ledger, self.site = study, ledger, site
+        self.log, self.train = site.place.log, site.train
         self.planner = Planner(study, study.opened(), ledger)
 
     def step(self) -> bool:
         """Do one trial, or wait a moment for one; False when the study needs nobody any more."""
-        if time.time() > float(self.ledger.fact(STOP) or "inf"):
+        stop = self.ledger.fact(STOP)
+        if time.time() > self.site.until or (stop and self.ledger.now() > float(stop)):
             return False
-        claim = self.ledger.claim(owner(), below=self.study.budget.trials)
+        name = owner(self.site.place.name)
+        claim = self.ledger.claim(name, below=self.study.budget.trials, lag=self.study.lag)
         if claim is None:
             pause(0.2)  # another worker may die and leave its trial behind
-            return self.ledger.states(self.study.budget.trials)["running"] > 0
+            states = self.ledger.states(self.study.budget.trials)
+            return states["running"] + states["open"] > 0
         try:
             began = time.monotonic()
             plan = self.planner.plan(claim)
             record = self.conduct(claim, plan, began) if plan else self.exhausted(claim)
             self.ledger.finish(claim.slot, claim.token, record.model_dump_json())
         except LeaseLost as lost:
-            print(lost, flush=True)
+            self.ledger.storage.say(str(lost))
+        except NoRoom as full:
+            self.ledger.storage.say(f"trial {claim.slot} is given back: {full}; waiting")
+            with suppress(LeaseLost):
+                self.ledger.give_back(claim.slot, claim.token)
+            pause(ROOM)
         return True
 
     def conduct(self, claim: Claim, plan: Plan, began: float) -> TrialRecord:
@@ -66,11 +79,12 @@ class Worker:
         done = [Result.model_validate_json(text) for _, text in kept]
         earlier = sum(result.seconds for result in done)
         ending: Ending | None = None
+        unfinished = self.site.place.folder / "checkpoints" / str(slot)
         while True:
-            job = Job(self.study, plan.memory, plan.rates, tuple(done))
+            job = Job(self.study, plan.memory, plan.rates, tuple(done), unfinished)
             try:
                 for message in isolated(
-                    job, self.train, lambda: self.ledger.renew(slot, token), LEASE / 4
+                    job, self.train, lambda: self.ledger.renew(slot, token), self.ledger.lease / 4
                 ):
                     if isinstance(message, Result):
                         self.ledger.add_run(slot, token, len(done), message.model_dump_json())
@@ -82,6 +96,7 @@ class Worker:
                 if self.ledger.crashed(slot, token) >= MOST_CRASHES:
                     ending = ("error", f"{crash}, {MOST_CRASHES} times; see {self.log}")
                     break
+        shutil.rmtree(unfinished, ignore_errors=True)
         seconds = earlier + time.monotonic() - began
         return recorded(self.study, slot, plan, done, ending, seconds)
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = ("miras", "search", "plots", "tests", "benchmarks")
 COMMANDS = {
     *("cli", "terminal", "checking", "listing", "running", "demonstrating", "mapping", "benching"),
-    *("validating", "task_table"),
+    *("validating", "searching", "task_table"),
 }
 """Modules behind the command line: these alone import search, plots, benchmarks, in functions."""
 
@@ -71,6 +71,8 @@ OPTIONAL = {
     "lm_eval",
     "tensorboard",
     "optuna_dashboard",
+    "psycopg",
+    "ray",
     "pytest",
     "hypothesis",
 }

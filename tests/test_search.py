@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ WRITTEN: dict[str, Any] = {
     "tasks": ["mqar", "parity"],
     "baselines": ["deltanet", "gated-deltanet"],
     "budget": {"trials": 14},
-    "sampler": {"kind": "portfolio", "startup": 4},
+    "sampler": {"kind": "portfolio", "startup": 4, "random": 0.25},
 }
 
 
@@ -63,7 +65,7 @@ def check_whole(folder: Path, trials: int) -> list[TrialRecord]:
     keys = [record.key for record in found if record.key]
     assert len(keys) == len(set(keys))
     with Ledger(folder / "ledger.db") as ledger:
-        assert ledger.states(trials) == {"open": 0, "running": 0, "done": trials}
+        assert ledger.states(trials) == {"open": 0, "running": 0, "waiting": 0, "done": trials}
         assert not ledger.untold()
     return sorted(found, key=lambda record: record.number)
 
@@ -73,9 +75,8 @@ def test_study_with_two_workers(tmp_path: Path) -> None:
     run(study, tmp_path, "search_fake:trivial")
     found = check_whole(tmp_path, 14)
     assert [record.name for record in found[:2]] == ["deltanet", "gated-deltanet"]
-    assert [record.origin for record in found] == ["baseline"] * 2 + (
-        ["search"] * 3 + ["random"]
-    ) * 3
+    origins = [record.origin for record in found]
+    assert origins[:2] == ["baseline"] * 2 and set(origins[2:]) == {"search", "random"}
     for record in found:
         assert record.status == "ok" and record.learning_rate == 1e-2
         assert set(record.objectives) == {"recall", "tracking"}
@@ -181,15 +182,30 @@ def test_time_budget(tmp_path: Path) -> None:
     check_whole(tmp_path, 14)
 
 
-def start(study: Path, folder: Path) -> subprocess.Popen[bytes]:
+@pytest.fixture
+def started() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Searches that end with the test, whatever became of it."""
+    found: list[subprocess.Popen[bytes]] = []
+    yield found
+    for search in found:
+        if search.poll() is None:
+            search.kill()
+        search.wait()
+
+
+def start(
+    study: Path, folder: Path, started: list[subprocess.Popen[bytes]]
+) -> subprocess.Popen[bytes]:
     """A search in a process group of its own."""
     here = Path(__file__).parent
     environment = os.environ | {"PYTHONPATH": f"{here.parent}{os.pathsep}{here}"}
     command = [sys.executable, str(here / "search_fake.py"), str(study), str(folder)]
-    return subprocess.Popen([*command, "search_fake:slow"], env=environment, start_new_session=True)
+    command.append("search_fake:slow")
+    started.append(subprocess.Popen(command, env=environment, start_new_session=True))
+    return started[-1]
 
 
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "nothing happened"
@@ -202,8 +218,8 @@ def done(folder: Path) -> int:
 
 def owners(folder: Path) -> list[int]:
     """Process ids of the workers that hold a trial."""
-    with Ledger(folder / "ledger.db") as ledger:
-        rows = ledger.base.execute("SELECT owner FROM slots WHERE state = 'running'").fetchall()
+    with closing(sqlite3.connect(folder / "ledger.db")) as base:
+        rows = base.execute("SELECT owner FROM miras_slots WHERE state = 'running'").fetchall()
     return [int(row[0].rpartition("/")[2].rstrip(".")) for row in rows]
 
 
@@ -214,10 +230,12 @@ def alive(process: int) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["worker", "parent"])
-def test_nothing_is_lost_or_done_twice_after_a_kill(tmp_path: Path, victim: str) -> None:
+def test_nothing_is_lost_or_done_twice_after_a_kill(
+    tmp_path: Path, victim: str, started: list[subprocess.Popen[bytes]]
+) -> None:
     folder, log = tmp_path / "run", tmp_path / "runs.txt"
     study = written(tmp_path, description=str(log), budget={"trials": 10})
-    search = start(study, folder)
+    search = start(study, folder, started)
     until(lambda: done(folder) >= 3 and bool(owners(folder)))
     workers = owners(folder)
     before = {record.number: record for record in records(folder)}
@@ -226,9 +244,9 @@ def test_nothing_is_lost_or_done_twice_after_a_kill(tmp_path: Path, victim: str)
     else:
         search.kill()
         search.wait()
-        until(lambda: not any(map(alive, workers)), seconds=10)
-        search = start(study, folder)
-    assert search.wait(timeout=60) == 0
+        until(lambda: not any(map(alive, workers)), seconds=30)
+        search = start(study, folder, started)
+    assert search.wait(timeout=120) == 0
     found = check_whole(folder, 10)
     for number, record in before.items():
         assert found[number] == record
@@ -238,10 +256,10 @@ def test_nothing_is_lost_or_done_twice_after_a_kill(tmp_path: Path, victim: str)
 
 
 @pytest.mark.slow
-def test_interrupt_ends_in_order(tmp_path: Path) -> None:
+def test_interrupt_ends_in_order(tmp_path: Path, started: list[subprocess.Popen[bytes]]) -> None:
     folder, log = tmp_path / "run", tmp_path / "runs.txt"
     study = written(tmp_path, description=str(log), budget={"trials": 30})
-    search = start(study, folder)
+    search = start(study, folder, started)
     until(lambda: done(folder) >= 2 and bool(owners(folder)))
     with pytest.raises(SpecError, match="another search is running"):
         run(Study.model_validate(load_study(study)), folder)

@@ -1,0 +1,205 @@
+"""The parent of some workers: it plans and trains nothing.
+
+It starts workers, replaces those that die, gives their trials back at once, writes the files of its
+folder and shows what happens. Several parents, on one machine or many, may share a study: each has
+a folder of its own, and gives back what its own workers held and nothing else.
+"""
+
+import time
+from typing import NamedTuple
+
+from sqlalchemy.exc import DBAPIError
+
+from miras.part import SpecError
+
+from .crew import Crew
+from .ledger import Ledger
+from .place import Place, Site
+from .progress import Display, Standing, line, standing
+from .projection import Projection, winner
+from .study import Study
+from .telling import Lost, Teller
+from .worker import STOP
+
+POLL = 0.25
+AGAIN = 2.0
+"""Seconds after which files that could not be written are tried again."""
+
+FRUITLESS = 5
+"""Workers that may die one after the other without a trial ending, before the search gives up."""
+
+
+class Terms(NamedTuple):
+    """How a parent takes part."""
+
+    workers: int | None = None  # the study's own number
+    minutes: float | None = None  # as long as there is something to do
+    optuna: str = ""  # sqlite, journal or an address; the ledger's own if that is PostgreSQL
+    engine: str = "local"
+
+
+class Parent:
+    """One sitting of a study in one folder."""
+
+    def __init__(
+        self, study: Study, ledger: Ledger, place: Place, train: str, terms: Terms
+    ) -> None:
+        self.study, self.ledger, self.place, self.terms = study, ledger, place, terms
+        self.space = study.opened()
+        self.projection = Projection(study, self.space, ledger, place.folder)
+        shared = ledger.storage.url.render_as_string(hide_password=False)
+        kind = terms.optuna or ("sqlite" if ledger.storage.file else shared)
+        self.teller = Teller(study, self.space, ledger, place, kind)
+        self.until = time.time() + 60 * terms.minutes if terms.minutes else float("inf")
+        site = Site(place, shared, ledger.study, train, ledger.lease, self.until)
+        self.crew = Crew(site)
+        self.display = Display(study)
+        self.began = ledger.now()
+        self.before = float(ledger.fact("seconds") or 0.0)
+        self.fruitless = 0
+        self.trouble, self.again, self.closed = "", 0.0, False
+        ledger.storage.say = self.display.say
+
+    def run(self) -> Standing:
+        """Until every trial is done or the time is up."""
+        try:
+            self.work()
+        except KeyboardInterrupt:
+            self.close()
+            done = len(self.projection.records)
+            self.display.say(
+                f"Stopped: {done} of {self.study.budget.trials} trials are done and kept. Run the"
+                " same command again to go on."
+            )
+            raise
+        finally:
+            self.close()
+        return self.standing()
+
+    def work(self) -> None:
+        """Until every trial is done or the time is up."""
+        self.ledger.release(f"{self.place.name}/")  # by whoever died in this folder before us
+        budget = self.study.budget.seconds
+        stop = self.began + budget - self.before if budget else float("inf")
+        self.ledger.note(**{STOP: stop})
+        self.greet(stop)
+        workers = self.terms.workers or self.study.workers
+        ended = float("inf")
+        while True:
+            self.bury()
+            states = self.ledger.states(self.study.budget.trials)
+            self.follow()
+            ours = time.time() < self.until
+            wanted = states["open"] > 0 and self.ledger.now() < stop
+            if not ours and not self.crew:
+                self.display.say("our time is up; others may go on")
+                break
+            if states["running"] == 0 and not wanted:
+                # Another parent that wrote Optuna's storage may have died: then it becomes ours.
+                ended = min(ended, time.monotonic())
+                patience = ended + self.ledger.lease + 2 * AGAIN
+                if not self.ledger.untold() or time.monotonic() > patience:
+                    break
+            while wanted and ours and len(self.crew) < workers:
+                self.crew.hire()
+            time.sleep(POLL)
+        self.crew.wait()
+        self.conclude(states["open"] if self.ledger.now() >= stop else 0)
+
+    def greet(self, stop: float) -> None:
+        """Say what is going to happen."""
+        study, states = self.study, self.ledger.states(self.study.budget.trials)
+        runs = len(study.tasks) * len(study.seeds) * len(study.rates)
+        workers = self.terms.workers or study.workers
+        self.display.say(
+            f"{study.name}: {study.budget.trials} trials, {len(study.baselines)} known memories"
+            f" first; up to {runs} trainings each ({', '.join(task.name for task in study.tasks)});"
+            f" {workers} worker{'s' if workers > 1 else ''}, one thread each"
+        )
+        self.display.say(f"space {self.space.name}: {self.space.describe()}")
+        if states["done"]:
+            self.display.say(f"going on: {states['done']} trials are done already")
+        if stop < self.began and states["open"]:
+            self.display.say("the time budget is used up: raise budget.seconds to go on")
+
+    def bury(self) -> None:
+        """Take note of workers that are gone; what they held is open again at once."""
+        for name, failed in self.crew.bury():
+            for slot in self.ledger.release(name):
+                self.display.say(f"{slot:>4}  its worker died; it is taken up again")
+            self.fruitless += failed
+            if self.fruitless >= FRUITLESS:
+                raise SpecError(
+                    f"{FRUITLESS} workers in a row gave up: {self.place.log} says why; nothing"
+                    " that was done is lost"
+                )
+
+    def follow(self) -> None:
+        """Bring the files and the display up to the ledger."""
+        if time.monotonic() < self.again:
+            return
+        try:
+            fresh = self.projection.update()
+            now = standing(self.study, self.ledger, list(self.projection.records.values()))
+            for record in fresh:
+                self.fruitless = 0
+                self.display.ended(record, now)
+            if fresh:
+                self.note()
+            self.display.moved(now)
+            self.teller.update(self.projection.records)
+        except (OSError, Lost) as error:
+            self.again = time.monotonic() + AGAIN
+            if self.trouble != str(error):
+                self.trouble = str(error)
+                self.display.say(
+                    f"{error}: nothing is lost, the files are written when they can be"
+                )
+        else:
+            if self.trouble:
+                self.trouble = ""
+                self.display.say("the files can be written again")
+
+    def standing(self) -> Standing:
+        """How far the study is, and what is best so far."""
+        records = list(self.projection.records.values())
+        best = winner(self.study, records, self.study.measures)
+        found = standing(self.study, self.ledger, records)
+        return found._replace(best=line(best) if best else "")
+
+    def note(self) -> None:
+        """Write the manifest and how long it took so far."""
+        seconds = self.before + self.ledger.now() - self.began
+        self.ledger.note(seconds=seconds)
+        times = {name: self.ledger.fact(name) for name in ("started", "finished")}
+        self.projection.manifest(
+            **{name: float(value) for name, value in times.items() if value},
+            seconds=round(seconds, 1),
+        )
+
+    def conclude(self, left: int) -> None:
+        """Say how it ended."""
+        self.ledger.note(finished=self.ledger.now())
+        self.note()
+        self.display.say(str(self.standing()))
+        if left:
+            self.display.say(f"the time budget is used up: {left} trials were not begun")
+        folder = self.place.folder
+        self.display.say(f"results are in {folder}: `miras report {folder}`")
+
+    def close(self) -> None:
+        """End all workers in order; what they held is open again."""
+        if self.closed:
+            return
+        self.closed = True
+        self.crew.end()
+        self.ledger.storage.patient = False  # whoever wants to leave does not wait
+        try:
+            self.ledger.release(f"{self.place.name}/")
+            if self.projection.update():
+                self.note()
+            self.teller.update(self.projection.records)
+            self.teller.close()
+        except (OSError, DBAPIError, Lost) as error:
+            self.display.say(f"left in a hurry ({error}): what we held is free within a lease")
+        self.display.close()
