@@ -1,5 +1,6 @@
 """Studies that are conducted in one process, trial by trial, with trainings that take no time."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from miras.result import Result
 from miras.search import Study, load_study
 from miras.search.engine import enter
 from miras.search.evaluation import Run, runs_of
-from miras.search.ledger import Ledger
-from miras.search.planner import Plan, Planner
+from miras.search.ledger import Claim, Ledger
+from miras.search.planner import Plan, Planner, ready
 from miras.search.worker import recorded
 
 STUDY: dict[str, Any] = {
@@ -74,3 +75,40 @@ def trace(folder: Path, trials: int, restarts: bool = False, **changes: object) 
             assert plan is not None
             plans.append(plan.write())
     return plans
+
+
+def interleaved(
+    folder: Path, trials: int, workers: int, order: int, **changes: object
+) -> list[str]:
+    """The trace of several workers that begin, end and die in an order of chance."""
+    folder.mkdir()
+    found = study(folder, **changes)
+    chance = random.Random(order)
+    planners: list[Planner | None] = [None for _ in range(workers)]
+    at_work: dict[int, tuple[Claim, Plan]] = {}
+    with Ledger(folder / "ledger.db") as ledger:
+        enter(found, ledger, folder)
+        while any(row.state != "done" for row in ledger.slots()[:trials]):
+            worker = chance.randrange(workers)
+            if worker in at_work:
+                claim, plan = at_work.pop(worker)
+                if chance.random() < 0.2:  # it dies: what it had planned is there for the next one
+                    ledger.release(f"here/{worker}.")
+                    planners[worker] = None
+                    continue
+                results = [good(plan, run) for run in runs_of(found, plan.rates)]
+                record = recorded(found, claim.slot, plan, results, None, 0.0)
+                ledger.finish(claim.slot, claim.token, record.model_dump_json())
+                continue
+            rows = ledger.slots()
+            free = next((row.slot for row in rows[:trials] if row.state == "open"), None)
+            if free is None or not ready(found.lag, rows, free):
+                continue
+            claim = ledger.claim(f"here/{worker}.", below=trials)
+            assert claim is not None and claim.slot == free
+            planner = planners[worker] or Planner(found, found.opened(), ledger)
+            planners[worker] = planner
+            plan = planner.plan(claim)
+            assert plan is not None
+            at_work[worker] = claim, plan
+        return [row.plan or "" for row in ledger.slots()[:trials]]
