@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from miras.benching import bench
+from miras.migrating import migrate
 from miras.part import SpecError
 from miras.searching import search, status, work
 from miras.validating import validate
@@ -151,6 +152,7 @@ def generate(
 
 app.command()(search)
 app.command()(work)
+app.command()(migrate)
 
 
 @app.command()

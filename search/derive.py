@@ -194,6 +194,7 @@ def build(spec: Mapping[str, Any]) -> Candidate | Refusal:
         return _refusal(error)
 
 
+CELL_TYPE: Any = AnyCell
 _CELL: TypeAdapter[AnyCell] = TypeAdapter(AnyCell)
 
 

@@ -14,6 +14,7 @@ from miras.part import SpecError
 from miras.result import TrialRecord
 
 from .ledger import LEASE, Ledger
+from .migrate import insist_on_grammar
 from .parent import Parent, Terms
 from .place import LEDGER, alone
 from .progress import Standing, line, standing
@@ -101,7 +102,9 @@ def enter(study: Study, ledger: Ledger, folder: Path | str) -> None:
     if changed := study.differences(_entered(ledger, str(folder))):
         raise SpecError(
             f"{folder} holds a study with another {', '.join(changed)}: go on with the old file, or"
-            " give the new study another name or folder"
+            " give the new study another name or folder (`miras migrate` moves what is finished)"
         )
+    insist_on_grammar(ledger, study.opened(), folder)
     ledger.note(study=text)
-    ledger.extend(study.budget.trials, [key(known()[name]) for name in study.baselines])
+    keys = [key(known()[name]) for name in study.baselines]
+    ledger.extend(study.budget.trials, keys, study.known - len(keys))

@@ -5,6 +5,7 @@ that stand inside an option begin with that option's name, those of a cell with 
 """
 
 import hashlib
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -123,6 +124,32 @@ def size(node: Node) -> int:
             return sum(size(option) for option in options.values())
         case Mutation(places=places, low=low, high=high):
             return sum(ways({name: size(each) for name, each in places.items()}, high)[low:])
+
+
+def fingerprint(node: Node) -> str:
+    """16 hexadecimal digits that stay while names, options, ranges and all that is fixed do.
+
+    Weights are left out: they change what is likely, not what a choice means.
+    """
+    text = json.dumps(_shape(node), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _shape(node: Node) -> Any:
+    match node:
+        case Fixed(value):
+            return value
+        case Number(low, high, log, whole):
+            return ["number", low, high, log, whole]
+        case Fields(label, entries):
+            return ["fields", label, {name: _shape(each) for name, each in entries.items()}]
+        case Choice(options):
+            return ["choice", {name: _shape(each) for name, each in options.items()}]
+        case Items(label, items):
+            return ["items", label, [_shape(each) for each in items]]
+        case Mutation(base=base, places=places, low=low, high=high):
+            inner_shapes = {name: _shape(each) for name, each in places.items()}
+            return ["mutation", base.model_dump(mode="json"), inner_shapes, low, high]
 
 
 def ways(places: Mapping[str, int], most: int) -> list[int]:

@@ -92,6 +92,7 @@ class Projection:
             "workers": study.workers,
             "space": self.space.data,
             "space_size": self.space.describe(),
+            "grammar": self.space.fingerprint,
             "trials": dict(Counter(record.status for record in self.records.values())),
             "duplicates": refused.pop("duplicate", 0),
             "refused": dict(refused.most_common()),

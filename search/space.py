@@ -25,7 +25,7 @@ from miras.model import ModelSpec
 from miras.part import SpecError
 
 from .holes import Reader
-from .nodes import Fields, Node, Number, size, walk
+from .nodes import Fields, Node, Number, fingerprint, size, walk
 from .opening import TITLES, type_of
 
 
@@ -46,6 +46,11 @@ class Space:
     def continuous(self) -> bool:
         """Whether a real number is among the holes, so that there is no end of memories."""
         return any(isinstance(node, Number) and not node.whole for node in walk(self.root))
+
+    @property
+    def fingerprint(self) -> str:
+        """16 digits that say whether choices mean what they meant: see `nodes.fingerprint`."""
+        return fingerprint(self.root)
 
     def describe(self) -> str:
         """How large it is, in words."""

@@ -1,0 +1,202 @@
+"""Finished trials of a study, moved into another one whose space is wider or otherwise different.
+
+A study is bound to its grammar: names, options and ranges of what was chosen. When these change,
+because a space was widened or a part was added, another study has to go on; but what was trained
+stays true wherever the same memory is trained in the same way. So a trial is moved if its memory is
+in the new space too: its choices are made again by name, those that the old space did not have are
+read off the memory, and what comes of them must have the same key.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from miras.canonical import equals, key, stacked
+from miras.known import known
+from miras.part import SpecError
+from miras.result import TrialRecord
+from miras.stack import Stack
+
+from .asking import LEARNING_RATE
+from .derive import CELL_TYPE, Candidate, FromChoices, Refusal, Value, build, derive
+from .inverse import choices_of
+from .ledger import Claim, Ledger
+from .planner import Plan
+from .space import Space
+from .study import Study
+
+GRAMMAR = "grammar"
+"""The fact that says with which grammar a study was begun."""
+
+FREE = frozenset(
+    {
+        *("name", "description", "space", "baselines", "sampler", "seed", "budget", "workers"),
+        *("limits", "lag", "rungs", "cohort", "nulls", "confirm", "first_look"),
+    }
+)
+"""What may differ between two studies whose results are comparable."""
+
+OWNER = "migration/"
+
+
+class Moved(NamedTuple):
+    """What became of the finished trials of a study."""
+
+    folder: Path
+    moved: dict[int, int]  # number in the old study -> number in the new one
+    left: dict[int, str]  # number in the old study -> why it was not moved
+
+    def __str__(self) -> str:
+        total = len(self.moved) + len(self.left)
+        lines = [f"{len(self.moved)} of {total} finished trials were moved to {self.folder}"]
+        for reason, count in Counter(self.left.values()).most_common():
+            first = next(number for number, each in self.left.items() if each == reason)
+            lines.append(f"{count} left: {reason} (first: trial {first})")
+        return "\n".join(lines)
+
+
+def insist_on_grammar(ledger: Ledger, space: Space, folder: Path | str) -> None:
+    """Note the grammar of a study, or make sure that it is the one that is noted."""
+    noted, own = ledger.fact(GRAMMAR), space.fingerprint
+    if noted is None:
+        ledger.note(**{GRAMMAR: own})
+    elif noted != own:
+        raise SpecError(
+            f"{folder} was begun with another grammar ({noted}, now {own}): parts, options or"
+            " ranges of its space have changed since. Go on with the version of miras that began"
+            f" it, or move what is finished: `miras migrate {folder} STUDY --out NEW_FOLDER`"
+        )
+
+
+def migrate(old: Path, study: Study, folder: Path) -> Moved:
+    """Begin a study in a folder with the finished trials of an older one. Raises SpecError."""
+    from .engine import enter
+    from .place import LEDGER, alone
+
+    path = old / LEDGER
+    if not path.is_file():
+        raise SpecError(f"there is no study in {old}: name the folder of one, such as runs/first")
+    if (folder / LEDGER).exists():
+        raise SpecError(f"there is a study in {folder} already: name a new folder with --out")
+    with Ledger(path) as source:
+        before = Study.model_validate_json(source.fact("study") or "{}")
+        records = [
+            TrialRecord.model_validate_json(slot.record)
+            for slot in source.slots()
+            if slot.record and slot.state == "done"
+        ]
+    if different := [name for name in study.differences(before) if name not in FREE]:
+        raise SpecError(
+            f"the studies differ in {', '.join(different)}: their results cannot be compared. Use"
+            " the settings of the old study, and another space"
+        )
+    with alone(folder) as place, Ledger(place.ledger) as ledger:
+        enter(study, ledger, folder)
+        move = _Move(study, ledger)
+        try:
+            for record in records:
+                move.take(record)
+        finally:
+            ledger.release(OWNER)
+        ledger.note(migrated=f"{len(move.moved)} trials of {before.name}, {time.time():.0f}")
+    return Moved(folder, move.moved, move.left)
+
+
+class _Move:
+    """One migration."""
+
+    def __init__(self, study: Study, ledger: Ledger) -> None:
+        self.study, self.ledger, self.space = study, ledger, study.opened()
+        self.places = {key(known()[name]): slot for slot, name in enumerate(study.baselines)}
+        self.claims: dict[int, Claim] = {}
+        self.moved: dict[int, int] = {}
+        self.left: dict[int, str] = {}
+        # All baselines are held, so that those which were trained can be ended in any order.
+        while len(self.claims) < len(study.baselines) and (claim := self._claim()):
+            self.claims[claim.slot] = claim
+        self.open = self._claim()
+
+    def _claim(self) -> Claim | None:
+        return self.ledger.claim(OWNER, below=self.study.budget.trials)
+
+    def take(self, record: TrialRecord) -> None:
+        """Move one trial, or say why not."""
+        found = self.plan(record)
+        if isinstance(found, str):
+            self.left[record.number] = found
+            return
+        claim = self.claims.pop(self.places.get(key(found.memory), -1), None)
+        origin = "baseline" if claim else found.origin
+        claim = claim or self.open
+        if claim is None:
+            self.left[record.number] = "the budget of the new study has no place for more"
+            return
+        plan = found._replace(origin=origin, choices={} if origin == "baseline" else found.choices)
+        taken = self.ledger.plan(claim.slot, claim.token, key(plan.memory), plan.write())
+        if taken is not None:
+            self.left[record.number] = "another trial of the new study trains the same"
+            return
+        changed = record.model_copy(
+            update={
+                "study": self.study.name,
+                "number": claim.slot,
+                "origin": origin,
+                "choices": dict(plan.choices),
+                "equals": equals(plan.memory),
+            }
+        )
+        self.ledger.finish(claim.slot, claim.token, changed.model_dump_json())
+        self.moved[record.number] = claim.slot
+        if claim is self.open:
+            self.open = self._claim()
+
+    def plan(self, record: TrialRecord) -> Plan | str:
+        """What the new study trains in its place, or why nothing does."""
+        memory = build(record.memory) if record.memory else None
+        if memory is None:
+            return "it had no memory"
+        if isinstance(memory, Refusal):
+            return f"the grammar refuses its memory by now: {memory.rule}"
+        if key(memory) != record.key:
+            return "its memory has another normal form by now"
+        if record.key in self.places and record.origin == "baseline":
+            return Plan("baseline", memory, {}, self.study.rates)
+        rate = record.learning_rate
+        rates = self.study.rates
+        if (searched := self.study.searched_rates) is not None:
+            if not searched.low <= rate <= searched.high:
+                return "its learning rate is outside of the new range"
+            rates = (rate,)
+        elif rate and rate not in rates:
+            return "it was not trained at the rates of the new study"
+        reason = "its memory is not in the new space"
+        for read_off, choices in self.counterparts(memory, record):
+            if searched is not None:
+                choices = choices | {LEARNING_RATE: rate}
+            try:
+                derived = derive(self.space, FromChoices(choices), searched, narrow=False)
+            except SpecError:
+                continue  # by name the new space offers something else
+            again = build(derived.spec)
+            if isinstance(again, Refusal):
+                reason = f"the grammar refuses its counterpart: {again.rule}"
+                continue
+            again = stacked(again, self.study.shell.layers)
+            if key(again) == record.key:
+                origin = "search" if record.origin == "baseline" else record.origin
+                named = again.model_copy(update={"name": record.name})
+                return Plan(origin, named, derived.choices, rates)
+            reason = "its counterpart is another memory" if read_off else reason
+        return reason
+
+    def counterparts(
+        self, memory: Candidate, record: TrialRecord
+    ) -> Iterator[tuple[bool, dict[str, Value]]]:
+        """Choices that may make a memory in the new space: the recorded ones, those read off it."""
+        if record.choices:
+            yield False, dict(record.choices)
+        wanted = Stack if isinstance(memory, Stack) else CELL_TYPE
+        if (found := choices_of(self.space.root, memory, wanted, record.choices)) is not None:
+            yield True, found

@@ -1,0 +1,165 @@
+"""Finished trials go on in a wider space; what has no counterpart is counted and told."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from search_fake import trivial
+
+from miras.canonical import key
+from miras.composition import AnyCell
+from miras.known import cells
+from miras.load import reads
+from miras.part import SpecError
+from miras.result import TrialRecord
+from miras.search.derive import FromChoices, build, derivations, derive
+from miras.search.engine import enter
+from miras.search.inverse import choices_of
+from miras.search.ledger import Ledger
+from miras.search.migrate import GRAMMAR, insist_on_grammar, migrate
+from miras.search.place import LEDGER
+from miras.search.planner import Plan, Planner
+from miras.search.space import space_of
+from miras.search.study import Study, load_study
+from miras.search.worker import recorded
+
+NARROW = "{use: deltanet, bias: {any: [l2, dot]}, retention: {any: [none, decay]}}"
+WIDE = """
+    use: deltanet
+    bias: {any: [l2, dot, {kind: lp, p: {float: [1.0, 3.0]}}]}
+    retention: {any: [none, {kind: decay, axis: {any: [scalar, key]}}]}
+"""
+CELL: Any = AnyCell
+
+
+def study(folder: Path, name: str, space: str, **more: object) -> Study:
+    given = {
+        "space": yaml.safe_load(space),
+        "tasks": [{"kind": "copy"}],
+        "baselines": ["gated-deltanet"],
+        "budget": {"trials": 6},
+        "workers": 1,
+    }
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(given | more))
+    return load_study(path)
+
+
+def worked(found: Study, folder: Path, trials: int) -> list[TrialRecord]:
+    """So many trials of a study, each good at once."""
+    from miras.search.evaluation import runs_of
+
+    folder.mkdir()
+    with Ledger(folder / LEDGER) as ledger:
+        enter(found, ledger, folder)
+        insist_on_grammar(ledger, found.opened(), folder)
+        planner = Planner(found, found.opened(), ledger)
+        for _ in range(trials):
+            claim = ledger.claim("me", below=found.budget.trials)
+            assert claim is not None
+            plan = planner.plan(claim)
+            assert isinstance(plan, Plan)
+            results = [trivial(found, plan.memory, run) for run in runs_of(found, plan.rates)]
+            record = recorded(found, claim.slot, plan, results, None, 1.0)
+            ledger.finish(claim.slot, claim.token, record.model_dump_json())
+        return records(ledger)
+
+
+def records(ledger: Ledger) -> list[TrialRecord]:
+    rows = [slot for slot in ledger.slots() if slot.record and slot.state == "done"]
+    return [TrialRecord.model_validate_json(row.record or "") for row in rows]
+
+
+def test_trials_go_on_in_a_wider_space(tmp_path: Path) -> None:
+    old = worked(study(tmp_path, "old", NARROW), tmp_path / "old", 4)
+    new = study(tmp_path, "new", WIDE, budget={"trials": 8})
+    moved = migrate(tmp_path / "old", new, tmp_path / "new")
+    assert moved.moved == {0: 0, 1: 1, 2: 2, 3: 3} and not moved.left
+    assert "4 of 4 finished trials were moved" in str(moved)
+    with Ledger(tmp_path / "new" / LEDGER) as ledger:
+        found = records(ledger)
+        assert [each.key for each in found] == [each.key for each in old]
+        assert [each.results for each in found] == [each.results for each in old]
+        assert [each.number for each in found] == [0, 1, 2, 3]
+        assert {each.study for each in found} == {"new"}
+        for record in found[1:]:
+            again = build(derive(new.opened(), FromChoices(record.choices)).spec)
+            assert key(again) == record.key  # type: ignore[arg-type]
+        # what the sampler sees has the options of the new space, and the search goes on
+        planner = Planner(new, new.opened(), ledger)
+        claim = ledger.claim("me", below=8)
+        assert claim is not None and claim.slot == 4
+        trials = planner.history.before(4).trials
+        assert len(trials) == 3
+        assert {str(t.distributions["bias"]) for t in trials} == {
+            "CategoricalDistribution(choices=('dot', 'l2', 'lp'))"
+        }
+        plan = planner.plan(claim)
+        assert isinstance(plan, Plan) and key(plan.memory) not in {each.key for each in old}
+    with pytest.raises(SpecError, match="already: name a new folder"):
+        migrate(tmp_path / "old", new, tmp_path / "new")
+
+
+def test_what_has_no_counterpart_is_told(tmp_path: Path) -> None:
+    old = worked(study(tmp_path, "old", NARROW), tmp_path / "old", 5)
+    new = study(tmp_path, "new", "{use: deltanet, bias: {any: [l2, l1]}}")
+    moved = migrate(tmp_path / "old", new, tmp_path / "new")
+    stays = [
+        not r.choices or (r.choices["bias"], r.choices["retention"]) == ("l2", "none") for r in old
+    ]
+    expected = {number for number, here in enumerate(stays) if not here}
+    assert set(moved.left) == expected and moved.left
+    assert set(moved.left.values()) == {"its memory is not in the new space"}
+    assert list(moved.moved.values()) == list(range(len(moved.moved)))
+
+
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    worked(study(tmp_path, "old", NARROW), tmp_path / "old", 1)
+    new = study(tmp_path, "new", WIDE, seeds=[0, 1])
+    with pytest.raises(SpecError, match="differ in seeds: their results cannot be compared"):
+        migrate(tmp_path / "old", new, tmp_path / "new")
+    with pytest.raises(SpecError, match="there is no study in"):
+        migrate(tmp_path / "elsewhere", new, tmp_path / "new")
+
+
+def test_another_grammar_is_refused(tmp_path: Path) -> None:
+    found = study(tmp_path, "old", NARROW)
+    worked(found, tmp_path / "old", 1)
+    with Ledger(tmp_path / "old" / LEDGER) as ledger:
+        assert ledger.fact(GRAMMAR) == found.opened().fingerprint
+        insist_on_grammar(ledger, found.opened(), tmp_path / "old")
+        with pytest.raises(SpecError, match="move what is finished: `miras migrate"):
+            insist_on_grammar(ledger, space_of(reads(WIDE)), tmp_path / "old")
+
+
+def test_a_fingerprint_stays_while_choices_mean_the_same() -> None:
+    one = space_of(reads("{use: deltanet, bias: {any: [l2, dot]}}"))
+    other = space_of(reads("{use: deltanet, bias: {any: [dot, l2], weights: [1, 3]}}"))
+    assert one.fingerprint == other.fingerprint
+    changes = ("bias: {any: [l2, l1]}", "bias: {any: [l2, dot], }, retention: decay", "bias: l2")
+    prints = {space_of(reads(f"{{use: deltanet, {each}}}")).fingerprint for each in changes}
+    assert len(prints | {one.fingerprint}) == 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        WIDE,
+        "{compose: chain, of: [{any: [gla, deltanet]}, {use: gla, retention: {floor: {any: [0.0,"
+        " 0.5]}}}], residual: {any: [true, false]}}",
+        "{mutate: {any: [gla, deltanet]}, changes: {int: [0, 2]}, among: {bias: {any: all},"
+        " retention: {any: [none, decay]}}}",
+    ],
+)
+def test_choices_are_read_off_a_memory(text: str) -> None:
+    """The way back from what is built: the same spec again, for every derivation."""
+    found = space_of(reads(text))
+    for derivation in derivations(found):
+        memory = build(derivation.spec)
+        if isinstance(memory, tuple):
+            continue
+        choices = choices_of(found.root, memory, CELL, derivation.choices)
+        assert choices is not None
+        assert derive(found, FromChoices(choices)).spec == derivation.spec
+    assert choices_of(found.root, cells()["titans-lmm"], CELL) is None
