@@ -15,6 +15,7 @@ from miras.part import SpecError
 from .crew import Crew
 from .ledger import Ledger
 from .place import Place, Site
+from .planner import remarks
 from .progress import Display, Standing, line, standing
 from .projection import Projection, winner
 from .study import Study
@@ -117,6 +118,8 @@ class Parent:
             f" {workers} worker{'s' if workers > 1 else ''}, one thread each"
         )
         self.display.say(f"space {self.space.name}: {self.space.describe()}")
+        for remark in remarks(study, self.space):
+            self.display.say(remark)
         if states["done"]:
             self.display.say(f"going on: {states['done']} trials are done already")
         if stop < self.began and states["open"]:
