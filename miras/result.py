@@ -101,6 +101,9 @@ class TrialRecord(Line):
     key: str
     memory: dict[str, Any]
     choices: dict[str, Any] = Field(description="the derivation: parameter name -> choice")
+    shell: dict[str, Any] = Field(
+        default_factory=dict, description="the shell as it was matched; empty: that of the study"
+    )
     status: Status | Literal["stopped"] = Field(
         default="ok", description="stopped: at a rung, with the results that it had by then"
     )

@@ -7,7 +7,7 @@ memory is not told at all. Both are replaced at once and kept in the ledger with
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from optuna.trial import FrozenTrial
@@ -16,6 +16,7 @@ from miras.canonical import key, stacked
 from miras.composition import kind as kind_of
 from miras.known import known
 from miras.memory import Memory
+from miras.model import Shell
 from miras.part import SpecError
 from miras.result import TrialRecord
 from miras.stack import Stack
@@ -26,7 +27,9 @@ from .derive import Candidate, Refusal, Value, build, derive
 from .ground import Choices, Ground
 from .history import DUPLICATE, History
 from .ledger import Claim, Ledger, Refused, Slot
+from .matching import length_of, solve
 from .proposing import Proposal, Rejection, propose
+from .rungs import KNOWN
 from .space import Space
 from .study import Study
 
@@ -34,14 +37,16 @@ from .study import Study
 class Plan(NamedTuple):
     """What a trial trains."""
 
-    origin: Literal["baseline", "search", "random"]
+    origin: Literal["baseline", "null", "search", "random"]
     memory: Candidate
     choices: dict[str, Value]
     rates: tuple[float, ...]
+    shell: Mapping[str, Any] = {}  # as it was matched; empty: that of the study
 
     def write(self) -> str:
         """As text for the ledger."""
-        fields = self._asdict() | {"memory": self.memory.model_dump(mode="json")}
+        memory = self.memory.model_dump(mode="json")
+        fields = self._asdict() | {"memory": memory, "shell": dict(self.shell)}
         return json.dumps(fields)
 
     @classmethod
@@ -54,7 +59,22 @@ class Plan(NamedTuple):
                 f"a plan holds what this version of miras refuses ({memory.sentence}): go on with"
                 " the version with which the study was begun"
             )
-        return cls(fields["origin"], memory, fields["choices"], tuple(fields["rates"]))
+        rates, shell = tuple(fields["rates"]), fields.get("shell", {})
+        return cls(fields["origin"], memory, fields["choices"], rates, shell)
+
+    def matched(self, study: Study, length: int) -> "Plan | Refusal":
+        """The same with the sizes that the study wants of all, if it does, or why it has none."""
+        if study.match is None:
+            return self
+        fit = solve(study.match, self.memory, study.shell, length, self.origin in KNOWN)
+        if isinstance(fit, Refusal):
+            return fit
+        return self._replace(memory=fit.candidate, shell=fit.shell.model_dump(mode="json"))
+
+    def within(self, study: Study) -> Study:
+        """The study with the shell in which this is trained."""
+        shell = Shell.model_validate(self.shell) if self.shell else study.shell
+        return study.model_copy(update={"shell": shell})
 
 
 class Planner:
@@ -63,16 +83,22 @@ class Planner:
     def __init__(self, study: Study, space: Space, ledger: Ledger) -> None:
         self.study, self.space, self.ledger = study, space, ledger
         self.ground = ground_of(study, space)
+        self.length = length_of(study.tasks) if study.match else 0
         self.history = History(study, self.ground, ledger)
 
     def plan(self, claim: Claim) -> Plan | None:
         """What this trial trains; None if no memory could be found that was not tried before."""
         if claim.plan is not None:
             return Plan.read(claim.plan)
-        if claim.origin == "baseline":
-            memory = known()[self.study.baselines[claim.slot]]
-            plan = Plan("baseline", memory, {}, self.study.rates)
-            self.ledger.plan(claim.slot, claim.token, key(memory), plan.write())
+        if claim.slot < self.study.known:
+            null = claim.slot >= len(self.study.baselines)
+            memory = known()[self.study.baselines[0 if null else claim.slot]]
+            asked = Plan("null" if null else "baseline", memory, {}, self.study.rates)
+            plan = asked.matched(self.study, self.length)
+            if isinstance(plan, Refusal):  # `load_study` refuses these
+                raise SpecError(f"baseline {memory.name}: {plan.sentence}")
+            own = key(plan.memory) + null * f" again, trial {claim.slot}"
+            self.ledger.plan(claim.slot, claim.token, own, plan.write())
             return plan
         found: list[Plan] = []
 
@@ -90,7 +116,7 @@ class Planner:
             found.append(made)
             return None
 
-        candidate = claim.slot - len(self.study.baselines)
+        candidate = claim.slot - self.study.known
         arm = self.study.sampler.arm(candidate, self.ground)
         past = self.history.before(claim.slot)
         directions = ["maximize" for _ in self.study.measures]
@@ -108,7 +134,9 @@ class Planner:
         rates = self.study.rates if rate is None else (rate,)
         memory = stacked(memory, self.study.shell.layers)
         memory = memory.model_copy(update={"name": describe(memory)})
-        return Plan(proposal.origin, memory, dict(proposal.choices), rates)
+        made = Plan(proposal.origin, memory, dict(proposal.choices), rates)
+        matched = made.matched(self.study, self.length)
+        return Rejection(*matched) if isinstance(matched, Refusal) else matched
 
 
 def ready(lag: int, slots: Iterable[Slot], slot: int) -> bool:
@@ -129,7 +157,7 @@ def ground_of(study: Study, space: Space) -> Ground:
     def choices(chooser: Chooser, narrow: bool) -> Choices:
         return derive(space, chooser, rates, narrow).choices
 
-    candidates = study.budget.trials - len(study.baselines)
+    candidates = study.budget.trials - study.known
     return Ground(space.root, choices, candidates, rates)
 
 

@@ -124,7 +124,7 @@ def winner(
 def write_winner(study: Study, path: Path, best: TrialRecord, names: tuple[str, ...]) -> None:
     """Write the best trial as a model file."""
     pattern = best.memory.get("pattern", [best.memory])
-    model = study.shell.model_dump(mode="json") | {"pattern": pattern}
+    model = (best.shell or study.shell.model_dump(mode="json")) | {"pattern": pattern}
     validation = judge(study, best.results, None).validation
     scores = ", ".join(
         f"{name} {validation[name]:.3f} on validation, {best.objectives[name]:.3f} on test"

@@ -14,6 +14,8 @@ from miras.model import Shell
 from miras.part import Part, SpecError
 from miras.tasks import AnyTask
 
+from .derive import Refusal
+from .matching import Match, length_of, solve
 from .nodes import Number
 from .sampler import AnySampler
 from .sampler.portfolio import Portfolio
@@ -98,6 +100,9 @@ class Study(Part):
         description="0: every trial is planned with all that is known by then; B: with what came of"
         " trials up to B before it, for which it waits, so that the course of a study does not"
         " depend on the number of workers",
+    )
+    match: Match | None = Field(
+        default=None, description="give all memories equally many parameters and state floats"
     )
     first_look: bool = Field(
         default=True, description="check every candidate for some seconds before it is trained"
@@ -210,3 +215,10 @@ def _check_baselines(document: Document, study: Study) -> None:
         if same != name or study.baselines.index(name) != index:
             message = f"{name} and {same} train the same model; keep one of them"
             raise document.error(place, message)
+    if study.match is not None:
+        length = length_of(study.tasks)
+        for index, name in enumerate(study.baselines):
+            fit = solve(study.match, known()[name], study.shell, length, reference=True)
+            if isinstance(fit, Refusal):
+                message = f"{name} cannot be matched: {fit.sentence}"
+                raise document.error(("baselines", index), message)

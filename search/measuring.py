@@ -1,0 +1,65 @@
+"""What a candidate costs in a shell, counted from real tensors."""
+
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import nn
+
+from miras.cost import parameters_without_embedding
+from miras.model import Model, ModelSpec, Shell
+from miras.part import SpecError
+from miras.stack import layers_of
+
+from .derive import Candidate
+
+
+class Count(NamedTuple):
+    """What a model costs."""
+
+    parameters: int  # without embedding
+    state: int  # floats per layer after the longest training sequence
+    grows: bool  # still, after the first tokens
+
+
+def measure(candidate: Candidate, shell: Shell, length: int) -> Count:
+    """Count a candidate in a shell. Raises SpecError if the shell cannot take it."""
+    return _measured(candidate.model_dump_json(), candidate, shell, length)
+
+
+def _measured(text: str, candidate: Candidate, shell: Shell, length: int) -> Count:
+    place = (text, shell.model_dump_json(), length)
+    if place not in _CACHE:
+        if len(_CACHE) > 512:
+            _CACHE.clear()
+        try:
+            _CACHE[place] = _count(candidate, shell, length)
+        except (SpecError, RuntimeError, ValueError) as error:
+            _CACHE[place] = str(error).splitlines()[0]
+    found = _CACHE[place]
+    if isinstance(found, str):
+        raise SpecError(found)
+    return found
+
+
+_CACHE: dict[tuple[str, str, int], Count | str] = {}
+
+
+def _count(candidate: Candidate, shell: Shell, length: int) -> Count:
+    pattern = layers_of(candidate)[: shell.layers]
+    few = shell.model_copy(update={"layers": len(pattern)})
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        model = Model(ModelSpec.of(few, pattern), 2).eval()
+        x = torch.zeros(1, 1, shell.dim)
+        start = max(cast(Any, block).memory.start(x).floats() for block in model.blocks)
+        state, grows = model.state_floats(8), False
+        if state != start:
+            half, state = model.state_floats(max(1, length // 2)), model.state_floats(length)
+            grows = state > half
+    blocks = [_numbers(block) for block in model.blocks]
+    rest = parameters_without_embedding(model) - sum(blocks)
+    total = rest + sum(blocks[layer % len(blocks)] for layer in range(shell.layers))
+    return Count(total, state, grows)
+
+
+def _numbers(block: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in block.parameters())

@@ -1,0 +1,85 @@
+"""Matched memories have the numbers that were wanted; what cannot is refused with a sentence."""
+
+import pytest
+
+from miras.cost import parameters_without_embedding
+from miras.known import known
+from miras.model import Model, ModelSpec, Shell
+from miras.search.derive import Refusal
+from miras.search.matching import Fit, Match, solve, target
+from miras.search.measuring import measure
+from miras.search.planner import Plan
+from miras.search.study import Study
+from miras.stack import Stack, layers_of
+
+SHELL = Shell(dim=32, layers=3, heads=2)
+LIKE = Match(like="gated-deltanet")
+LENGTH = 32
+
+
+def built(fit: Fit) -> tuple[int, int]:
+    model = Model(ModelSpec.of(fit.shell, layers_of(fit.candidate)), 7)
+    return parameters_without_embedding(model), model.state_floats(LENGTH)
+
+
+def test_the_reference_is_matched_by_itself():
+    fit = solve(LIKE, known()["gated-deltanet"], SHELL, LENGTH)
+    assert isinstance(fit, Fit)
+    assert fit.shell == SHELL and fit.candidate == known()["gated-deltanet"]
+    assert built(fit) == target(LIKE, SHELL, LENGTH) == fit.count[:2]
+
+
+@pytest.mark.parametrize("name", ["gla", "titans-lmm", "gsa", "deltanet", "mingru"])
+def test_numbers_of_the_model_that_is_trained(name: str):
+    fit = solve(LIKE, known()[name], SHELL, LENGTH)
+    assert isinstance(fit, Fit), fit
+    parameters, state = built(fit)
+    wanted, floats = target(LIKE, SHELL, LENGTH)
+    assert (parameters, state) == fit.count[:2]
+    assert abs(parameters / wanted - 1) <= 0.02
+    assert floats and state <= 1.1 * floats
+    assert name == "mingru" or state >= 0.9 * floats
+
+
+def test_a_pattern_counts_every_layer():
+    names = ("gla", "mingru")
+    stack = Stack(pattern=tuple(known()[name] for name in names))  # pyright: ignore
+    model = Model(ModelSpec.of(SHELL, layers_of(stack)), 7)
+    count = measure(stack, SHELL, LENGTH)
+    assert count[:2] == (parameters_without_embedding(model), model.state_floats(LENGTH))
+
+
+def test_a_state_that_grows_is_for_references():
+    attention = known()["softmax-attention"]
+    refused = solve(LIKE, attention, SHELL, LENGTH)
+    assert isinstance(refused, Refusal) and refused.rule == "match"
+    assert "grows" in refused.sentence and "\n" not in refused.sentence
+    assert isinstance(solve(LIKE, attention, SHELL, LENGTH, reference=True), Fit)
+
+
+def test_absolute_numbers_and_what_cannot_be():
+    wanted = Match(parameters=30_000, state_floats=600)
+    fit = solve(wanted, known()["gla"], SHELL, LENGTH)
+    assert isinstance(fit, Fit) and abs(built(fit)[0] / 30_000 - 1) <= 0.02
+    none = solve(Match(parameters=900), known()["gla"], SHELL, LENGTH)
+    assert isinstance(none, Refusal) and "900" in none.sentence
+    with pytest.raises(ValueError, match="no such memory"):
+        Match(like="nobody")
+    with pytest.raises(ValueError, match="needs like"):
+        Match()
+
+
+def test_a_plan_holds_what_was_matched():
+    fields = {"shell": SHELL, "tasks": [{"kind": "parity"}], "budget": {"trials": 1}}
+    study = Study.model_validate({"space": "quickstart", "match": LIKE, "name": "s", **fields})
+    plan = Plan("search", known()["titans-lmm"], {}, (0.01,))
+    matched = plan.matched(study, LENGTH)
+    assert isinstance(matched, Plan)
+    again = Plan.read(matched.write())
+    shell = again.within(study).shell
+    assert again == matched and shell.mlp_width is not None
+    assert Plan("baseline", known()["softmax-attention"], {}, ()).matched(study, LENGTH)
+    refused = Plan("search", known()["softmax-attention"], {}, ()).matched(study, LENGTH)
+    assert isinstance(refused, Refusal)
+    free = study.model_copy(update={"match": None})
+    assert plan.matched(free, LENGTH) == plan and plan.within(free) == free
