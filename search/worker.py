@@ -15,7 +15,6 @@ from .isolation import Crashed, Ending, NoRoom, isolated, pause, settle
 from .ledger import Claim, LeaseLost, Ledger
 from .place import Site, owner
 from .planner import Plan, Planner
-from .promotion import Promotion
 from .study import Study
 
 MOST_CRASHES = 3
@@ -47,8 +46,6 @@ class Worker:
         self.study, self.ledger, self.site = study, ledger, site
         self.log, self.train = site.place.log, site.train
         self.planner = Planner(study, study.opened(), ledger)
-        if len(study.looks) > 1:
-            ledger.decide = Promotion(study)
 
     def step(self) -> bool:
         """Do one trial, or wait a moment for one; False when the study needs nobody any more."""
@@ -65,8 +62,7 @@ class Worker:
             began = time.monotonic()
             plan = self.planner.plan(claim)
             record = self.conduct(claim, plan, began) if plan else self.exhausted(claim)
-            end = self.ledger.finish_rung if record.status == "stopped" else self.ledger.finish
-            end(claim.slot, claim.token, record.model_dump_json())
+            self.ledger.finish(claim.slot, claim.token, record.model_dump_json())
         except LeaseLost as lost:
             self.ledger.storage.say(str(lost))
         except NoRoom as full:
@@ -77,7 +73,7 @@ class Worker:
         return True
 
     def conduct(self, claim: Claim, plan: Plan, began: float) -> TrialRecord:
-        """Train a memory on the tasks of its rung; what was done before is not done again."""
+        """Train a memory on all tasks; what an earlier worker had finished is not done again."""
         slot, token = claim.slot, claim.token
         kept = sorted(self.ledger.runs(slot).items())
         done = [Result.model_validate_json(text) for _, text in kept]
@@ -86,8 +82,7 @@ class Worker:
         unfinished = self.site.place.folder / "checkpoints" / str(slot)
         while True:
             study = plan.within(self.study)
-            shift = self.study.shift(slot)
-            job = Job(study, plan.memory, plan.rates, tuple(done), claim.rung, shift, unfinished)
+            job = Job(study, plan.memory, plan.rates, tuple(done), unfinished)
             try:
                 for message in isolated(
                     job, self.train, lambda: self.ledger.renew(slot, token), self.ledger.lease / 4
@@ -104,7 +99,7 @@ class Worker:
                     break
         shutil.rmtree(unfinished, ignore_errors=True)
         seconds = earlier + time.monotonic() - began
-        return recorded(self.study, slot, plan, done, ending, seconds, claim.rung)
+        return recorded(self.study, slot, plan, done, ending, seconds)
 
     def exhausted(self, claim: Claim) -> TrialRecord:
         """The record of a trial for which no new memory could be found."""
@@ -128,13 +123,9 @@ def recorded(
     results: Sequence[Result],
     ending: Ending | None,
     seconds: float,
-    rung: int = -1,
 ) -> TrialRecord:
-    """The record of a trial from what its runs gave, as it stands if it ends with this rung."""
-    rung %= len(study.looks)
-    verdict = judge(study, results, ending, rung, study.shift(slot))
-    stops = verdict.status == "ok" and rung < len(study.looks) - 1
-    among = f"not among the best {study.looks[rung].keep:.0%} of rung {rung + 1}"
+    """The record of a trial from what its runs gave."""
+    verdict = judge(study, results, ending)
     return TrialRecord(
         study=study.name,
         number=slot,
@@ -144,9 +135,8 @@ def recorded(
         memory=plain(plan.memory),
         choices=dict(plan.choices),
         shell=dict(plan.shell),
-        status="stopped" if stops else verdict.status,
-        reason=among if stops else verdict.reason,
-        rung=rung + (verdict.status == "ok"),
+        status=verdict.status,
+        reason=verdict.reason,
         objectives=verdict.test,
         results=tuple(results),
         equals=equals(plan.memory),
