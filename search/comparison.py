@@ -9,8 +9,9 @@ from miras.composition import AnyCell
 from miras.demonstration.spec import Claim
 from miras.known import expand
 from miras.load import load
-from miras.model import Shell
+from miras.model import ModelSpec, Shell
 from miras.part import Part, SpecError
+from miras.stack import Stack, layers_of
 from miras.tasks import AnyTask
 
 AnyMemory = Annotated[AnyCell, BeforeValidator(expand)]
@@ -24,7 +25,11 @@ class Comparison(Part):
     )
     task: AnyTask
     memories: tuple[AnyMemory, ...] = Field(min_length=1)
+    stacks: tuple[Stack, ...] = Field(default=(), description="patterns of layers, beside them")
     shell: Shell = Shell()
+    shells: dict[str, Shell] = Field(
+        default={}, description="of memories by name that have another, as sizes are matched"
+    )
     learning_rates: tuple[float, ...] = Field(default=(), description="instead of the sweep's")
     asks: str = Field(default="", description="what the comparison is to show, as a sentence")
     note: str = Field(
@@ -39,20 +44,29 @@ class Comparison(Part):
 
     @model_validator(mode="after")
     def _speaks_of_its_memories(self) -> "Comparison":
-        known = [memory.name for memory in self.memories]
+        known = [memory.name for memory in self.entrants]
         if len(set(known)) < len(known):
             raise SpecError(
                 f"{self.title} has two memories of one name ({', '.join(known)}): give one of them"
                 " another `name`"
             )
         claimed = [name for each in self.claims for name in (each.memory, each.times, each.plus)]
-        for name in filter(None, (*self.solves, *self.fails, *claimed)):
+        for name in filter(None, (*self.solves, *self.fails, *claimed, *self.shells)):
             if name not in known:
                 raise SpecError(
                     f"{self.title} speaks of {name!r}: it compares {', '.join(known)}; name one of"
                     " them, or add it to `memories`"
                 )
         return self
+
+    @property
+    def entrants(self) -> tuple[AnyCell | Stack, ...]:
+        """All that is compared, in the order of their numbers."""
+        return (*self.memories, *self.stacks)
+
+    def spec(self, entrant: AnyCell | Stack) -> ModelSpec:
+        """The model that is trained for one of them."""
+        return ModelSpec.of(self.shells.get(entrant.name, self.shell), layers_of(entrant))
 
     @property
     def title(self) -> str:
@@ -70,6 +84,9 @@ class Sweep(Part):
     notches: int = Field(default=1, ge=0, le=4, description="how often the grid may grow")
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
     workers: int = Field(default=2, ge=1, le=256)
+    evaluations: int | None = Field(
+        default=None, ge=1, le=1_000, description="points of a learning curve; as `miras train`"
+    )
 
 
 class Job(NamedTuple):

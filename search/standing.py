@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from miras.composition import AnyCell
 from miras.model import ModelSpec
 from miras.result import Result
+from miras.stack import Stack, layers_of
 
 from .comparison import Comparison, Job, Sweep
 from .rates import chosen, near, wanted
@@ -56,7 +57,7 @@ class Standing:
         self.runs: dict[Place, list[Result]] = {
             Place(index, number): []
             for index, comparison in enumerate(sweep.compare)
-            for number in range(len(comparison.memories))
+            for number in range(len(comparison.entrants))
         }
         for result in results:
             self.add(result)
@@ -65,7 +66,7 @@ class Standing:
         """Put a result where it belongs; comparisons that ask the same share it."""
         for place, runs in self.runs.items():
             comparison = self.sweep.compare[place.comparison]
-            if same(result, comparison.memories[place.memory], comparison):
+            if same(result, comparison.entrants[place.memory], comparison):
                 runs.append(result)
 
     def progress(self, place: Place) -> Progress:
@@ -115,14 +116,14 @@ class Standing:
 
     def final(self, comparison: int) -> dict[str, list[Result]]:
         """The runs of each memory of a comparison at its chosen rate, as far as there are any."""
-        memories = self.sweep.compare[comparison].memories
+        memories = self.sweep.compare[comparison].entrants
         return {
             memory.name: self.progress(Place(comparison, number)).final
             for number, memory in enumerate(memories)
         }
 
 
-def same(result: Result, memory: AnyCell, comparison: Comparison) -> bool:
+def same(result: Result, memory: AnyCell | Stack, comparison: Comparison) -> bool:
     """Whether a run is of this memory, task and shell; fields of later versions are defaults."""
     task = comparison.task
     if (result.name, result.task) != (memory.name, task.name):
@@ -130,10 +131,16 @@ def same(result: Result, memory: AnyCell, comparison: Comparison) -> bool:
     shell: Any = result.settings.get("shell")
     try:
         return (
-            ModelSpec.model_validate({**shell, "pattern": [memory]})
-            == ModelSpec.of(comparison.shell, [memory])
+            ModelSpec.model_validate({**shell, "pattern": layers_of(memory)})
+            == comparison.spec(memory)
             and type(task).model_validate(result.settings.get("task")) == task
-            and _CELL.validate_python(result.memory) == memory
+            and _read(result) == memory
         )
     except (ValueError, TypeError):  # made by a version with other fields
         return False
+
+
+def _read(result: Result) -> AnyCell | Stack:
+    if "pattern" in result.memory:
+        return Stack.model_validate(result.memory)
+    return _CELL.validate_python(result.memory)

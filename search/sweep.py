@@ -15,7 +15,6 @@ from pathlib import Path
 
 from miras.canonical import key
 from miras.load import dump, reads
-from miras.model import ModelSpec
 from miras.result import Result, TrialRecord, append, read
 
 from .comparison import Job, Sweep, load_sweep
@@ -110,16 +109,17 @@ def execute(sweep: Sweep, job: Job) -> Result:
     from miras.train import train
 
     comparison = sweep.compare[job.comparison]
-    memory, task = comparison.memories[job.memory], comparison.task
-    spec = ModelSpec.of(comparison.shell, [memory])
+    memory, task = comparison.entrants[job.memory], comparison.task
+    spec = comparison.spec(memory)
+    about = {"name": memory.name, "key": key(memory), "memory": reads(dump(memory)).data}
+    points = {} if sweep.evaluations is None else {"evaluations": sweep.evaluations}
     try:
-        return train(spec, task, learning_rate=job.learning_rate, seed=job.seed)[0]
+        found, _ = train(spec, task, learning_rate=job.learning_rate, seed=job.seed, **points)
+        return found.model_copy(update=about)  # of a stack the training tells the first layer
     except Exception as error:
         shell = spec.model_dump(mode="json", exclude={"pattern"})
         return Result(
-            name=memory.name,
-            key=key(memory),
-            memory=reads(dump(memory)).data,
+            **about,
             task=task.name,
             settings={"task": task.model_dump(mode="json"), "shell": shell},
             seed=job.seed,

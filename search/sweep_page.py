@@ -39,7 +39,7 @@ def section(standing: Standing, index: int) -> list[str]:
     """Shell and table of one comparison."""
     comparison = standing.sweep.compare[index]
     shell = ", ".join(f"{name} {value}" for name, value in comparison.shell.model_dump().items())
-    names = [memory.name for memory in comparison.memories]
+    names = [memory.name for memory in comparison.entrants]
     found = [standing.progress(Place(index, number)) for number in range(len(names))]
     metrics = list(
         dict.fromkeys(
