@@ -16,7 +16,7 @@ from miras.canonical import key
 from miras.load import dump, reads
 from miras.model import ModelSpec
 from miras.part import SpecError
-from miras.result import Result, Status
+from miras.result import Result, Status, TrialRecord
 from miras.stack import Stack, layers_of
 from miras.tasks import Task
 
@@ -36,6 +36,8 @@ class Job(NamedTuple):
     memory: Candidate
     rates: tuple[float, ...]
     done: tuple[Result, ...] = ()
+    rung: int = -1  # how far it is trained now: to the last one if not said
+    shift: int = 0  # added to every seed: null candidates have seeds of their own
     checkpoints: Path | None = None  # folder of unfinished trainings of this trial alone
 
 
@@ -68,9 +70,12 @@ class Verdict(NamedTuple):
     validation: dict[str, float]  # the same on the validation split, which the search looks at
 
 
-def runs_of(study: Study, rates: Sequence[float]) -> list[Run]:
-    """All runs of a trial, in order."""
-    return [Run(task, seed, rate) for rate in rates for task in study.tasks for seed in study.seeds]
+def runs_of(study: Study, rates: Sequence[float], rung: int = -1, shift: int = 0) -> list[Run]:
+    """All runs of a rung of a trial, in order."""
+    look = study.looks[rung]
+    tasks = [task for task in study.tasks if not look.tasks or task.name in look.tasks]
+    seeds = [seed + shift for seed in look.seeds or study.seeds]
+    return [Run(task, seed, rate) for rate in rates for task in tasks for seed in seeds]
 
 
 def execute(job: Job, train: Train) -> Iterator[Result | tuple[Status, str]]:
@@ -79,7 +84,10 @@ def execute(job: Job, train: Train) -> Iterator[Result | tuple[Status, str]]:
     A first look that finds the memory not worth training is the end, and all that is said.
     """
     found = list(job.done)
-    for run in runs_of(job.study, job.rates):
+    rates = job.rates
+    if job.study.looks[job.rung].learning_rate == "best":
+        rates = (judge(job.study, found, None, job.rung - 1, job.shift).learning_rate,)
+    for run in runs_of(job.study, rates, job.rung, job.shift):
         here = [result for result in found if result.learning_rate == run.rate]
         if any(result.status != "ok" for result in here) or any(map(run.is_of, here)):
             continue
@@ -142,15 +150,22 @@ def _cause(error: Exception) -> tuple[Status, str]:
     return "error", "".join(traceback.format_exception(error)[-6:]).strip()
 
 
-def judge(study: Study, results: Sequence[Result], ending: tuple[Status, str] | None) -> Verdict:
-    """What a trial is worth: at the rate with the best mean validation score.
+def judge(
+    study: Study,
+    results: Sequence[Result],
+    ending: tuple[Status, str] | None,
+    rung: int = -1,
+    shift: int = 0,
+) -> Verdict:
+    """What a trial is worth on a rung: at the rate with the best mean validation score.
 
     `ending` says how the trial was cut off, if it was; rates that were complete by then count.
     """
     best: Verdict | None = None
     for rate in dict.fromkeys(result.learning_rate for result in results):
-        here = [each for each in results if each.learning_rate == rate and each.status == "ok"]
-        if not all(any(map(run.is_of, here)) for run in runs_of(study, [rate])):
+        runs = runs_of(study, [rate], rung, shift)
+        here = [each for each in results if each.status == "ok" and _among(each, runs)]
+        if not all(any(map(run.is_of, here)) for run in runs):
             continue
         verdict = Verdict(
             "ok",
@@ -170,16 +185,31 @@ def judge(study: Study, results: Sequence[Result], ending: tuple[Status, str] | 
     return Verdict(status, reason, results[-1].learning_rate if results else 0.0, {}, {})
 
 
+def worth(study: Study, record: TrialRecord) -> dict[str, float]:
+    """Validation scores of the objectives of a trial that went through all rungs."""
+    return judge(study, record.results, None, shift=study.shift(record.number)).validation
+
+
+def _among(result: Result, runs: Sequence[Run]) -> bool:
+    return any(run.is_of(result) for run in runs)
+
+
 def _objectives(
     study: Study, results: Sequence[Result], score: Callable[[Result], float | None]
 ) -> dict[str, float]:
-    """Mean over the tasks of an objective of the mean over seeds."""
+    """Mean over the tasks of an objective of the mean over seeds; those that were measured."""
+    measured = {result.task for result in results}
+    members = {
+        name: [task for task in measured_by(study)[name] if task in measured]
+        for name in study.measures
+    }
     return {
         name: fmean(
             fmean(score(result) or 0.0 for result in results if result.task == task)
-            for task in measured_by(study)[name]
+            for task in tasks
         )
-        for name in study.measures
+        for name, tasks in members.items()
+        if tasks
     }
 
 

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from miras.result import Result, TrialRecord
 
-from .evaluation import judge
+from .evaluation import worth
 from .ground import Choices, Ground, written
 from .ledger import Ledger, Refused, Slot
 from .sampler.evolution import RUNG, SCORES
@@ -106,7 +106,7 @@ def finished(study: Study, ground: Ground, record: TrialRecord, **about: object)
     """A finished trial as Optuna is to see it."""
     choices: Choices = record.choices
     if record.status == "ok":
-        scores = judge(study, record.results, None).validation
+        scores = worth(study, record)
         return frozen(ground, choices, [scores[name] for name in study.measures], about=about)
     if record.status == "stopped":
         found = glimpse(study, record.results)

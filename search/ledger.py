@@ -83,12 +83,14 @@ class Ledger(Reading):
 
         self.storage.write(enter)
 
-    def extend(self, trials: int, baselines: Sequence[str]) -> None:
-        """Make sure that there are so many trials; the first ones train memories of these keys."""
-        rows = [
-            self._row(slot=n, origin="baseline" if n < len(baselines) else "search")
-            for n in range(trials)
-        ]
+    def extend(self, trials: int, baselines: Sequence[str], nulls: int = 0) -> None:
+        """Make sure that there are so many trials; the first ones train memories of these keys.
+
+        After them come null candidates, which train the first of them again.
+        """
+        known = ["baseline"] * len(baselines) + ["null"] * nulls
+        origins = known + ["search"] * (trials - len(known))
+        rows = [self._row(slot=slot, origin=origin) for slot, origin in enumerate(origins)]
         keys = [self._row(key=key, slot=slot) for slot, key in enumerate(baselines)]
 
         def add(base: Connection) -> None:

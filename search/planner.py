@@ -29,6 +29,7 @@ from .history import DUPLICATE, History
 from .ledger import Claim, Ledger, Refused, Slot
 from .matching import length_of, solve
 from .proposing import Proposal, Rejection, propose
+from .rungs import KNOWN
 from .space import Space
 from .study import Study
 
@@ -36,7 +37,7 @@ from .study import Study
 class Plan(NamedTuple):
     """What a trial trains."""
 
-    origin: Literal["baseline", "search", "random"]
+    origin: Literal["baseline", "null", "search", "random"]
     memory: Candidate
     choices: dict[str, Value]
     rates: tuple[float, ...]
@@ -65,7 +66,7 @@ class Plan(NamedTuple):
         """The same with the sizes that the study wants of all, if it does, or why it has none."""
         if study.match is None:
             return self
-        fit = solve(study.match, self.memory, study.shell, length, self.origin == "baseline")
+        fit = solve(study.match, self.memory, study.shell, length, self.origin in KNOWN)
         if isinstance(fit, Refusal):
             return fit
         return self._replace(memory=fit.candidate, shell=fit.shell.model_dump(mode="json"))
@@ -89,13 +90,15 @@ class Planner:
         """What this trial trains; None if no memory could be found that was not tried before."""
         if claim.plan is not None:
             return Plan.read(claim.plan)
-        if claim.origin == "baseline":
-            memory = known()[self.study.baselines[claim.slot]]
-            asked = Plan("baseline", memory, {}, self.study.rates)
+        if claim.slot < self.study.known:
+            null = claim.slot >= len(self.study.baselines)
+            memory = known()[self.study.baselines[0 if null else claim.slot]]
+            asked = Plan("null" if null else "baseline", memory, {}, self.study.rates)
             plan = asked.matched(self.study, self.length)
             if isinstance(plan, Refusal):  # `load_study` refuses these
                 raise SpecError(f"baseline {memory.name}: {plan.sentence}")
-            self.ledger.plan(claim.slot, claim.token, key(plan.memory), plan.write())
+            own = key(plan.memory) + null * f" again, trial {claim.slot}"
+            self.ledger.plan(claim.slot, claim.token, own, plan.write())
             return plan
         found: list[Plan] = []
 
@@ -113,7 +116,7 @@ class Planner:
             found.append(made)
             return None
 
-        candidate = claim.slot - len(self.study.baselines)
+        candidate = claim.slot - self.study.known
         arm = self.study.sampler.arm(candidate, self.ground)
         past = self.history.before(claim.slot)
         directions = ["maximize" for _ in self.study.measures]
@@ -154,7 +157,7 @@ def ground_of(study: Study, space: Space) -> Ground:
     def choices(chooser: Chooser, narrow: bool) -> Choices:
         return derive(space, chooser, rates, narrow).choices
 
-    candidates = study.budget.trials - len(study.baselines)
+    candidates = study.budget.trials - study.known
     return Ground(space.root, choices, candidates, rates)
 
 

@@ -15,7 +15,11 @@ from miras.result import TrialRecord
 
 from .ledger import Ledger
 from .planner import Plan
+from .rungs import KNOWN
 from .study import Study
+
+ORIGINS = {"baseline": "known memory", "null": "known again", "random": "random arm"}
+"""Who proposed a trial, where that was not the search."""
 
 
 class Standing(NamedTuple):
@@ -75,16 +79,16 @@ def time_left(study: Study, records: Sequence[TrialRecord], missing: int) -> flo
     """Seconds until all trials are done: at the mean of the trials so far, shared by workers."""
     if not records:
         return None
-    known = [each.seconds for each in records if each.origin == "baseline"]
-    drawn = [each.seconds for each in records if each.origin != "baseline"] or known
-    first = max(0, min(missing, len(study.baselines) - len(known)))
+    known = [each.seconds for each in records if each.origin in KNOWN]
+    drawn = [each.seconds for each in records if each.origin not in KNOWN] or known
+    first = max(0, min(missing, study.known - len(known)))
     rest = (missing - first) * fmean(drawn)
     return (first * fmean(known or drawn) + rest) / study.workers
 
 
 def line(record: TrialRecord) -> str:
     """A finished trial in one line."""
-    about = {"baseline": "known memory", "random": "random arm"}.get(record.origin, "search")
+    about = ORIGINS.get(record.origin, "search")
     same = [name for name in record.equals if name != record.name]
     equal = f" = {', '.join(same)}" if same else ""
     scores = "  ".join(f"{name} {score:.3f}" for name, score in record.objectives.items())

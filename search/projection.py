@@ -21,7 +21,7 @@ import yaml
 from miras import __version__
 from miras.result import TrialRecord, append, read
 
-from .evaluation import judge
+from .evaluation import worth
 from .ledger import Ledger
 from .space import Space
 from .study import Study, measured_by
@@ -111,21 +111,25 @@ class Projection:
 def winner(
     study: Study, records: Iterable[TrialRecord], names: tuple[str, ...]
 ) -> TrialRecord | None:
-    """The trial with the best mean validation score; of equal ones that with the smaller state."""
+    """The trial with the best mean validation score; of equal ones that with the smaller state.
+
+    A null candidate wins nothing: what it trains is the baseline beside it.
+    """
 
     def merit(record: TrialRecord) -> tuple[float, int, int]:
-        scores = judge(study, record.results, None).validation
+        scores = worth(study, record)
         floats = max((result.state_floats for result in record.results), default=0)
         return round(fmean(scores[name] for name in names), 6), -floats, -record.number
 
-    return max((each for each in records if each.status == "ok"), key=merit, default=None)
+    among = (each for each in records if each.status == "ok" and each.origin != "null")
+    return max(among, key=merit, default=None)
 
 
 def write_winner(study: Study, path: Path, best: TrialRecord, names: tuple[str, ...]) -> None:
     """Write the best trial as a model file."""
     pattern = best.memory.get("pattern", [best.memory])
     model = (best.shell or study.shell.model_dump(mode="json")) | {"pattern": pattern}
-    validation = judge(study, best.results, None).validation
+    validation = worth(study, best)
     scores = ", ".join(
         f"{name} {validation[name]:.3f} on validation, {best.objectives[name]:.3f} on test"
         for name in names

@@ -14,14 +14,16 @@ from miras.model import Shell
 from miras.part import Part, SpecError
 from miras.tasks import AnyTask
 
+from .confirm import Confirm
 from .derive import Refusal
 from .matching import Match, length_of, solve
 from .nodes import Number
+from .rungs import Rules, Rung
 from .sampler import AnySampler
 from .sampler.portfolio import Portfolio
 from .space import Space, load_space, space_of
 
-MAY_CHANGE = frozenset({"description", "budget", "workers", "limits"})
+MAY_CHANGE = frozenset({"description", "budget", "workers", "limits", "confirm"})
 """What may differ when a study is taken up again; all else would make another study of it."""
 
 Rate = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -101,6 +103,27 @@ class Study(Part):
         " trials up to B before it, for which it waits, so that the course of a study does not"
         " depend on the number of workers",
     )
+    rungs: tuple[Rung, ...] = Field(
+        default=(),
+        description="looks at a candidate, cheap ones first: who is not among the best of one has"
+        " no next one; a single look at all tasks if left out",
+    )
+    cohort: int = Field(
+        default=8, ge=1, le=10_000, description="neighbouring trials that a rung judges together"
+    )
+    agreement: float = Field(
+        default=0.3,
+        ge=-1.0,
+        le=1.0,
+        description="rank correlation of a rung with the last one below which it stops nobody",
+    )
+    nulls: int = Field(
+        default=1,
+        ge=0,
+        le=1_000,
+        description="null candidates: the first baseline again with seeds of its own, to see what"
+        " chance does; none without baselines",
+    )
     match: Match | None = Field(
         default=None, description="give all memories equally many parameters and state floats"
     )
@@ -108,6 +131,7 @@ class Study(Part):
         default=True, description="check every candidate for some seconds before it is trained"
     )
     budget: Budget
+    confirm: Confirm = Confirm()
     workers: int = Field(default=2, ge=1, le=256, description="processes, one thread each")
     limits: Limits = Limits()
 
@@ -131,12 +155,55 @@ class Study(Part):
                 )
         if len(set(self.seeds)) < len(self.seeds):
             raise SpecError("seeds hold a number twice: keep each once")
-        if self.budget.trials < len(self.baselines):
+        if refused := self.confirm.refuses(tuple(names), self.seeds):
+            raise SpecError(refused)
+        if self.budget.trials < self.known:
             raise SpecError(
-                f"budget of {self.budget.trials} trials is too small for {len(self.baselines)}"
-                " baselines, which are trials too: raise it, or take fewer baselines"
+                f"budget of {self.budget.trials} trials is too small for {self.known} known"
+                " memories (baselines and null candidates), which are trials too: raise it, or take"
+                " fewer baselines"
             )
+        self._rungs_lead_up(names)
         return self
+
+    def _rungs_lead_up(self, names: list[str]) -> None:
+        for rung in self.rungs:
+            for name in rung.tasks:
+                if name not in names:
+                    raise SpecError(
+                        f"a rung names {name}, which is none of the tasks{nearest(name, names)}:"
+                        f" write some of {', '.join(names)}"
+                    )
+        if self.rungs and self.rungs[-1].tasks and {*self.rungs[-1].tasks} < {*names}:
+            raise SpecError("the last rung must have all tasks: leave its `tasks` out")
+        if self.rungs and self.rungs[0].learning_rate == "best":
+            raise SpecError("the first rung has no rate to choose from: write `learning_rate: all`")
+        if len(self.rungs) > 1 and 0 < self.lag < self.cohort:
+            raise SpecError(
+                f"with rungs lag {self.lag} must be at least cohort {self.cohort}, or trials wait"
+                " for each other for ever: raise lag, 0 stands for none"
+            )
+
+    @property
+    def looks(self) -> tuple[Rung, ...]:
+        """The rungs, one where none is named."""
+        return self.rungs or (Rung(keep=1.0),)
+
+    @property
+    def rules(self) -> Rules:
+        """What decisions between rungs depend on."""
+        keep = tuple(rung.keep for rung in self.looks[:-1])
+        return Rules(keep, self.cohort, self.budget.trials, self.agreement, self.lag)
+
+    @property
+    def known(self) -> int:
+        """Trials of known memories, which come first: baselines, then null candidates."""
+        return len(self.baselines) + (self.nulls if self.baselines else 0)
+
+    def shift(self, trial: int) -> int:
+        """What is added to all seeds of a trial: null candidates have seeds of their own."""
+        null = trial - len(self.baselines)
+        return 1_000 * (null + 1) if null >= 0 and trial < self.known else 0
 
     @property
     def measures(self) -> tuple[str, ...]:

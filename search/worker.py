@@ -15,6 +15,7 @@ from .isolation import Crashed, Ending, NoRoom, isolated, pause, settle
 from .ledger import Claim, LeaseLost, Ledger
 from .place import Site, owner
 from .planner import Plan, Planner
+from .promotion import Promotion
 from .study import Study
 
 MOST_CRASHES = 3
@@ -46,6 +47,8 @@ class Worker:
         self.study, self.ledger, self.site = study, ledger, site
         self.log, self.train = site.place.log, site.train
         self.planner = Planner(study, study.opened(), ledger)
+        if len(study.looks) > 1:
+            ledger.decide = Promotion(study)
 
     def step(self) -> bool:
         """Do one trial, or wait a moment for one; False when the study needs nobody any more."""
@@ -62,7 +65,8 @@ class Worker:
             began = time.monotonic()
             plan = self.planner.plan(claim)
             record = self.conduct(claim, plan, began) if plan else self.exhausted(claim)
-            self.ledger.finish(claim.slot, claim.token, record.model_dump_json())
+            end = self.ledger.finish_rung if record.status == "stopped" else self.ledger.finish
+            end(claim.slot, claim.token, record.model_dump_json())
         except LeaseLost as lost:
             self.ledger.storage.say(str(lost))
         except NoRoom as full:
@@ -73,7 +77,7 @@ class Worker:
         return True
 
     def conduct(self, claim: Claim, plan: Plan, began: float) -> TrialRecord:
-        """Train a memory on all tasks; what an earlier worker had finished is not done again."""
+        """Train a memory on the tasks of its rung; what was done before is not done again."""
         slot, token = claim.slot, claim.token
         kept = sorted(self.ledger.runs(slot).items())
         done = [Result.model_validate_json(text) for _, text in kept]
@@ -82,7 +86,8 @@ class Worker:
         unfinished = self.site.place.folder / "checkpoints" / str(slot)
         while True:
             study = plan.within(self.study)
-            job = Job(study, plan.memory, plan.rates, tuple(done), unfinished)
+            shift = self.study.shift(slot)
+            job = Job(study, plan.memory, plan.rates, tuple(done), claim.rung, shift, unfinished)
             try:
                 for message in isolated(
                     job, self.train, lambda: self.ledger.renew(slot, token), self.ledger.lease / 4
@@ -99,7 +104,7 @@ class Worker:
                     break
         shutil.rmtree(unfinished, ignore_errors=True)
         seconds = earlier + time.monotonic() - began
-        return recorded(self.study, slot, plan, done, ending, seconds)
+        return recorded(self.study, slot, plan, done, ending, seconds, claim.rung)
 
     def exhausted(self, claim: Claim) -> TrialRecord:
         """The record of a trial for which no new memory could be found."""
@@ -123,9 +128,13 @@ def recorded(
     results: Sequence[Result],
     ending: Ending | None,
     seconds: float,
+    rung: int = -1,
 ) -> TrialRecord:
-    """The record of a trial from what its runs gave."""
-    verdict = judge(study, results, ending)
+    """The record of a trial from what its runs gave, as it stands if it ends with this rung."""
+    rung %= len(study.looks)
+    verdict = judge(study, results, ending, rung, study.shift(slot))
+    stops = verdict.status == "ok" and rung < len(study.looks) - 1
+    among = f"not among the best {study.looks[rung].keep:.0%} of rung {rung + 1}"
     return TrialRecord(
         study=study.name,
         number=slot,
@@ -135,8 +144,9 @@ def recorded(
         memory=plain(plan.memory),
         choices=dict(plan.choices),
         shell=dict(plan.shell),
-        status=verdict.status,
-        reason=verdict.reason,
+        status="stopped" if stops else verdict.status,
+        reason=among if stops else verdict.reason,
+        rung=rung + (verdict.status == "ok"),
         objectives=verdict.test,
         results=tuple(results),
         equals=equals(plan.memory),

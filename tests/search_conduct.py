@@ -26,6 +26,7 @@ STUDY: dict[str, Any] = {
     },
     "tasks": ["mqar", "parity"],
     "baselines": ["deltanet"],
+    "nulls": 0,
     "learning_rate": {"low": 1e-4, "high": 1e-1},
     "budget": {"trials": 60},
     "sampler": {"kind": "portfolio", "startup": 6},

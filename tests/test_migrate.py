@@ -38,6 +38,7 @@ def study(folder: Path, name: str, space: str, **more: object) -> Study:
         "space": yaml.safe_load(space),
         "tasks": [{"kind": "copy"}],
         "baselines": ["gated-deltanet"],
+        "nulls": 0,
         "budget": {"trials": 6},
         "workers": 1,
     }

@@ -37,6 +37,7 @@ WRITTEN: dict[str, Any] = {
     "space": SPACE,
     "tasks": ["mqar", "parity"],
     "baselines": ["deltanet", "gated-deltanet"],
+    "nulls": 0,
     "budget": {"trials": 14},
     "sampler": {"kind": "portfolio", "startup": 4, "random": 0.25},
 }

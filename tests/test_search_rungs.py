@@ -1,0 +1,129 @@
+"""Studies with rungs, from end to end, with trainings that take no time."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from search_conduct import STUDY, study
+from search_fake import score
+
+from miras.known import known
+from miras.part import SpecError
+from miras.result import Result, TrialRecord, read
+from miras.search import load_study, run
+from miras.search.evaluation import Run, judge, runs_of
+
+RUNGS: dict[str, Any] = {
+    "nulls": 1,
+    "cohort": 4,
+    "agreement": -1.0,
+    "learning_rate": [1e-3, 1e-2],
+    "rungs": [
+        {"tasks": ["mqar"], "keep": 0.5},
+        {"keep": 0.5},
+        {"learning_rate": "best", "seeds": [1, 2]},
+    ],
+    "budget": {"trials": 22},
+    "sampler": {"kind": "portfolio", "startup": 6, "random": 0.25},
+}
+
+
+def records(folder: Path) -> list[TrialRecord]:
+    found = read(folder / "trials.jsonl", TrialRecord)
+    return sorted(found, key=lambda record: record.number)
+
+
+def runs(record: TrialRecord) -> set[tuple[str, int, float]]:
+    return {(each.task, each.seed, each.learning_rate) for each in record.results}
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> list[TrialRecord]:
+    folder = tmp_path_factory.mktemp("rungs")
+    run(study(folder, **RUNGS), folder, "search_fake:trivial")
+    return records(folder)
+
+
+def test_trials_have_the_runs_of_the_rungs_that_they_saw(played: list[TrialRecord]) -> None:
+    looks = [
+        {("mqar", 0, 1e-3), ("mqar", 0, 1e-2)},
+        {("parity", 0, 1e-3), ("parity", 0, 1e-2)},
+        {(task, seed, 1e-2) for task in ("mqar", "parity") for seed in (1, 2)},
+    ]
+    assert len(played) == 22
+    for record in played:
+        shift = 1000 if record.origin == "null" else 0
+        seen = looks[: record.rung]
+        expected = {(task, seed + shift, rate) for look in seen for task, seed, rate in look}
+        assert runs(record) == expected
+        assert record.status == ("ok" if record.rung == 3 else "stopped")
+        assert set(record.objectives) == (
+            {"recall"} if record.rung == 1 else {"recall", "tracking"}
+        )
+
+
+def test_half_goes_on_and_measures_for_others_always_do(played: list[TrialRecord]) -> None:
+    origins = [record.origin for record in played]
+    assert origins[:2] == ["baseline", "null"] and origins.count("null") == 1
+    assert all(record.rung == 3 for record in played if record.origin != "search")
+    rungs = [record.rung for record in played if record.origin == "search"]
+    assert {1, 2, 3} == set(rungs) and rungs.count(1) >= len(rungs) // 3
+    stopped = [record for record in played if record.rung == 1]
+    assert all("not among the best 50% of rung 1" in record.reason for record in stopped)
+
+
+def test_null_candidate_is_the_first_baseline_again(played: list[TrialRecord]) -> None:
+    baseline, null = played[:2]
+    assert (null.key, null.memory, null.equals) == (baseline.key, baseline.memory, baseline.equals)
+    assert not runs(null) & runs(baseline)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_course_does_not_depend_on_the_workers(tmp_path: Path, workers: int) -> None:
+    """With a lag the trace is the same: memories, rungs and decisions."""
+    traces: list[list[tuple[str, int, str]]] = []
+    for count in (workers, 2):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        found = study(folder, **{**RUNGS, "lag": 8, "workers": count})
+        run(found, folder, "search_fake:trivial")
+        traces.append([(each.key, each.rung, each.status) for each in records(folder)])
+    assert traces[0] == traces[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"rungs": [{"tasks": ["mqa"]}, {}]}, "none of the tasks (did you mean 'mqar'?)"),
+        ({"rungs": [{}, {"tasks": ["mqar"]}]}, "the last rung must have all tasks"),
+        ({"rungs": [{"learning_rate": "best"}, {}]}, "no rate to choose from"),
+        ({"rungs": [{}, {}], "lag": 4}, "lag 4 must be at least cohort 8"),
+        ({"budget": {"trials": 1}, "nulls": 1}, "too small for 2 known memories"),
+    ],
+)
+def test_errors_are_sentences(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(yaml.safe_dump({**STUDY, **changes}))
+    with pytest.raises(SpecError) as raised:
+        load_study(path)
+    assert sentence in str(raised.value)
+
+
+def test_best_rate_is_that_of_the_rung_before(tmp_path: Path) -> None:
+    found = study(tmp_path, **RUNGS)
+    memory = known()["deltanet"]
+
+    def trained(run: Run) -> Result:
+        value = score(memory, run.task.name) - abs(run.rate - 1e-3)
+        return Result(
+            **{"name": "m", "key": "k", "memory": {}, "settings": {}, "task": run.task.name},
+            **{"seed": run.seed, "learning_rate": run.rate, "score": value, "validation": value},
+        )
+
+    results = [trained(each) for rung in (0, 1) for each in runs_of(found, found.rates, rung)]
+    assert judge(found, results, None, 1).learning_rate == 1e-3
+    assert judge(found, results, None, 2).status == "error"  # its seeds are not there yet
+    results += [trained(each) for each in runs_of(found, [1e-3], 2)]
+    verdict = judge(found, results, None)
+    assert verdict.status == "ok" and verdict.learning_rate == 1e-3
