@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
+from pydantic import Field
 from torch import Tensor
 
 from miras.tasks import Floor, HeldOut, Rows, certain
@@ -29,6 +30,7 @@ class Parity(Tracking):
     """
 
     kind: Literal["parity"] = "parity"
+    steps: int = Field(default=800, ge=1, le=10_000_000, description="default training length")
     published: ClassVar[Mapping[str, Any]] = {
         "shortest": 3,
         "longest": 40,
