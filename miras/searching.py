@@ -29,9 +29,6 @@ Optuna = Annotated[
         " address; if left out sqlite, or the ledger's own data base if that is PostgreSQL",
     ),
 ]
-Engine = Annotated[
-    str, typer.Option(help="what runs the workers: local, or ray for a cluster (extra `ray`)")
-]
 
 
 def search(
@@ -41,14 +38,13 @@ def search(
     workers: Workers = None,
     minutes: Minutes = None,
     optuna: Optuna = "",
-    engine: Engine = "local",
 ) -> None:
     """Run a study, or go on with it: finished trials are kept."""
     from miras.search import load_study, run
     from miras.search.parent import Terms
 
     found = load_study(study)
-    terms = Terms(workers, minutes, _optuna(optuna), _engine(engine))
+    terms = Terms(workers, minutes, _optuna(optuna))
     run(found, out or Path("runs") / found.name, storage=storage, terms=terms)
 
 
@@ -61,7 +57,6 @@ def work(
     workers: Workers = None,
     minutes: Minutes = None,
     optuna: Optuna = "",
-    engine: Engine = "local",
 ) -> None:
     """Take part in a study, from any machine that reaches its ledger, for as long as you like.
 
@@ -71,7 +66,7 @@ def work(
     from miras.search.engine import join
     from miras.search.parent import Terms
 
-    terms = Terms(workers, minutes, _optuna(optuna), _engine(engine))
+    terms = Terms(workers, minutes, _optuna(optuna))
     join(name, storage, out or Path("runs", f"{name}-{socket.gethostname()}"), terms=terms)
 
 
@@ -89,9 +84,3 @@ def _optuna(kind: str) -> str:
     if kind not in ("", "sqlite", "journal") and "://" not in kind:
         raise SpecError(f"--optuna {kind}: write sqlite, journal or the address of a data base")
     return kind
-
-
-def _engine(name: str) -> str:
-    if name not in ("local", "ray"):
-        raise SpecError(f"--engine {name}: write local or ray")
-    return name

@@ -36,7 +36,6 @@ class Terms(NamedTuple):
     workers: int | None = None  # the study's own number
     minutes: float | None = None  # as long as there is something to do
     optuna: str = ""  # sqlite, journal or an address; the ledger's own if that is PostgreSQL
-    engine: str = "local"
 
 
 class Parent:

@@ -72,7 +72,6 @@ OPTIONAL = {
     "tensorboard",
     "optuna_dashboard",
     "psycopg",
-    "ray",
     "pytest",
     "hypothesis",
 }
