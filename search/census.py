@@ -6,7 +6,8 @@ What counts as one structure, and how structures are counted, is said in `counti
 import math
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from statistics import fmean, stdev
 from textwrap import wrap
 from typing import Any, Literal
@@ -14,18 +15,35 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel
 
-from miras.canonical import key, normal
-from miras.known import cells
+from miras.canonical import key, normal, stacked
+from miras.composition import AnyCell
+from miras.known import known
 from miras.load import dump
 from miras.memory import Memory
-from miras.part import Part
 
-from .counting import Division, Share, Tick, divide, likely, within
-from .derive import Drawn, FromChoices, Refusal, build, derivations, derive, draw
-from .nodes import Choice, Fields, Fixed, Node, Number
-from .opening import TITLES, type_of
+from .asking import is_memory
+from .census_page import percent
+from .census_page import summary as summary
+from .census_page import text as text
+from .counting import Division, Tick, divide, likely, within
+from .derive import (
+    CELL_TYPE,
+    Candidate,
+    Drawn,
+    FromChoices,
+    Refusal,
+    build,
+    derivations,
+    derive,
+    draw,
+    fill,
+)
+from .descent import Descent
+from .inverse import choices_of
+from .nodes import Fields, Fixed, Mutation, Node, walk
 from .planner import describe
 from .space import Space
+from .tally import tally
 
 LIMIT = 2_000
 """Memories that are built to be compared. An estimate takes a tenth of that many descents."""
@@ -34,6 +52,10 @@ STRUCTURE = (
     "A structure is one way to fill the holes: kinds, options and whole numbers count each, a real"
     " number counts as one, at the middle of its range."
 )
+ONE_BY_ONE = 10
+"""Times so many memories as are compared may be built where nothing tells beforehand what fits."""
+
+COUNTED = "counted one by one"
 EXACT = "counted exactly: rules were tried on the holes that they ask for, all others multiplied"
 ESTIMATE = (
     "estimated from {descents} random descents that leave out what cannot fit, weighted by what"
@@ -76,6 +98,8 @@ class Census(BaseModel):
 def census(space: Space, limit: int = LIMIT, seed: int = 0, tick: Tick = lambda _: None) -> Census:
     """Count a space; the same seed gives the same numbers."""
     dice = random.Random(seed)
+    if not is_memory(space.root):
+        return _mixed(space, limit, dice, tick)
     found = divide(space.root, tick=lambda done: tick(done / 2))
     if found.open:
         well, interval, accepted, descents = _estimate(space, max(2, limit // 10), dice, tick)
@@ -85,31 +109,101 @@ def census(space: Space, limit: int = LIMIT, seed: int = 0, tick: Tick = lambda 
         well, interval, said = found.well_typed, (found.well_typed, found.well_typed), EXACT
         everything = found.well_typed <= limit
         memories = _memories(space, found, limit, dice, tick)
-    names = {key(memory): name for name, memory in cells().items()}
-    keys = [key(memory) for memory in memories]
-    inside = tuple(name for name, memory in cells().items() if _inside(space.root, memory))
-    return Census(
-        space=space.name,
-        structures=space.size,
-        continuous=space.continuous,
+    return _census(
+        space,
+        memories,
+        everything,
         method="estimate" if found.open else "exact",
         said=said,
         well_typed=well,
         interval=interval,
         bounds=(found.well_typed, found.well_typed + found.left),
-        refused=1 - well / space.size,
-        rules=tuple(
-            Rule(rule=rule, structures=n, share=n / space.size, sentence=found.sentences[rule])
-            for rule, n in found.refused.items()
-        ),
+        rules=_rules(space, found.refused, found.sentences),
         unattributed=found.left / space.size,
-        built=len(memories),
+    )
+
+
+def _census(
+    space: Space, built: Sequence[Candidate], everything: bool, well_typed: float, **about: Any
+) -> Census:
+    """With what the memories that were built have in common with known ones."""
+    names = {key(memory): name for name, memory in known().items()}
+    keys = [key(stacked(memory)) for memory in built]
+    inside = {name for name, memory in known().items() if _inside(space.root, memory)}
+    return Census(
+        space=space.name,
+        structures=space.size,
+        continuous=space.continuous,
+        well_typed=well_typed,
+        refused=1 - well_typed / space.size,
+        built=len(built),
         all_built=everything,
         different=len(set(keys)),
         equal_to_known=sum(each in names for each in keys),
         known=tuple(sorted({*inside, *(names[each] for each in keys if each in names)})),
         known_of=len(names),
+        **about,
     )
+
+
+def _rules(
+    space: Space, refused: Mapping[str, int], sentences: Mapping[str, str]
+) -> tuple[Rule, ...]:
+    return tuple(
+        Rule(rule=rule, structures=n, share=n / space.size, sentence=sentences[rule])
+        for rule, n in sorted(refused.items(), key=lambda each: -each[1])
+    )
+
+
+def _mixed(space: Space, limit: int, dice: random.Random, tick: Tick) -> Census:
+    """A space of compositions, patterns or changes: all are built, or some by chance."""
+    refused: Counter[str] = Counter()
+    sentences: dict[str, str] = {}
+    memories: list[Candidate] = []
+    if space.size <= ONE_BY_ONE * limit:
+        for number, each in enumerate(derivations(space)):
+            made = build(each.spec)
+            if isinstance(made, Refusal):
+                refused[made.rule] += 1
+                sentences.setdefault(made.rule, made.sentence)
+            else:
+                memories.append(made)
+            tick(number / space.size)
+        well = float(len(memories))
+        return _census(
+            space, memories, True, well, method="exact", said=COUNTED, interval=(well, well),
+            bounds=(len(memories), len(memories)), rules=_rules(space, refused, sentences),
+            unattributed=0.0,
+        )  # fmt: skip
+    counted = tally(space.root)
+    refused, sentences = Counter(counted.refused), dict(counted.sentences)
+    descents, shares = max(2, limit // 10), list[float]()
+    for number in range(descents):
+        descent = Descent(dice)
+        made = build(fill(space, descent).spec)
+        shares.append(0.0 if isinstance(made, Refusal) else descent.weight)
+        if isinstance(made, Refusal):
+            refused[made.rule] += int(Fraction(descent.weight) * space.size / descents)
+            sentences.setdefault(made.rule, made.sentence)
+        else:
+            memories.append(made)
+        tick(number / descents)
+    middle, half = fmean(shares), 1.959964 * stdev(shares) / math.sqrt(descents)
+    low, high = max(0.0, middle - half) * space.size, (middle + half) * space.size
+    if not counted.open and not any(_composes(node) for node in walk(space.root)):
+        well = float(counted.well_typed)  # cells of a stack do not know of each other
+        return _census(
+            space, memories, False, well, method="exact", said=EXACT, interval=(well, well),
+            bounds=(counted.well_typed, counted.well_typed),
+            rules=_rules(space, counted.refused, counted.sentences), unattributed=0.0,
+        )  # fmt: skip
+    known_refusals = min(refused.total() / space.size, 1 - middle)
+    return _census(
+        space, memories, False, middle * space.size, method="estimate",
+        said=ESTIMATE.format(descents=descents, accepted=len(memories)), interval=(low, high),
+        bounds=(0, space.size - counted.refused.total()), rules=_rules(space, refused, sentences),
+        unattributed=1 - middle - known_refusals,
+    )  # fmt: skip
 
 
 def _estimate(
@@ -147,38 +241,19 @@ def _memories(
     return memories
 
 
-def _inside(root: Node, memory: Memory) -> bool:
-    return holds(root, memory, Memory) or holds(root, normal(memory).memory, Memory)
-
-
-def holds(node: Node, value: Any, wanted: Any) -> bool:
-    """Whether a node can become a value; of a part every setting counts, titles do not."""
+def _composes(node: Node) -> bool:
     match node:
-        case Fixed():
-            return _untitled(node.read(wanted)) == _untitled(value)
-        case Number(low, high, whole=whole):
-            number = isinstance(value, int if whole else int | float)
-            return number and not isinstance(value, bool) and low <= value <= high
-        case Choice(options):
-            return any(holds(option, value, wanted) for option in options.values())
         case Fields(_, entries):
-            kind = entries.get("kind")
-            named = kind.value if isinstance(kind, Fixed) else None
-            if not isinstance(value, Part) or getattr(value, "kind", None) != named:
-                return False
-            return all(
-                holds(entries[name], getattr(value, name), type_of(field))
-                if name in entries
-                else getattr(value, name) == field.get_default()
-                for name, field in type(value).model_fields.items()
-                if name not in TITLES and name != "kind"
-            )
+            return "compose" in entries
+        case Fixed(value):
+            return isinstance(value, dict) and "compose" in value
+        case _:
+            return isinstance(node, Mutation)
 
 
-def _untitled(value: Any) -> Any:
-    if not isinstance(value, Memory):
-        return value
-    return tuple(getattr(value, name) for name in Memory.model_fields if name not in TITLES)
+def _inside(root: Node, memory: AnyCell) -> bool:
+    forms = [memory, normal(memory).memory] if isinstance(memory, Memory) else [memory]
+    return any(choices_of(root, each, CELL_TYPE) is not None for each in forms)
 
 
 def sample(space: Space, count: int, seed: int = 0, tick: Tick = lambda _: None) -> list[Drawn]:
@@ -196,73 +271,8 @@ def documents(drawn: Sequence[Drawn]) -> str:
     refused = Counter(refusal.rule for each in drawn for refusal in each.refused)
     draws = len(drawn) + refused.total()
     rules = ", ".join(f"{rule} {count}" for rule, count in refused.most_common())
-    share = _percent(refused.total() / draws) if draws else "0 %"
+    share = percent(refused.total() / draws) if draws else "0 %"
     first = f"{len(drawn)} memories from {draws} draws; {share} refused"
     head = wrap(first + (f": {rules}" if rules else ""), 98)
     texts = [dump(each.memory.model_copy(update={"name": describe(each.memory)})) for each in drawn]
     return "\n".join(f"# {line}" for line in head) + "\n" + "---\n".join(texts)
-
-
-def text(found: Census) -> str:
-    """The census in lines of at most 100 columns."""
-    low, high = found.interval
-    exact = found.method == "exact"
-    span = "" if exact else f" ({_number(low)} to {_number(high)})"
-    holes = _number(found.structures) + (", times real numbers" if found.continuous else "")
-    lines = [
-        f"space {found.space}",
-        f"  {'structures':<14}{holes}",
-        f"  {'well typed':<14}{_number(found.well_typed)}{span}",
-        f"  {'refused':<14}{_percent(found.refused)} of the structures",
-    ]
-    if not exact:
-        bounds = f"at least {_number(found.bounds[0])}, at most {_number(found.bounds[1])}"
-        lines.append(f"  {'bounds':<14}{bounds}")
-    what = "all" if found.all_built else "drawn at random"
-    equal = f"{found.different:,} different normal forms among {found.built:,} memories, {what};"
-    lines.append(f"  {'normal forms':<14}{equal}")
-    share = Share(found.equal_to_known, found.built)
-    limits = "" if found.all_built else " ({} to {})".format(*map(_percent, share.limits))
-    equal = f"{found.equal_to_known} of these equal a known memory: {_percent(share.value)}{limits}"
-    lines.append(f"  {'':<14}{equal}")
-    names = f"{len(found.known)} of {found.known_of} known memories are inside"
-    shown = f"{names}: {', '.join(found.known)}" if found.known else names
-    lines += _block("known", shown)
-    lines += ["", "refused by"]
-    width = max((len(rule.rule) for rule in found.rules), default=0)
-    for rule in found.rules:
-        start = f"  {rule.rule:<{width}}  {_percent(rule.share):>7}  "
-        lines += wrap(rule.sentence, 98, initial_indent=start, subsequent_indent=" " * len(start))
-    if found.unattributed:
-        lines.append(f"  {'(not divided)':<{width}}  {_percent(found.unattributed):>7}")
-    lines += ["", *wrap(f"{found.structure} Well-typed ones were {found.said}.", 98)]
-    lines += wrap("A refused structure is put down to the rule that was found to object first.", 98)
-    return "\n".join(lines)
-
-
-def summary(found: Census) -> str:
-    """The count in one phrase."""
-    about = "" if found.method == "exact" else "about "
-    return f"{about}{_number(found.well_typed)} of {_number(found.structures)} structures fit"
-
-
-def _block(title: str, words: str) -> Sequence[str]:
-    return wrap(
-        words,
-        98,
-        initial_indent=f"  {title:<14}",
-        subsequent_indent=" " * 16,
-        break_on_hyphens=False,
-    )
-
-
-def _number(value: int | float) -> str:
-    if isinstance(value, float) and value < 1 and value:
-        return f"{value:.2g}"
-    return f"{round(value):,}" if value < 1e12 else f"{float(value):.2e}"
-
-
-def _percent(share: int | float) -> str:
-    if 0.9995 <= share < 1:
-        return f"1 - {1 - share:.1e}" if share < 1 - 1e-15 else "almost all"
-    return f"{100 * share:.1f} %" if share >= 5e-4 or share == 0 else f"{100 * share:.0e} %"

@@ -97,7 +97,11 @@ def derive(
 
     Without `narrow` all options count as fitting.
     """
-    asked = Asked(chooser, narrow)
+    return fill(space, Asked(chooser, narrow), rates)
+
+
+def fill(space: Space, asked: Asked, rates: Number | None = None) -> Derivation:
+    """The spec that comes of the answers to all that is asked."""
     finish = _cell(space.root, "", asked)
     rate = float(asked.number(LEARNING_RATE, rates)) if rates else None
     return Derivation(asked.choices, dict(finish()), rate)

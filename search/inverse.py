@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from miras.part import Part
 
 from .mutation import holed
@@ -42,7 +44,7 @@ def _choices(
 ) -> Choices | None:
     match node:
         case Fixed():
-            return {} if untitled(node.read(wanted)) == untitled(value) else None
+            return {} if _is(node, value, wanted) else None
         case Number(low, high, whole=whole):
             number = isinstance(value, int if whole else int | float)
             fits = number and not isinstance(value, bool) and low <= value <= high
@@ -132,6 +134,13 @@ def _changed(node: Mutation, base: Any, value: Any, at: str) -> set[str] | None:
     if inside is not None:
         return inside
     return {at} if at in node.places else None
+
+
+def _is(node: Fixed, value: Any, wanted: Any) -> bool:
+    try:
+        return bool(untitled(node.read(wanted)) == untitled(value))
+    except ValidationError:  # what stands there is right in another kind of composition
+        return False
 
 
 def _together(each: list[Choices | None]) -> Choices | None:

@@ -85,15 +85,16 @@ def next_places(
     for index in range(after, len(places)):
         place = places[index]
         taken = (*chosen, place)
-        if any(lies_in(place, each) or lies_in(each, place) for each in chosen):
+        if touches(place, chosen):
             continue
-        rest = {each: 1 for each in places[index + 1 :] if not _touches(each, taken)}
+        rest = {each: 1 for each in places[index + 1 :] if not touches(each, taken)}
         if open_ways := ways(rest, left - 1)[left - 1]:
             found.append((place, open_ways))
     return tuple(found)
 
 
-def _touches(place: str, chosen: tuple[str, ...]) -> bool:
+def touches(place: str, chosen: tuple[str, ...]) -> bool:
+    """Whether a place is one of those that are chosen, inside of one, or around one."""
     return any(lies_in(place, each) or lies_in(each, place) for each in chosen)
 
 

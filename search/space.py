@@ -7,8 +7,23 @@
     optimizer: {kind: gd, step: {kind: sigmoid, scale: {any: [1, 2]}}}
     {use: gated-deltanet, retention: {axis: {any: all}}}             a known memory, partly opened
 
-A hole may stand wherever a value may; what a hole does not name stays at its default. Choices have
-stable names: they are sorted, and adding one does not rename another.
+A hole may stand wherever a value may, in holes too; what a hole does not name stays at its default.
+Choices have stable names: they are sorted, and adding one does not rename another.
+
+    bias: {any: [l2, huber], weights: [3, 1]}             chance takes l2 three times as often
+    {compose: chain, of: [gla, {any: [gla, deltanet]}]}   a composition, with holes in its cells
+    {compose: {any: [parallel, serial]}, of: [gla, kda]}  two kinds of composition of the same cells
+    {pattern: {any: [[gla, sliding-window], [gla]]}}      the memories of a model, layer by layer
+    {mutate: gated-deltanet, changes: 2}                  a known memory, changed in 1 or 2 places
+    {mutate: {any: [gla, kda]}, changes: {int: [0, 3]}, among: {bias: {any: all}, retention: ...}}
+
+Weights count where chance decides; a sampler that learns is not told. A *place* is a choice or a
+setting of the known memory: how many are changed (`changes`), and which (`change.1`, `change.2`),
+is chosen first, all sets of places alike. To change a choice is to take another kind. `among` says
+what may be taken instead: `open` parts have settings (the default), of `all` they have none; or it
+names places and what may stand there. See `mutation`.
+
+Names of holes in a cell begin with its place: `of.0.bias.lp.p`, `pattern.1.retention`.
 """
 
 from collections.abc import Mapping
@@ -17,13 +32,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic import TypeAdapter
+
 from miras.composition import AnyCell
-from miras.known import cells
+from miras.known import known
 from miras.load import DataPath, Document, SpecFileError, nearest, read
-from miras.memory import Memory
 from miras.model import ModelSpec
 from miras.part import SpecError
 
+from .cells import MOST_CHANGES
 from .holes import Reader
 from .nodes import Fields, Node, Number, fingerprint, size, walk
 from .opening import TITLES, type_of
@@ -94,19 +111,68 @@ def _stack(reader: Reader, at: DataPath, data: Mapping[str, Any]) -> Node:
 
 
 def space_schema() -> dict[str, Any]:
-    """JSON Schema of a space file: that of a memory, with a hole allowed for every value."""
-    schema = Memory.model_json_schema()
-    schema["title"] = "Space"
-    schema.pop("required", None)
-    for part in (schema, *schema["$defs"].values()):
+    """JSON Schema of a space file: memories, compositions and patterns, with holes for values."""
+    schema: dict[str, Any] = TypeAdapter(AnyCell).json_schema()
+    parts = cast("dict[str, Any]", schema["$defs"])
+    cell: dict[str, Any] = {"$ref": "#/$defs/Cell"}
+    kinds = ["Memory"]
+    for name, part in parts.items():
         fields = cast("dict[str, Any]", part.get("properties", {}))
-        for name in fields.keys() - TITLES - {"kind"}:
-            fields[name] = _opened(fields[name])
-    schema["properties"]["use"] = {
-        "enum": list(cells()),
-        "description": "a known memory to start from; what else is written changes it",
+        compose = fields.pop("compose", None)
+        of = fields.pop("of", None)
+        for field in fields.keys() - TITLES - {"kind"}:
+            fields[field] = _opened(fields[field])
+        if compose is not None:
+            kinds.append(name)
+            several: dict[str, Any] = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+            fields["compose"] = {"anyOf": [compose, _hole({"any": several})]}
+            fields["of"] = _list(cell) if of.get("type") == "array" else cell
+        if name in kinds:
+            part.pop("required", None)
+            fields["use"] = {
+                "enum": list(known()),
+                "description": "a known memory to start from; what else is written changes it",
+            }
+    changes: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": MOST_CHANGES}
+    ends: dict[str, Any] = {"type": "array", "items": {"type": "integer"}, "minItems": 2}
+    titles = dict.fromkeys(TITLES, True)
+    parts["Mutation"] = {
+        "type": "object",
+        "description": "a known memory of which a few places are changed",
+        "properties": titles
+        | {
+            "mutate": cell,
+            "changes": {"anyOf": [changes, _hole({"int": ends})]},
+            "among": {"anyOf": [{"enum": ["open", "all"]}, {"$ref": "#/$defs/Memory"}]},
+        },
+        "required": ["mutate"],
+        "additionalProperties": False,
     }
-    return schema
+    parts["Cell"] = {
+        "anyOf": [
+            *({"$ref": f"#/$defs/{name}"} for name in (*kinds, "Mutation")),
+            {"enum": list(known())},
+            _several(cell),
+        ]
+    }
+    parts["Pattern"] = {
+        "type": "object",
+        "description": "memories layer by layer, repeated until every layer has one",
+        "properties": titles | {"pattern": _list(cell)},
+        "required": ["pattern"],
+        "additionalProperties": False,
+    }
+    return {"title": "Space", "anyOf": [cell, {"$ref": "#/$defs/Pattern"}], "$defs": parts}
+
+
+def _list(item: dict[str, Any]) -> dict[str, Any]:
+    """A list, or one of several."""
+    listed: dict[str, Any] = {"type": "array", "items": item, "minItems": 1}
+    return {"anyOf": [listed, _several(listed)]}
+
+
+def _several(option: dict[str, Any]) -> dict[str, Any]:
+    return _hole({"any": {"type": "array", "items": option, "minItems": 1}})
 
 
 def _opened(value: dict[str, Any]) -> dict[str, Any]:
@@ -136,5 +202,11 @@ def _loose(value: Any) -> Any:
 
 
 def _hole(keys: dict[str, Any]) -> dict[str, Any]:
-    one: dict[str, Any] = {"minProperties": 1, "maxProperties": 1, "additionalProperties": False}
+    one: dict[str, Any] = {
+        "additionalProperties": False,
+        "oneOf": [{"required": [k]} for k in keys],
+    }
+    if "any" in keys:
+        weight = {"type": "number", "exclusiveMinimum": 0}
+        keys = keys | {"weights": {"type": "array", "items": weight, "minItems": 2}}
     return {"type": "object", "properties": keys} | one

@@ -32,6 +32,8 @@ from miras.search.nodes import Number
 from miras.search.space import Space, load_space, space_of, space_schema
 
 SPACES = [path.stem for path in sorted((Path(__file__).parent.parent / "spaces").glob("*.yaml"))]
+DEAD_ENDS = ("everything", "near-gated-deltanet")
+"""Spaces in which choices that exclude each other are met too late, and drawn again."""
 RATES = Number(1e-4, 1e-2, log=True)
 
 HOLES = """
@@ -86,15 +88,15 @@ def test_choosers_agree(name: str) -> None:
         # what did not fit was replaced, and nothing else
         assert trial.params.keys() == from_trial.choices.keys()
         # In the whole grammar rules that exclude each other leave dead ends, which are drawn again.
-        assert isinstance(build(from_trial.spec), Memory) or name == "everything"
+        assert not isinstance(build(from_trial.spec), Refusal) or name in DEAD_ENDS
         assert derive(found, FromTrial(trial), RATES) == from_trial
         plain = derive(found, FromTrial(trial), RATES, narrow=False)
-        if isinstance(build(plain.spec), Memory):
+        if not isinstance(build(plain.spec), Refusal):
             assert plain == from_trial
         for first in (drawn(found, seed, RATES), from_trial):
             again = derive(found, FromChoices(json.loads(json.dumps(first.choices))), RATES)
             assert again == first
-            assert all(slot in first.spec for slot in SLOTS)
+            assert all(slot in first.spec for slot in SLOTS) or "pattern" in first.spec
     assert drawn(found, 3) == drawn(found, 3) != drawn(found, 4)
 
 
@@ -106,10 +108,10 @@ def test_spaces_of_the_project(name: str) -> None:
     most = 30 if name == "everything" else 100
     for seed in range(most):
         memory = build(drawn(found, seed).spec)
-        if isinstance(memory, Memory):
+        if not isinstance(memory, Refusal):
             keys.add(key(memory))
         else:
-            assert name == "everything" or not memory.rule.startswith("settings"), memory
+            assert name in DEAD_ENDS or not memory.rule.startswith("settings"), memory
     assert len(keys) > most / 4
     written = yaml.safe_load((Path(__file__).parent.parent / f"spaces/{name}.yaml").read_text())
     jsonschema.validate(written, space_schema())
