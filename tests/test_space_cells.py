@@ -1,9 +1,14 @@
 """Spaces of compositions and patterns, changed known memories, and weights."""
 
 import json
+import random
+from collections import Counter
+from statistics import fmean, stdev
 
+import jsonschema
 import numpy as np
 import pytest
+import yaml
 
 from miras.canonical import differences, key
 from miras.composition import Composition
@@ -20,10 +25,13 @@ from miras.search.derive import (
     build,
     derivations,
     derive,
+    fill,
 )
+from miras.search.descent import Descent
 from miras.search.mutation import next_places
 from miras.search.nodes import Choice, Mutation, Number, lies_in, ways
-from miras.search.space import Space, space_of
+from miras.search.space import Space, space_of, space_schema
+from miras.search.tally import tally
 from miras.stack import Stack
 
 RATES = Number(1e-4, 1e-2, log=True)
@@ -254,3 +262,30 @@ def test_errors_have_a_place(text: str, place: tuple[int, int], words: str) -> N
     assert any(
         problem.place == place and words in str(problem) for problem in caught.value.problems
     ), str(caught.value)
+
+
+def test_a_census_of_patterns_and_compositions_is_that_of_counting_one_by_one() -> None:
+    """Exact where cells do not know of each other, whether all are built or not."""
+    cell = "{architecture: {any: [matrix, kv]}, optimizer: {any: [gd, closed_form]}}"
+    found = space(f"{{pattern: [{cell}, {cell}]}}")
+    counted = tally(found.root)
+    assert (counted.whole, counted.well_typed, counted.open) == (16, 4, 0)
+    built = [build(each.spec) for each in derivations(found)]
+    refused = Counter(each.rule for each in built if isinstance(each, Refusal))
+    assert counted.refused.total() == refused.total() == 12
+    shares: list[float] = []
+    wide = space(SPACES["deep"])
+    dice = random.Random(0)
+    for _ in range(60):
+        descent = Descent(dice)
+        made = build(fill(wide, descent).spec)
+        shares.append(0.0 if isinstance(made, Refusal) else descent.weight)
+    every = [build(each.spec) for each in derivations(wide)]
+    well = sum(not isinstance(each, Refusal) for each in every) / len(every)
+    half = 3 * stdev(shares) / len(shares) ** 0.5 + 1e-9
+    assert abs(fmean(shares) - well) <= half
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_the_schema_knows_all_forms(name: str) -> None:
+    jsonschema.validate(yaml.safe_load(SPACES[name]), space_schema())
