@@ -19,6 +19,7 @@ from .parent import Parent, Terms
 from .place import LEDGER, alone
 from .progress import Standing, line, standing
 from .projection import winner
+from .promotion import Promotion
 from .study import Study
 
 TRAIN = "miras.search.evaluation:train"
@@ -81,7 +82,8 @@ def status(folder: Path | str, storage: str = "") -> Standing:
             if s.record and s.state == "done"
         ]
         best = winner(study, records, study.measures)
-        return standing(study, ledger, records)._replace(best=line(best) if best else "")
+        found = standing(study, ledger, records)._replace(best=line(best) if best else "")
+        return found._replace(rungs=tuple(Promotion(study).told(records)))
 
 
 def _entered(ledger: Ledger, place: str) -> Study:

@@ -112,7 +112,7 @@ class Parent:
         runs = len(study.tasks) * len(study.seeds) * len(study.rates)
         workers = self.terms.workers or study.workers
         self.display.say(
-            f"{study.name}: {study.budget.trials} trials, {len(study.baselines)} known memories"
+            f"{study.name}: {study.budget.trials} trials, {study.known} of known memories"
             f" first; up to {runs} trainings each ({', '.join(task.name for task in study.tasks)});"
             f" {workers} worker{'s' if workers > 1 else ''}, one thread each"
         )
@@ -167,7 +167,8 @@ class Parent:
         records = list(self.projection.records.values())
         best = winner(self.study, records, self.study.measures)
         found = standing(self.study, self.ledger, records)
-        return found._replace(best=line(best) if best else "")
+        rungs = tuple(self.projection.promotion.told(records))
+        return found._replace(best=line(best) if best else "", rungs=rungs)
 
     def note(self) -> None:
         """Write the manifest and how long it took so far."""

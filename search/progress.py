@@ -32,6 +32,7 @@ class Standing(NamedTuple):
     refused: int
     duplicates: int
     left: float | None  # seconds, as the trials so far suggest
+    rungs: tuple[str, ...] = ()
     best: str = ""  # the best trial by validation, in one line
 
     def __str__(self) -> str:
@@ -44,6 +45,7 @@ class Standing(NamedTuple):
                 f"{self.refused} proposals did not fit the grammar, {self.duplicates} were equal to"
                 " an earlier trial; all were replaced"
             )
+        lines += self.rungs
         if self.states["done"] < total and self.left is not None:
             lines.append(f"about {duration(self.left)} of work left")
         lines += [f"best by validation, with its test scores:\n{self.best}"] if self.best else []
@@ -53,6 +55,7 @@ class Standing(NamedTuple):
 def standing(study: Study, ledger: Ledger, records: Sequence[TrialRecord]) -> Standing:
     """How far a study is, from its ledger and the records of trials that are done."""
     states = ledger.states(study.budget.trials)
+    total = sum(states.values())
     refused = ledger.count_refusals()
     duplicates = refused.pop("duplicate", 0)
     return Standing(
@@ -62,7 +65,7 @@ def standing(study: Study, ledger: Ledger, records: Sequence[TrialRecord]) -> St
         running=tuple(_running(slot, plan, study, ledger) for slot, plan in ledger.running()),
         refused=sum(refused.values()),
         duplicates=duplicates,
-        left=time_left(study, records, states["open"] + states["running"]),
+        left=time_left(study, records, total - states["done"]),
     )
 
 

@@ -23,6 +23,7 @@ from miras.result import TrialRecord, append, read
 
 from .evaluation import worth
 from .ledger import Ledger
+from .promotion import Promotion
 from .space import Space
 from .study import Study, measured_by
 
@@ -40,6 +41,7 @@ class Projection:
     def __init__(self, study: Study, space: Space, ledger: Ledger, folder: Path) -> None:
         self.study, self.space, self.ledger, self.folder = study, space, ledger, folder
         self.records = {each.number: each for each in read(folder / RECORDS, TrialRecord)}
+        self.promotion = Promotion(study)
         self.place = -1  # of the last trial that is in the files
         self.best: dict[tuple[str, ...], TrialRecord] = {}
         self._winners(self.records.values())
@@ -94,6 +96,7 @@ class Projection:
             "space_size": self.space.describe(),
             "grammar": self.space.fingerprint,
             "trials": dict(Counter(record.status for record in self.records.values())),
+            "rungs": self.promotion.told(self.records.values()),
             "duplicates": refused.pop("duplicate", 0),
             "refused": dict(refused.most_common()),
             "versions": {

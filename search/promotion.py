@@ -1,12 +1,12 @@
 """Decisions between rungs, from what the ledger holds of the trials."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from miras.result import TrialRecord
 
 from .evaluation import judge
 from .reading import Slot
-from .rungs import Decision, Entry, decide
+from .rungs import PAIRS, Decision, Entry, agreement, decide, on_floor
 from .study import Study
 
 
@@ -16,6 +16,7 @@ class Promotion:
     def __init__(self, study: Study) -> None:
         self.study = study
         self.reached: dict[tuple[int, int], tuple[str, tuple[float, ...]]] = {}
+        self.worth: dict[tuple[int, int], tuple[float, ...]] = {}
 
     def __call__(self, slots: Sequence[Slot]) -> Mapping[int, Decision]:
         """What becomes of trials that wait, as far as it can be said."""
@@ -35,12 +36,51 @@ class Promotion:
             waiting=slot.state == "waiting",
         )
 
+    def told(self, records: Iterable[TrialRecord]) -> list[str]:
+        """For each rung but the last whom it stopped, and whether it may stop anybody."""
+        study, last = self.study, len(self.study.looks) - 1
+        if not last:
+            return []
+        ended = [
+            Entry(
+                record.number,
+                record.origin,
+                tuple(self._values(record, rung) for rung in range(record.rung)),
+                ended=True,
+            )
+            for record in records
+        ]
+        lines: list[str] = []
+        for rung in range(last):
+            seen = [entry for entry in ended if len(entry.values) > rung]
+            stopped = sum(len(entry.values) == rung + 1 for entry in seen)
+            found = agreement(ended, rung, last)
+            line = (
+                f"rung {rung + 1} stopped {stopped} of {len(seen)}; its order agrees with that of"
+                f" the last one by {found.correlation:.2f} over {found.pairs} memories that none stops"
+            )
+            if on_floor(seen, rung):
+                line += "; no known memory has left the floor on it, so it stops nobody"
+            elif not found.enough(study.agreement):
+                line += f", less than {study.agreement:g}: it stops nobody any more"
+            elif found.pairs < PAIRS:
+                line += f"; with fewer than {PAIRS} it is given credit"
+            lines.append(line)
+        return lines
+
     def _read(self, slot: int, rung: int, text: str) -> tuple[str, tuple[float, ...]]:
-        """Origin, and validation scores of the objectives of a rung; none if the trial failed."""
+        """Origin, and what was reached on a rung; nothing if the trial failed."""
         if (slot, rung) not in self.reached:
             record = TrialRecord.model_validate_json(text)
             failed = record.status not in ("ok", "stopped")
-            verdict = judge(self.study, record.results, None, rung, self.study.shift(slot))
-            found = () if failed else tuple(verdict.validation.values())
-            self.reached[slot, rung] = record.origin, found
+            self.reached[slot, rung] = record.origin, () if failed else self._values(record, rung)
         return self.reached[slot, rung]
+
+    def _values(self, record: TrialRecord, rung: int) -> tuple[float, ...]:
+        """Validation scores of the objectives that a rung measures, in order."""
+        place = record.number, rung
+        if place not in self.worth:
+            shift = self.study.shift(record.number)
+            verdict = judge(self.study, record.results, None, rung, shift)
+            self.worth[place] = tuple(verdict.validation.values())
+        return self.worth[place]

@@ -124,12 +124,17 @@ def best(entries: Sequence[Entry], rung: int, keep: float) -> set[int]:
 
 def trusted(rules: Rules, entries: Sequence[Entry], rung: int, end: int) -> bool:
     """Whether a rung may stop candidates of the cohort that ends there."""
-    known = [max(e.values[rung]) for e in entries if e.origin in KNOWN and len(e.values) > rung]
-    if known and max(known) < LEFT_FLOOR:
+    if on_floor(entries, rung):
         return False
     # With a lag all below are through when this cohort is planned, whatever the workers do.
     sure = [each for each in entries if each.slot < end - rules.lag] if rules.lag else entries
     return agreement(sure, rung, len(rules.keep)).enough(rules.agreement)
+
+
+def on_floor(entries: Sequence[Entry], rung: int) -> bool:
+    """Whether the known memories have learned nothing on a rung."""
+    known = [max(e.values[rung]) for e in entries if e.origin in KNOWN and len(e.values) > rung]
+    return bool(known) and max(known) < LEFT_FLOOR
 
 
 def agreement(entries: Sequence[Entry], rung: int, last: int) -> Agreement:

@@ -1,5 +1,6 @@
 """Studies with rungs, from end to end, with trainings that take no time."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from search_fake import score
 from miras.known import known
 from miras.part import SpecError
 from miras.result import Result, TrialRecord, read
-from miras.search import load_study, run
+from miras.search import load_study, run, status
 from miras.search.evaluation import Run, judge, runs_of
 
 RUNGS: dict[str, Any] = {
@@ -39,9 +40,14 @@ def runs(record: TrialRecord) -> set[tuple[str, int, float]]:
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> list[TrialRecord]:
-    folder = tmp_path_factory.mktemp("rungs")
-    run(study(folder, **RUNGS), folder, "search_fake:trivial")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("rungs")
+    run(study(found, **RUNGS), found, "search_fake:trivial")
+    return found
+
+
+@pytest.fixture(scope="module")
+def played(folder: Path) -> list[TrialRecord]:
     return records(folder)
 
 
@@ -71,6 +77,17 @@ def test_half_goes_on_and_measures_for_others_always_do(played: list[TrialRecord
     assert {1, 2, 3} == set(rungs) and rungs.count(1) >= len(rungs) // 3
     stopped = [record for record in played if record.rung == 1]
     assert all("not among the best 50% of rung 1" in record.reason for record in stopped)
+
+
+def test_what_rungs_did_is_told(folder: Path, played: list[TrialRecord]) -> None:
+    lines = status(folder).rungs
+    counts = [sum(record.rung > rung for record in played) for rung in range(3)]
+    for rung, line in enumerate(lines):
+        stopped = counts[rung] - counts[rung + 1]
+        assert line.startswith(f"rung {rung + 1} stopped {stopped} of {counts[rung]}; its order")
+    assert (
+        len(lines) == 2 and list(lines) == json.loads((folder / "study.json").read_text())["rungs"]
+    )
 
 
 def test_null_candidate_is_the_first_baseline_again(played: list[TrialRecord]) -> None:
