@@ -57,7 +57,7 @@ class Promotion:
             found = agreement(ended, rung, last)
             line = (
                 f"rung {rung + 1} stopped {stopped} of {len(seen)}; its order agrees with that of"
-                f" the last one by {found.correlation:.2f} over {found.pairs} memories that none stops"
+                f" the last one by {found.correlation:.2f} over {found.pairs} that none stops"
             )
             if on_floor(seen, rung):
                 line += "; no known memory has left the floor on it, so it stops nobody"
