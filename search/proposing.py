@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import repeat
 from typing import Literal, NamedTuple
 
@@ -107,13 +108,12 @@ class _Asked:
         """Who is asked, one attempt after the other."""
         # a space of one derivation never runs out: so even who knows them all is asked no more
         tries = self.ground.size + 1 if self.arm.tries is None else self.arm.tries
-        chance = Random().arm(0, self.ground)
-        yield from repeat(lambda seed: self._ask(self.arm, seed), tries)
+        yield from repeat(partial(self._ask, self.arm), tries)
         if self.arm.tries is None:
             return
         near = range(NEIGHBOURS if self.arm.looks_back and self.known else 0)
-        yield from ((lambda seed, far=far: self._neighbour(seed, 1 + far // 7)) for far in near)
-        yield from repeat(lambda seed: self._ask(chance, seed), CHANCES)
+        yield from (partial(self._neighbour, 1 + far // 7) for far in near)
+        yield from repeat(partial(self._ask, Random().arm(0, self.ground)), CHANCES)
 
     def _ask(self, arm: Arm, seed: int) -> tuple[Choices, Literal["search", "random"]]:
         self.study.sampler = arm.make(Turn(seed, self.refused, self.seen))
@@ -123,7 +123,7 @@ class _Asked:
         self.study.tell(trial, state=TrialState.FAIL)  # Optuna looks away: `learn` says what it was
         return choices, arm.origin
 
-    def _neighbour(self, seed: int, changes: int) -> tuple[Choices, Literal["search"]]:
+    def _neighbour(self, changes: int, seed: int) -> tuple[Choices, Literal["search"]]:
         source = self.known or {}
         return varied(self.ground, source, changes, np.random.default_rng(seed)), "search"
 
@@ -171,7 +171,7 @@ def fewer(
         best = np.argsort(-points[:, 0], kind="stable")
     else:
         best = np.argsort(_beaten_by(points), kind="stable")
-    kept = {whole[place] for place in best[: most // 4]}
+    kept: set[int] = {whole[int(place)] for place in best[: most // 4]}
     running = {p for p, trial in enumerate(trials) if trial.state == TrialState.RUNNING}
     rest = [place for place in range(len(trials)) if place not in kept | running]
     kept |= running | set(rest[len(rest) - (most - len(kept)) :])

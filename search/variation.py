@@ -9,7 +9,7 @@ from .choosers import FromRandom
 from .ground import Choices, Ground
 from .nodes import Number, Value
 
-SLOT, REGROW = 0.3, 0.1
+SLOT, REGROW = 0.15, 0.05
 """Shares of changes that are to a slot, and to all that stands below a choice; else to any hole."""
 
 SPREAD = 0.15

@@ -8,6 +8,7 @@ from typing import Any
 import search_fake
 import yaml
 
+from miras.memory import Memory
 from miras.result import Result
 from miras.search import Study, load_study
 from miras.search.engine import enter
@@ -43,6 +44,7 @@ Outcome = Callable[[Plan, Run], Result]
 
 
 def good(plan: Plan, run: Run) -> Result:
+    assert isinstance(plan.memory, Memory)
     return search_fake.trivial(study_of_nobody, plan.memory, run)
 
 

@@ -16,6 +16,9 @@ from ..ground import Choices, Ground, Whole
 from ..variation import mixed, varied
 from . import Arm, Sampler, Turn
 
+COMPARED = 300
+"""Trials of several objectives that are put in order: it takes time with the square of them."""
+
 RUNG, SCORES = "rung", "scores"
 """What a trial that was stopped at a rung says of itself: how many it passed, and its scores."""
 
@@ -23,12 +26,13 @@ RUNG, SCORES = "rung", "scores"
 class Evolution(Sampler):
     """Change something in a good derivation: an option, all that stands below one, or a number.
 
-    Parents are among the latest `window` trials that were trained, whoever proposed them: older
-    ones have aged. The best of `tournament` of them that chance takes is the parent; with
-    probability `crossover` slots of a second one are mixed in. All that still fits stays as it was,
-    the rest is drawn among what fits. With several objectives the best one is on the first front,
-    and of a front where it is loneliest. Trials that were stopped at a rung come after all that
-    were not; failed ones are nobody's parents.
+    Parents are among the latest `window` trials that were trained, whoever proposed them, and the
+    `elite` best: others have aged. The best of `tournament` of them that chance takes is the
+    parent; with probability `crossover` slots of a second one are mixed in. All that still fits
+    stays as it was, the rest is drawn among what fits. With several objectives the best one is on
+    the first front, and of a front where it is loneliest; the elite is then of the latest 300.
+    Trials that were stopped at a rung come after all that were not; failed ones are nobody's
+    parents.
 
     Source: regularized evolution (Real et al., arXiv 1802.01548) on the derivations of a grammar;
     several objectives as in NSGA-II (Deb et al. 2002). Differs: all trials may be parents, and no
@@ -38,8 +42,8 @@ class Evolution(Sampler):
     kind: Literal["evolution"] = "evolution"
     startup: int = Field(default=10, ge=1, description="trials before it stops drawing at random")
     window: int = Field(default=30, ge=1, description="latest trials among which parents are")
-    elite: int = Field(default=0, ge=0, description="best trials that do not age")
-    tournament: int = Field(default=7, ge=1, description="trials of which the best is the parent")
+    elite: int = Field(default=5, ge=0, description="best trials that do not age")
+    tournament: int = Field(default=12, ge=1, description="trials of which the best is the parent")
     crossover: float = Field(default=0.2, ge=0.0, le=1.0, description="share with two parents")
 
     def arm(self, candidate: int, ground: Ground) -> Arm:
@@ -63,7 +67,8 @@ class Evolution(Sampler):
         trained = [trial for trial in trials if may_be_parent(trial)]
         if len(trained) < self.startup:
             return ground.derive(FromRandom(generator), True)
-        elite = [trained[place] for place in ranked(directions, trained)[: self.elite]]
+        rivals = trained if len(directions) == 1 else trained[-COMPARED:]
+        elite = [rivals[place] for place in ranked(directions, rivals)[: self.elite]]
         pool = elite + trained[-self.window :]
         places = ranked(directions, pool)
 
@@ -93,12 +98,16 @@ def ranked(directions: Sequence[StudyDirection], trials: Sequence[FrozenTrial]) 
             [sign * value for sign, value in zip(signs, trials[place].values, strict=True)]
             for place in whole
         ]
-        found += [whole[place] for place in order(points)]
+        if len(signs) == 1:
+            found += sorted(whole, key=lambda place: -signs[0] * (trials[place].values or [0.0])[0])
+        else:
+            found += [whole[place] for place in order(points)]
 
     def reached(place: int) -> tuple[int, float]:
         attributes = trials[place].user_attrs
         scores = attributes[SCORES].values()
         return attributes.get(RUNG, 0), sum(scores) / max(1, len(scores))
 
-    stopped = [place for place in range(len(trials)) if place not in set(whole)]
+    complete = set(whole)
+    stopped = [place for place in range(len(trials)) if place not in complete]
     return found + sorted(stopped, key=reached, reverse=True)
