@@ -41,15 +41,17 @@ def test_kills_on_postgresql_the_server_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not available(), reason="PostgreSQL is not installed")
-def test_two_parents_on_one_server(tmp_path: Path) -> None:
+def test_two_parents_on_one_server(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Four workers of two parents: one joins late and one leaves, and each trial is done once."""
     slots = 40
-    study = study_of(slots, workers=2, seed=0)
+    study = study_of(slots, workers=2, seed=0, pace=0.5)
 
     def take_part(name: str) -> BaseProcess:
         place = (str(tmp_path / name), server.url, server.url, 3.0, 2)
-        parent = MACHINES.Process(target=sitting, args=(study, name == "first", *place))
+        first = name == "first"
+        parent = MACHINES.Process(target=sitting, args=(study, first, *place))
         parent.start()
+        request.addfinalizer(parent.kill)
         return parent
 
     def until(count: int) -> None:
@@ -57,12 +59,14 @@ def test_two_parents_on_one_server(tmp_path: Path) -> None:
             assert any(each.is_alive() for each in parents)
             time.sleep(0.05)
 
+    MACHINES.set_forkserver_preload(["miras.benchmarks.storm"])
     with postgres() as server, Ledger(server.url, study.name) as ledger:
         parents = [take_part("first")]
         until(5)
         parents.append(take_part("late"))
         owners: set[str] = set()
         while len(owners) < 2:
+            assert ledger.states(slots)["done"] < slots, "it came too late"
             owners |= {owner.partition("/")[0] for _, owner, _ in ledger.held()}
         parents[0].terminate()  # the one that has started the study leaves
         parents[0].join()
