@@ -62,7 +62,7 @@ def run(
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", CheckpointWarning)
-        warnings.showwarning = lambda message, *_: print(message, file=sys.stderr)
+        warnings.showwarning = _warned
         outcome, model = train(
             spec,
             task,
@@ -149,3 +149,8 @@ def write(path: Path, prompt: str, tokens: int, temperature: float, seed: int) -
         out.write(bytes([int(token)]))
         out.flush()
     out.write(os.linesep.encode())
+
+
+def _warned(message: Warning | str, *about: Any, **more: Any) -> None:
+    """Show a warning as the sentence that it is."""
+    print(message, file=sys.stderr)

@@ -140,7 +140,8 @@ def _changes(reader: "Reader", path: DataPath, given: Any) -> tuple[int, int] | 
     """The fewest and the most places that are changed."""
     ends: Any = [1, given]
     if isinstance(given, Mapping):
-        ends = cast("Mapping[str, Any]", given).get("int") if len(given) == 1 else None
+        hole = cast("Mapping[str, Any]", given)
+        ends = hole.get("int") if len(hole) == 1 else None
     if isinstance(ends, list) and len(cast("list[Any]", ends)) == 2:
         low, high = cast("list[Any]", ends)
         whole = all(type(end) is int for end in (low, high))

@@ -234,8 +234,9 @@ def _memories(
     drawn = within(space.root, found.regions, dice)
     for number, choices in zip(range(limit), drawn, strict=False):
         memory = build(derive(space, FromChoices(choices), narrow=False).spec)
-        if isinstance(memory, Refusal):
-            raise AssertionError(f"counted as well typed, and refused: {memory.sentence}")
+        if not isinstance(memory, Memory):
+            why = memory.sentence if isinstance(memory, Refusal) else "no single memory"
+            raise AssertionError(f"counted as well typed, and refused: {why}")
         memories.append(memory)
         tick(0.5 + number / limit / 2)
     return memories

@@ -26,6 +26,8 @@ from .nodes import (
     Choice,
     Fields,
     Fixed,
+    Items,
+    Mutation,
     Node,
     Number,
     Value,
@@ -243,6 +245,8 @@ class _Descent:
                 inside = inner(name, label)
                 for field, entry in in_order(entries):
                     self.fill(entry, f"{inside}.{field}" if inside else field, label_of(entry))
+            case Items() | Mutation():
+                raise TypeError("inside a memory there are no cells: `descent` counts those")
 
     def pick(self, name: str, options: Mapping[str, Node]) -> str:
         fitting = tuple(options)

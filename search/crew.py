@@ -21,7 +21,7 @@ class Crew:
 
     def hire(self) -> None:
         """One more worker."""
-        worker = WORKERS.Process(target=work, args=(self.site,))
+        worker: BaseProcess = WORKERS.Process(target=work, args=(self.site,))
         worker.start()
         self.workers.append(worker)
 

@@ -214,7 +214,7 @@ class _Weights:
 
     def share(self, index: int, named: list[tuple[str, Node]], node: Node | None = None) -> None:
         """Give the options of an item their share of its weight."""
-        inner = node.weights if isinstance(node, Choice) else {}
+        inner: Mapping[str, float] = node.weights if isinstance(node, Choice) else {}
         if self.given is None and not inner:
             return
         weight = self.given[index] if self.given else float(len(named))

@@ -1,7 +1,7 @@
 """Which choices make a memory: the way back from what is built to how it is derived."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -59,11 +59,14 @@ def _choices(
         case Fields(_, entries):
             return _of_fields(entries, inner(name, label), value, wanted, hints)
         case Items(_, entries):
-            if not isinstance(value, tuple) or len(value) != len(entries):
+            if not isinstance(value, tuple):
+                return None
+            values = cast("tuple[Any, ...]", value)
+            if len(values) != len(entries):
                 return None
             inside, item = inner(name, label), items_of(wanted)[0]
             each = [
-                _choices(entry, joined(inside, i), label_of(entry), value[i], item, hints)
+                _choices(entry, joined(inside, i), label_of(entry), values[i], item, hints)
                 for i, entry in enumerate(entries)
             ]
             return _together(each)
@@ -126,9 +129,10 @@ def _changed(node: Mutation, base: Any, value: Any, at: str) -> set[str] | None:
             path = joined(at, name)
             found = _changed(node, getattr(base, name), getattr(value, name), path)
             inside = None if found is None or inside is None else inside | found
-    elif isinstance(base, tuple) and isinstance(value, tuple) and len(base) == len(value):
-        inside = set()
-        for index, (one, other) in enumerate(zip(base, value, strict=True)):
+    elif isinstance(base, tuple) and isinstance(value, tuple):
+        pair = cast("tuple[tuple[Any, ...], tuple[Any, ...]]", (base, value))
+        inside = set() if len(pair[0]) == len(pair[1]) else None
+        for index, (one, other) in enumerate(zip(*pair, strict=False)):
             found = _changed(node, one, other, joined(at, index))
             inside = None if found is None or inside is None else inside | found
     if inside is not None:
@@ -157,4 +161,6 @@ def untitled(value: Any) -> Any:
     if isinstance(value, Part):
         fields = (name for name in type(value).model_fields if name not in TITLES)
         return type(value), tuple((name, untitled(getattr(value, name))) for name in fields)
-    return tuple(map(untitled, value)) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return tuple(untitled(item) for item in cast("tuple[Any, ...]", value))
+    return value

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import FrameType
-from typing import cast
+from typing import Any, cast
 
 import torch
 
@@ -29,8 +29,8 @@ from .evaluation import NO_ROOM, Job, Train, execute
 Ending = tuple[Status, str]
 
 LINUX = sys.platform == "linux"
-WORKERS = multiprocessing.get_context("forkserver" if LINUX else "spawn")
-TRAININGS = multiprocessing.get_context("fork" if LINUX else "spawn")
+WORKERS: Any = multiprocessing.get_context("forkserver" if LINUX else "spawn")
+TRAININGS: Any = multiprocessing.get_context("fork" if LINUX else "spawn")
 
 
 FULL = 75

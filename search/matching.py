@@ -61,7 +61,7 @@ class Fit(NamedTuple):
 
     shell: Shell
     candidate: Candidate
-    count: Count
+    sizes: Count
 
 
 def target(match: Match, shell: Shell, length: int) -> tuple[int, int | None]:
@@ -108,12 +108,12 @@ def solve(
                 continue
             if near:
                 return fit
-            below = fit if below is None or fit.count.state > below.count.state else below
+            below = fit if below is None or fit.sizes.state > below.sizes.state else below
         elif abs(off) < distance:
             distance = abs(off)
             best = _sentence(count, state or 0, length)
     if below is not None:
-        best = _sentence(below.count, state or 0, length)
+        best = _sentence(below.sizes, state or 0, length)
     return Refusal("match", best or "no shell takes it")
 
 

@@ -13,7 +13,7 @@ have if the hole were written there.
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from miras.memory import Memory, Wiring
 from miras.part import Part
@@ -39,7 +39,7 @@ def _places(part: Part, at: str, parts: str) -> Iterator[tuple[str, Node]]:
             continue
         path, value = joined(at, name), getattr(part, name)
         if isinstance(value, tuple):
-            for index, item in enumerate(value):
+            for index, item in enumerate(cast("tuple[Any, ...]", value)):
                 if isinstance(item, Part):
                     yield from _places(item, joined(path, index), parts)
             continue
@@ -62,7 +62,7 @@ def _is(node: Node, value: Any) -> bool:
     kind = getattr(value, "kind", None) if isinstance(value, Part) else None
     match node:
         case Fixed(found) if isinstance(found, Mapping):
-            return kind is not None and found.get("kind") == kind
+            return kind is not None and cast("Mapping[str, Any]", found).get("kind") == kind
         case Fixed(found):
             return found == value and type(found) is type(value)
         case Fields(_, entries):
@@ -134,4 +134,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Part):
         fields = (name for name in type(value).model_fields if name not in TITLES)
         return {name: _plain(getattr(value, name)) for name in fields}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [_plain(item) for item in cast("tuple[Any, ...]", value)]
+    return value

@@ -13,7 +13,19 @@ from miras.gate import Gate
 from miras.memory import Memory
 from miras.part import Part
 
-from .nodes import Choice, Fields, Fixed, Node, Number, Value, inner, label_of, shortened
+from .nodes import (
+    Choice,
+    Fields,
+    Fixed,
+    Items,
+    Mutation,
+    Node,
+    Number,
+    Value,
+    inner,
+    label_of,
+    shortened,
+)
 from .opening import parts_of, type_of
 
 P = TypeVar("P", bound=Part)
@@ -81,6 +93,8 @@ class Sketch:
                 kind = entries.get("kind")
                 part = _kinds(owner, field)[kind.value if isinstance(kind, Fixed) else ""]
                 return self._make(part, entries, inner(name, label))
+            case Items() | Mutation():
+                raise TypeError(f"{name} holds cells, and no part of a memory does")
 
     def _make(self, part: type[P], entries: Mapping[str, Node], inside: str) -> P:
         opened: Any = _open(part)

@@ -14,17 +14,18 @@ from miras.canonical import key
 from miras.memory import Memory
 from miras.part import SpecError
 from miras.result import Result
+from miras.search.derive import Candidate
 from miras.search.evaluation import Run
 from miras.search.study import Study
 
 
-def score(memory: Memory, salt: str) -> float:
+def score(memory: Candidate, salt: str) -> float:
     """A number in [0, 1) that is a function of the memory."""
     digest = hashlib.sha256((key(memory) + salt).encode()).digest()
     return int.from_bytes(digest[:4]) / 2**32
 
 
-def trivial(study: Study, memory: Memory, run: Run) -> Result:
+def trivial(study: Study, memory: Candidate, run: Run) -> Result:
     """A good result at once; the rate 0.01 is best on validation."""
     return Result(
         name=memory.name,

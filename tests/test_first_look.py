@@ -110,7 +110,7 @@ def test_a_shell_that_does_not_fit_and_a_clock_that_ran_out():
 def test_it_ends_a_trial_and_is_no_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     fields = {"space": "quickstart", "shell": SHELL, "tasks": (TASK,), "budget": {"trials": 1}}
     study = Study.model_validate({"name": "s", "learning_rate": 0.01, **fields})
-    job = Job(study, known()["gla"], (0.01,), (), tmp_path / "unfinished")
+    job = Job(study, known()["gla"], (0.01,), checkpoints=tmp_path / "unfinished")
     results: list[Any] = list(execute(job, train))
     assert [each.status for each in results] == ["ok"] and not list(tmp_path.rglob("*.safetensors"))
     monkeypatch.setattr(first_look, "Model", Forgetting)

@@ -26,7 +26,7 @@ def test_the_reference_is_matched_by_itself():
     fit = solve(LIKE, known()["gated-deltanet"], SHELL, LENGTH)
     assert isinstance(fit, Fit)
     assert fit.shell == SHELL and fit.candidate == known()["gated-deltanet"]
-    assert built(fit) == target(LIKE, SHELL, LENGTH) == fit.count[:2]
+    assert built(fit) == target(LIKE, SHELL, LENGTH) == fit.sizes[:2]
 
 
 @pytest.mark.parametrize("name", ["gla", "titans-lmm", "gsa", "deltanet", "mingru"])
@@ -35,7 +35,7 @@ def test_numbers_of_the_model_that_is_trained(name: str):
     assert isinstance(fit, Fit), fit
     parameters, state = built(fit)
     wanted, floats = target(LIKE, SHELL, LENGTH)
-    assert (parameters, state) == fit.count[:2]
+    assert (parameters, state) == fit.sizes[:2]
     assert abs(parameters / wanted - 1) <= 0.02
     assert floats and state <= 1.1 * floats
     assert name == "mingru" or state >= 0.9 * floats

@@ -202,6 +202,7 @@ def test_a_mutated_composition_has_the_places_of_its_cells() -> None:
     memory = build(derivation.spec)
     assert isinstance(memory, Composition)
     base = known()["continuum-memory"]
+    assert isinstance(base, Composition)
     titles = {"name", "paper", "equation", "departures"}
     cells = [[cell.model_dump(exclude=titles) for cell in each.cells] for each in (memory, base)]
     assert sum(one != other for one, other in zip(*cells, strict=True)) == 1

@@ -77,5 +77,5 @@ def _add(
 
 def _beaten(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """`beaten[a, b]`: whether point a dominates point b."""
-    never_worse = (values[:, None] >= values[None]).all(-1)
-    return never_worse & ~never_worse.T
+    never_worse = np.all(values[:, None] >= values[None], axis=-1)
+    return np.logical_and(never_worse, np.logical_not(never_worse.T))

@@ -41,9 +41,10 @@ class Permutation(Tracking):
 
     Source: word problems as in The Illusion of State (arXiv 2404.08819) and DeltaProduct (arXiv
     2502.10297); swaps alone as in arXiv 2411.12537 section 5.2. Differs: the score counts single
-    answers; words that are right as a whole are in `L50`. Short words and many small steps are what
-    lets one layer learn S3 within two minutes: words of 32 moves teach it the sign alone. Full: DeltaProduct's lengths for S3, the
-    steps are ours; for S5 its source trains on 32 moves and tests 500.
+    answers; words that are right as a whole are in `L50`. Short words and many small steps let one
+    layer learn S3 within two minutes: words of 32 moves teach it the sign alone. Full:
+    DeltaProduct's lengths for S3, the steps are ours; for S5 its source trains on 32 moves and
+    tests 500.
     """
 
     kind: Literal["permutation"] = "permutation"
