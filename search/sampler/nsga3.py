@@ -1,7 +1,9 @@
 """Genetic algorithms for many objectives, as Optuna has them."""
 
+import warnings
 from typing import Literal
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import NSGAIIISampler
 from pydantic import Field
 
@@ -22,6 +24,8 @@ class Nsga3(Sampler):
 
     def arm(self, candidate: int, ground: Ground) -> Arm:
         def make(turn: Turn) -> NSGAIIISampler:
-            return NSGAIIISampler(population_size=self.population, seed=turn.seed)
+            with warnings.catch_warnings():  # it has been experimental since 2022
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                return NSGAIIISampler(population_size=self.population, seed=turn.seed)
 
         return Arm("search", make, generation=self.population)
