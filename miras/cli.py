@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from miras.benching import bench
+from miras.confirming import confirm
 from miras.migrating import migrate
 from miras.part import SpecError
 from miras.searching import search, status, work
@@ -225,6 +226,7 @@ def demonstrate(
     run(file, row, seeds, out, workers)
 
 
+app.command()(confirm)
 app.command()(status)
 
 

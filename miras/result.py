@@ -13,6 +13,26 @@ READABLE = (1, 2)
 """Version 1 lacks the costs of a result; its scores have no learning curve in them."""
 
 Status = Literal["ok", "diverged", "invalid", "out_of_memory", "timed_out", "error"]
+Topic = Literal[
+    "score",
+    "lead",
+    "neighbour",
+    "held_out",
+    "size",
+    "convolution",
+    "beyond",
+    "ablation",
+    "rescored",
+    "curse",
+    "noise",
+    "arm",
+    "arms",
+    "width",
+    "cost",
+    "runs",
+    "left",
+    "point",
+]
 Record = TypeVar("Record", bound="Line")
 
 
@@ -114,6 +134,35 @@ class TrialRecord(Line):
     equals: tuple[str, ...] = Field(default=(), description="known memories of equal normal form")
     learning_rate: float = 0.0
     seconds: float = 0.0
+
+
+class Finding(Line):
+    """One thing that a confirmation found, and how sure it is."""
+
+    topic: Topic
+    subject: str = Field(default="", description="a memory, an arm, or a point of the checklist")
+    role: Literal["", "finalist", "baseline", "neighbour", "ablation"] = ""
+    against: str = Field(default="", description="the memory that it is compared with")
+    where: str = Field(default="", description="the setting, or the choice that was changed")
+    mean: float | None = Field(default=None, description="a score, or how much more it is")
+    low: float | None = Field(default=None, description="of an interval of 95 %")
+    high: float | None = None
+    probability: float | None = Field(default=None, description="two-sided, of no difference")
+    corrected: float | None = Field(default=None, description="the same after Holm")
+    tasks: int = 0
+    pairs: int = Field(default=0, description="runs, or pairs of runs with equal tasks and seeds")
+    numbers: dict[str, float] = Field(default_factory=dict)
+    answer: Literal["", "yes", "partly", "no"] = Field(default="", description="of a point")
+    sentence: str = ""
+
+    @property
+    def verdict(self) -> Literal["", "better", "worse", "no difference shown"]:
+        """What a difference shows at 5 % after correction; nothing for what is no difference."""
+        if self.corrected is None or self.low is None or self.high is None:
+            return ""
+        if self.corrected > 0.05 or self.low <= 0 <= self.high:
+            return "no difference shown"
+        return "better" if self.low > 0 else "worse"
 
 
 class Shown(Line):

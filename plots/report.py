@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+from miras.result import Finding, read
 from miras.statistics import luck_of_best
 
 from . import certainty, reading, tables
+from .confirmation.story import in_report
 from .page import Block, Code, Heading, Items, Picture, Pictures, Text, to_html, to_markdown
 from .registry import figures, panels
 from .study import Study, load, moment
@@ -190,6 +192,7 @@ def _sureness(study: Study) -> list[Block]:
         ),
         *([Text(str(study.manifest["selection"]))] if "selection" in study.manifest else []),
         tables.sureness(found),
+        *in_report(read(study.folder / "confirm" / "findings.jsonl", Finding)),
     ]
 
 

@@ -83,6 +83,13 @@ class Sweep(Part):
     learning_rates: tuple[float, ...] = Field(default=(1e-3, 3e-3, 1e-2), min_length=1)
     notches: int = Field(default=1, ge=0, le=4, description="how often the grid may grow")
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
+    rates_kept: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="so many rates, the best of the first seed, are run on all seeds; the best mean"
+        " validation score counts",
+    )
     workers: int = Field(default=2, ge=1, le=256)
     evaluations: int | None = Field(
         default=None, ge=1, le=1_000, description="points of a learning curve; as `miras train`"

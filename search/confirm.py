@@ -15,7 +15,7 @@ class Confirm(Part):
     """Finalists and known memories are trained anew, all alike, on seeds that no search has seen.
 
     All of them get the same grid of learning rates on every task, grown where the best rate is at
-    an edge, and then all seeds.
+    an edge. The best rates are run on all seeds; the one with the best mean on validation counts.
     """
 
     finalists: int = Field(default=3, ge=1, le=100, description="new memories that are confirmed")
@@ -24,8 +24,17 @@ class Confirm(Part):
     )
     learning_rates: tuple[Rate, ...] = Field(default=(3e-4, 1e-3, 3e-3, 1e-2), min_length=1)
     notches: int = Field(default=1, ge=0, le=4, description="how often the grid may grow")
+    rates_kept: int = Field(
+        default=2,
+        ge=1,
+        le=16,
+        description="rates that are run on all seeds, the best ones of the first; with 1 the choice"
+        " of a rate on one seed makes equal memories differ",
+    )
     held_out: tuple[AnyTask, ...] = Field(
-        default=(), description="tasks that the study has not searched on"
+        default=(),
+        description="tasks that the study has not searched on; five seeds of a single one are too"
+        " few to show a difference",
     )
     shells: tuple[Shell, ...] = Field(default=(), description="larger sizes")
     ablate: bool = Field(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 from miras.result import Result
@@ -29,14 +30,29 @@ def chosen(results: Sequence[Result]) -> Result:
     Of equal ones the one that learned faster, then that with the lower loss: at the ceiling a rate
     that got there early has margin for other seeds, one that just arrived has none.
     """
+    return max(results, key=_merit)
 
-    def merit(result: Result) -> tuple[bool, float, float, float]:
-        last = result.curve[-1] if result.curve else None
-        score = round(result.validation or 0.0, 3)
-        learning = round(result.metrics.get("learning", 0.0), 3)
-        return result.status == "ok", score, learning, -last.loss if last else 0.0
 
-    return max(results, key=merit)
+def ordered(results: Sequence[Result]) -> list[float]:
+    """The rates of runs with one seed, best first; of those that stand alike the first one."""
+    return [each.learning_rate for each in sorted(results, key=_merit, reverse=True)]
+
+
+def settled(rates: Sequence[float], results: Sequence[Result]) -> float:
+    """The rate with the best mean validation score over all its runs; who failed has 0."""
+
+    def mean(rate: float) -> float:
+        here = [each for each in results if near([each], rate)]
+        return fmean((each.validation or 0.0) if each.status == "ok" else 0.0 for each in here)
+
+    return max(rates, key=lambda rate: round(mean(rate), 3))
+
+
+def _merit(result: Result) -> tuple[bool, float, float, float]:
+    last = result.curve[-1] if result.curve else None
+    score = round(result.validation or 0.0, 3)
+    learning = round(result.metrics.get("learning", 0.0), 3)
+    return result.status == "ok", score, learning, -last.loss if last else 0.0
 
 
 def wanted(grid: Sequence[float], notches: int, results: Sequence[Result]) -> list[float]:

@@ -1,5 +1,6 @@
 """How far a sweep is: a function of its file and of the results on disk."""
 
+import math
 from collections.abc import Iterable
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from miras.result import Result
 from miras.stack import Stack, layers_of
 
 from .comparison import Comparison, Job, Sweep
-from .rates import chosen, near, wanted
+from .rates import near, ordered, settled, wanted
 
 GUESS = 60.0
 """Seconds that a run is expected to take while none was seen."""
@@ -27,26 +28,38 @@ class Place(NamedTuple):
     memory: int
 
 
+class Again(NamedTuple):
+    """A run of a chosen rate with another seed."""
+
+    rate: float
+    seed: int
+
+
 class Progress(NamedTuple):
     """How far one memory of one comparison is."""
 
     runs: list[Result]
-    first: list[Result]  # on the first seed: there the rate is chosen
+    first: list[Result]  # on the first seed: there rates are chosen
     rates: list[float]  # still to be tried on the first seed
-    seeds: list[int]  # still to be run at the chosen rate, all others while it is not chosen
+    kept: list[float]  # rates for all seeds, best first; none while they are not chosen
+    again: list[Again]  # still to be run at these; at one of them while it is not chosen
+
+    @property
+    def rate(self) -> float:
+        """The rate that counts: of several the one with the best mean, once all are through."""
+        return self.kept[0] if self.again else settled(self.kept, self.runs)
 
     @property
     def final(self) -> list[Result]:
-        """The runs at the chosen rate, by seed; none while it is not chosen."""
-        if self.rates:
+        """The runs at the rate that counts, by seed; none while it is not chosen."""
+        if not self.kept:
             return []
-        rate = chosen(self.first).learning_rate
-        return sorted((r for r in self.runs if near([r], rate)), key=lambda each: each.seed)
+        return sorted((r for r in self.runs if near([r], self.rate)), key=lambda each: each.seed)
 
     @property
     def complete(self) -> bool:
         """Whether nothing is left to run."""
-        return not self.rates and not self.seeds
+        return not self.rates and not self.again
 
 
 class Standing:
@@ -75,12 +88,18 @@ class Standing:
         grid = sweep.compare[place.comparison].learning_rates or sweep.learning_rates
         first = [each for each in runs if each.seed == sweep.seeds[0]]
         rates = [r for r in wanted(grid, sweep.notches, first) if not near(first, r)]
-        seeds = list(sweep.seeds[1:])
-        if not rates:
-            best = chosen(first).learning_rate
-            done = {each.seed for each in runs if near([each], best)}
-            seeds = [seed for seed in seeds if seed not in done]
-        return Progress(runs, first, rates, seeds)
+        if rates:
+            count = min(sweep.rates_kept, len(grid))
+            later = [Again(math.nan, seed) for seed in sweep.seeds[1:] for _ in range(count)]
+            return Progress(runs, first, rates, [], later)
+        kept = ordered(first)[: sweep.rates_kept]
+        again = [
+            Again(rate, seed)
+            for rate in kept
+            for seed in sweep.seeds[1:]
+            if not any(each.seed == seed for each in runs if near([each], rate))
+        ]
+        return Progress(runs, first, rates, kept, again)
 
     def needed(self) -> list[Job]:
         """The runs that can be started now; none when the sweep is complete."""
@@ -89,8 +108,7 @@ class Standing:
             found = self.progress(place)
             jobs += [Job(*place, rate, self.sweep.seeds[0]) for rate in found.rates]
             if not found.rates:
-                rate = chosen(found.first).learning_rate
-                jobs += [Job(*place, rate, seed) for seed in found.seeds]
+                jobs += [Job(*place, each.rate, each.seed) for each in found.again]
         return jobs
 
     def left(self) -> tuple[int, float]:
@@ -110,8 +128,8 @@ class Standing:
                 if other.comparison == place.comparison
             ]
             each = fmean([run.seconds for run in runs] or beside or everywhere or [GUESS])
-            count += len(found.rates) + len(found.seeds)
-            seconds += each * (len(found.rates) + len(found.seeds))
+            count += len(found.rates) + len(found.again)
+            seconds += each * (len(found.rates) + len(found.again))
         return count, seconds
 
     def final(self, comparison: int) -> dict[str, list[Result]]:

@@ -12,10 +12,12 @@ import time
 import traceback
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 from miras.canonical import key
 from miras.load import dump, reads
 from miras.result import Result, TrialRecord, append, read
+from miras.score import CHECKPOINTS
 
 from .comparison import Job, Sweep, load_sweep
 from .standing import Standing
@@ -111,10 +113,15 @@ def execute(sweep: Sweep, job: Job) -> Result:
     comparison = sweep.compare[job.comparison]
     memory, task = comparison.entrants[job.memory], comparison.task
     spec = comparison.spec(memory)
-    about = {"name": memory.name, "key": key(memory), "memory": reads(dump(memory)).data}
-    points = {} if sweep.evaluations is None else {"evaluations": sweep.evaluations}
+    about: dict[str, Any] = {
+        "name": memory.name,
+        "key": key(memory),
+        "memory": reads(dump(memory)).data,
+    }
+    points = CHECKPOINTS if sweep.evaluations is None else sweep.evaluations
+    rate, seed = job.learning_rate, job.seed
     try:
-        found, _ = train(spec, task, learning_rate=job.learning_rate, seed=job.seed, **points)
+        found, _ = train(spec, task, learning_rate=rate, seed=seed, evaluations=points)
         return found.model_copy(update=about)  # of a stack the training tells the first layer
     except Exception as error:
         shell = spec.model_dump(mode="json", exclude={"pattern"})

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = ("miras", "search", "plots", "tests", "benchmarks")
 COMMANDS = {
     *("cli", "terminal", "checking", "listing", "running", "demonstrating", "mapping", "benching"),
-    *("validating", "searching", "migrating", "task_table"),
+    *("validating", "searching", "migrating", "confirming", "task_table"),
 }
 """Modules behind the command line: these alone import search, plots, benchmarks, in functions."""
 

@@ -1,0 +1,141 @@
+"""Behind `miras confirm`: train finalists and known memories anew, and say what that shows."""
+
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from miras.part import SpecError
+from miras.result import Finding, Result, TrialRecord, append, read
+
+if TYPE_CHECKING:
+    from miras.search.confirmation import Confirmation
+    from miras.search.study import Study
+
+FOLDER, PLAN, FINDINGS = "confirm", "plan.json", "findings.jsonl"
+
+
+def confirm(
+    run: Annotated[Path, typer.Argument(help="folder of a study")],
+    study: Annotated[
+        Path | None,
+        typer.Option(help="study file whose `confirm` is to be used; that of the run if left out"),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="begin nothing after so long; run again to go on")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="processes of one thread; the study's own if left out")
+    ] = None,
+    storage: Annotated[str, typer.Option(help="the ledger, if it is not in the folder")] = "",
+) -> None:
+    """Confirm what a study has found, or go on with it: finished runs are kept.
+
+    The best new memories, all baselines and the nearest known memories are trained on fresh seeds,
+    on held-out tasks, in larger shells and without the short convolution, as `confirm` of the study
+    says, with equal learning rates for all. `RUN/confirm/README.md` says what that shows.
+    """
+    settle(run, study, minutes, workers, storage)
+
+
+def settle(
+    folder: Path,
+    file: Path | None = None,
+    minutes: float | None = None,
+    workers: int | None = None,
+    storage: str = "",
+) -> list[Finding]:
+    """Run what is missing, write page, figures and findings, and return these."""
+    from miras.search.findings import findings
+    from miras.search.place import alone
+    from miras.search.standing import Standing
+    from miras.search.sweep import RESULTS
+    from miras.search.sweep import run as run_sweep
+
+    study, records = _opened(folder, file, storage)
+    home = folder / FOLDER
+    with alone(home):
+        plan = _plan(study, records, home)
+        sweep = plan.sweep.model_copy(update={"workers": workers or plan.sweep.workers})
+        count, seconds = Standing(sweep, read(home / RESULTS, Result)).left()
+        print(
+            f"{len(plan.finalists)} finalists against {len(plan.baselines)} baselines:"
+            f" {count} runs are left, about {seconds / 3600 / sweep.workers:.1f} hours with"
+            f" {sweep.workers} workers, more where a grid of rates grows",
+            flush=True,
+        )
+        try:
+            standing = run_sweep(sweep, home, minutes)
+        except BrokenProcessPool:
+            raise SpecError(
+                "a training process was killed, as when memory runs out: what was finished is kept,"
+                " run the command again, with fewer --workers if it happens again"
+            ) from None
+        found = findings(study, records, plan, standing)
+        _publish(found, study.name, home)
+    for each in found:
+        if each.topic in ("lead", "held_out", "left"):
+            print(each.sentence)
+    print(f"the page is {home / 'README.md'}")
+    return found
+
+
+def _opened(folder: Path, file: Path | None, storage: str) -> tuple["Study", list[TrialRecord]]:
+    """A study with its finished trials, out of its ledger."""
+    from miras.search.ledger import Ledger
+    from miras.search.place import LEDGER
+    from miras.search.study import Study, load_study
+
+    path = folder / LEDGER
+    if not storage and not path.is_file():
+        raise SpecError(f"there is no study in {folder}: `miras search STUDY` runs one")
+    with Ledger(storage, folder.name) if storage else Ledger(path) as ledger:
+        text = ledger.fact("study")
+        if text is None:
+            raise SpecError(f"the ledger of {folder} holds no study: `miras search` begins one")
+        study = Study.model_validate_json(text)
+        ended = [slot.record for slot in ledger.slots() if slot.record and slot.state == "done"]
+    if file is not None:
+        asked = load_study(file)
+        if changed := asked.differences(study):
+            raise SpecError(
+                f"{file} differs from the study in {folder} in {', '.join(changed)}: only `confirm`"
+                " may be another one"
+            )
+        study = study.model_copy(update={"confirm": asked.confirm})
+    return study, [TrialRecord.model_validate_json(each) for each in ended]
+
+
+def _plan(study: "Study", records: list[TrialRecord], home: Path) -> "Confirmation":
+    """What is to be trained: kept, so that going on does not solve for all sizes again."""
+    from miras.search.confirmation import Confirmation, confirmation, fingerprint
+    from miras.search.projection import write
+
+    mark, path = fingerprint(study, records), home / PLAN
+    if path.is_file():
+        before = Confirmation.model_validate_json(path.read_bytes())
+        if before.made_from == mark:
+            return before
+        print("study or finalists have changed since: what still counts of the runs is kept")
+    plan = confirmation(study, records)
+    if plan is None:
+        raise SpecError(
+            "nothing new was found so far: a memory to confirm is one that ended well and equals no"
+            " known memory"
+        )
+    write(path, plan.model_copy(update={"made_from": mark}).model_dump_json() + "\n")
+    return plan
+
+
+def _publish(found: list[Finding], name: str, home: Path) -> None:
+    from miras.plots.confirmation.pictures import draw_all
+    from miras.plots.confirmation.story import blocks
+    from miras.plots.page import to_markdown
+    from miras.search.projection import write
+
+    (home / FINDINGS).unlink(missing_ok=True)
+    for each in found:
+        append(home / FINDINGS, each)
+    page = to_markdown(f"{name}: what fresh seeds say", blocks(found, draw_all(found, home)))
+    write(home / "README.md", page)

@@ -1,0 +1,103 @@
+"""`miras confirm`: it goes on after a kill, and writes a page."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from confirmation_cases import (
+    done,
+    outcome,
+    pick,
+    score_of,
+    study,
+    told,
+    trials,
+)
+
+from miras import confirming
+from miras.benchmarks.null_study import even, jumps, null_studies
+from miras.part import SpecError
+from miras.plots.report import write as report
+from miras.result import Finding, Result, append, read
+from miras.search import Study, sweep
+from miras.search.comparison import Job, Sweep
+from miras.search.confirmation import (
+    confirmation,
+)
+from miras.search.engine import enter
+from miras.search.ledger import Ledger
+
+
+def ran(folder: Path, about: Study) -> Path:
+    """A run whose trials have ended."""
+    folder.mkdir()
+    with Ledger(folder / "ledger.db") as ledger:
+        enter(about, ledger, folder)
+        for record in trials(about):
+            claim = ledger.claim("here/1.", below=8)
+            assert claim is not None
+            ledger.finish(claim.slot, claim.token, record.model_dump_json())
+    for record in trials(about):
+        append(folder / "trials.jsonl", record)
+    return folder
+
+
+def test_the_command_goes_on_where_it_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = study(confirm={"conv": False, "finalists": 2})
+    plan = confirmation(about, trials(about))
+    assert plan is not None
+    folder = ran(tmp_path / "tiny", about)
+    began: list[Job] = []
+
+    def execute(asked: Sweep, job: Job) -> Result:
+        began.append(job)
+        return outcome(asked, job, score_of(asked, job, told))
+
+    monkeypatch.setattr(sweep, "execute", execute)
+    monkeypatch.setattr(sweep, "ProcessPoolExecutor", lambda n, *_: ThreadPoolExecutor(n))
+    confirming.settle(folder, minutes=0.0)
+    assert not began and "not finished" in (folder / "confirm/README.md").read_text()
+    part = done(plan.sweep, told, most=60)
+    for each in part:
+        append(folder / "confirm/results.jsonl", each)
+    with (folder / "confirm/results.jsonl").open("a") as file:
+        file.write('{"schema_version": 2, "na')  # a line that a kill has torn
+    found = confirming.settle(folder, workers=1)
+    assert len(began) == len(done(plan.sweep, told)) - 60 == len(set(began))
+    assert pick(found, "lead", "#3 found").verdict == "better"
+    assert read(folder / "confirm/findings.jsonl", Finding) == found
+
+    page = (folder / "confirm/README.md").read_text()
+    lead = pick(found, "lead", "#3 found")
+    assert f"{lead.mean:+.3f}" in page and "| #3 found | finalist |" in page
+    assert "| #3 found | bias | deltanet |" in page and "a gain |" in page
+    assert "Winner's curse: Over 4 memories" in page and page.count("figures/forest-") == 2
+    assert "10. Failures" in page and "not finished" not in page
+    began.clear()
+    confirming.settle(folder, workers=1)
+    assert not began
+
+    assert "On fresh seeds" in report(folder).read_text()
+
+
+def test_nothing_to_confirm_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="there is no study in"):
+        confirming.settle(tmp_path / "none")
+    about, folder = study(), tmp_path / "empty"
+    folder.mkdir()
+    with Ledger(folder / "ledger.db") as ledger:
+        enter(about, ledger, folder)
+    with pytest.raises(SpecError, match="nothing new was found"):
+        confirming.settle(folder)
+    other = tmp_path / "other.yaml"
+    fields = about.model_dump(mode="json") | {"learning_rate": 0.5, "space": "quickstart"}
+    other.write_text(json.dumps(fields))
+    with pytest.raises(SpecError, match=r"differs from the study in .* learning_rate"):
+        confirming.settle(folder, file=other)
+
+
+def test_null_finalists_are_rarely_called_better() -> None:
+    assert null_studies(20, [even, jumps], tasks=2).better <= 2

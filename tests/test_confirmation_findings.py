@@ -1,0 +1,186 @@
+"""What a confirmation shows, and that it claims no more."""
+
+from collections.abc import Mapping
+
+import pytest
+from confirmation_cases import (
+    HELD_OUT,
+    done,
+    pick,
+    study,
+    told,
+    trials,
+)
+
+from miras.plots.confirmation import forest, rescored
+from miras.result import Finding
+from miras.search import Study
+from miras.search.aftermath import best_of
+from miras.search.checklist import answered
+from miras.search.confirmation import (
+    OWN,
+    Confirmation,
+    confirmation,
+)
+from miras.search.findings import findings
+from miras.search.leads import Side, against_best
+from miras.search.standing import Standing
+from miras.statistics.pairs import exchanged_signs, paired_student, surely
+from miras.statistics.scipy_stats import stats
+
+
+@pytest.fixture(scope="module")
+def about() -> Study:
+    return study(confirm={"held_out": [HELD_OUT], "shells": [{"dim": 96, "layers": 3}]})
+
+
+@pytest.fixture(scope="module")
+def plan(about: Study) -> Confirmation:
+    found = confirmation(about, trials(about))
+    assert found is not None
+    return found
+
+
+# What it shows
+
+
+def scores(**tasks: list[float]) -> Mapping[str, Mapping[int, float]]:
+    return {task: dict(enumerate(found)) for task, found in tasks.items()}
+
+
+def test_three_witnesses() -> None:
+    first, second = scores(a=[0.9, 0.8, 0.6, 0.9]), scores(a=[0.5, 0.5, 0.5, 0.6])
+    expected = stats.ttest_1samp([0.4, 0.3, 0.1, 0.3], 0.0)
+    found = paired_student(first, second)
+    assert found.probability == pytest.approx(expected.pvalue) and found.freedom == 3
+    interval = expected.confidence_interval()
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert exchanged_signs(first, second) == 2 / 16
+    assert exchanged_signs(scores(a=[0.1, 0.3]), scores(a=[0.3, 0.1])) == 1.0
+    both = surely(first, second)
+    assert (
+        both.probability == 2 / 16 and both.low <= found.low and both.mean == pytest.approx(0.275)
+    )
+    # two tasks of which one is noisier: degrees of freedom as Welch's
+    wide = paired_student(
+        scores(a=[0.1, 0.2, 0.3], b=[0.0, 0.6, 0.3]), scores(a=[0.0] * 3, b=[0.0] * 3)
+    )
+    welch = stats.ttest_ind([0.1, 0.2, 0.3], [0.0, -0.6, -0.3], equal_var=False)
+    assert wide.probability == pytest.approx(float(welch.pvalue))
+
+
+def test_the_rival_is_chosen_on_validation_and_all_are_corrected() -> None:
+    good = Side("good", scores(a=[0.8, 0.9, 0.8, 0.9], b=[0.7, 0.8, 0.75, 0.7]), 0.8)
+    even_ = Side("even", scores(a=[0.5, 0.6, 0.4, 0.5], b=[0.5, 0.4, 0.6, 0.5]), 0.5)
+    rival = Side("rival", scores(a=[0.5, 0.5, 0.5, 0.5], b=[0.5, 0.5, 0.5, 0.5]), 0.6)
+    other = Side("other", scores(a=[1.0] * 4, b=[1.0] * 4), 0.1)
+    better, same = against_best("lead", [good, even_], [other, rival], "here")
+    assert (better.against, better.verdict, same.verdict) == (
+        "rival",
+        "better",
+        "no difference shown",
+    )
+    assert better.mean == pytest.approx(0.29375) and better.pairs == 8
+    assert better.probability is not None
+    assert better.corrected == pytest.approx(2 * better.probability)
+    (unsure,) = against_best("lead", [good], [rival], "here", among=20)
+    assert unsure.corrected == pytest.approx(20 * better.probability)
+    assert unsure.verdict == "no difference shown" and "no difference" in unsure.sentence
+
+
+def test_expected_best_of_equal_budgets() -> None:
+    assert best_of([0.0, 1.0, 2.0], 1) == pytest.approx(1.0)
+    assert best_of([2.0, 0.0, 1.0], 2) == pytest.approx((2 + 2 + 1) / 3)
+    assert best_of([2.0, 0.0, 1.0], 3) == 2.0
+
+
+@pytest.fixture(scope="module")
+def found(about: Study, plan: Confirmation) -> list[Finding]:
+    return findings(about, trials(about), plan, Standing(plan.sweep, done(plan.sweep, told)))
+
+
+def test_findings_by_hand(found: list[Finding]) -> None:
+    seeds = range(1001, 1006)
+    own = [told("#3 found", "parity", seed) for seed in seeds]
+    rival = [told("deltanet", "parity", seed) for seed in seeds]
+    score = pick(found, "score", "#3 found", where=OWN)
+    assert score.mean == pytest.approx(sum(own) / 5) and score.role == "finalist"
+    assert (score.low, score.high) == pytest.approx(
+        stats.t.interval(0.95, 4, sum(own) / 5, stats.sem(own))
+    )
+    lead = pick(found, "lead", "#3 found")
+    assert lead.mean == pytest.approx(sum(own) / 5 - sum(rival) / 5)
+    assert (lead.against, lead.verdict, lead.tasks, lead.pairs) == ("deltanet", "better", 2, 10)
+    assert pick(found, "lead", "#4 found").verdict == "worse"
+    assert pick(found, "held_out", "#3 found").verdict != "better"
+    assert pick(found, "ablation", "#3 found").where == "bias"
+    assert pick(found, "neighbour", "#4 found").against == "gated-deltanet"
+    assert pick(found, "size", "#3 found").where.startswith("size 1")
+    assert pick(found, "convolution", "#3 found").mean == pytest.approx(lead.mean)
+    assert pick(found, "beyond", "#3 found").mean == pytest.approx(lead.mean)
+    again = pick(found, "rescored", "#3 found")
+    assert again.numbers == pytest.approx({"search": 0.8, "again": sum(own) / 5})
+    noise = pick(found, "noise")
+    assert noise.numbers["shift"] == pytest.approx(0.05) and noise.numbers["candidates"] == 5
+    arms = pick(found, "arms")
+    # of the search 0.8, 0.45, 1.0 and a failed one; of chance 0.3
+    assert arms.numbers["search"] == pytest.approx((0.8 + 0.45 + 1.0 + 0.0) / 4)
+    assert arms.numbers["random"] == pytest.approx(0.3)
+    width = pick(found, "width", "gla")
+    assert (width.numbers["tried"], width.numbers["good"]) == (4, 0.5)
+    assert pick(found, "cost", "gla", where=OWN).numbers["state floats"] == 64
+    runs = pick(found, "runs").numbers
+    assert runs["trials"] == 8 and runs["runs of the search"] == 14
+
+
+def test_ten_points_claim_no_more_than_the_numbers(found: list[Finding]) -> None:
+    points = [each for each in found if each.topic == "point"]
+    assert [each.answer for each in points] == [
+        "partly",  # nobody outside has witnessed the plan
+        "partly",  # published ranges are the business of another command
+        "yes",
+        "yes",
+        "partly",  # no difference is shown on a held-out task
+        "yes",
+        "no",  # no language
+        "yes",
+        "partly",
+        "partly",  # one null candidate is no floor
+    ]
+    assert answered(found) == {"yes": 4, "partly": 5, "no": 1}
+    assert all(each.sentence and each.against == "#3 found" for each in points)
+
+
+def test_half_a_confirmation_claims_nothing(about: Study, plan: Confirmation) -> None:
+    some = done(plan.sweep, told, most=20)
+    found = findings(about, trials(about), plan, Standing(plan.sweep, some))
+    assert not [each for each in found if each.topic in ("lead", "held_out", "size")]
+    assert "runs are left" in pick(found, "left").sentence
+    points = [each.answer for each in found if each.topic == "point"]
+    assert points[3] == points[4] == "no" and "yes" not in points
+
+
+def test_a_failed_run_counts_as_nothing(about: Study, plan: Confirmation) -> None:
+    results = [
+        each.model_copy(update={"status": "diverged", "score": None, "validation": None})
+        if (each.name, each.seed) == ("#3 found", 1002)
+        else each
+        for each in done(plan.sweep, told)
+    ]
+    found = findings(about, trials(about), plan, Standing(plan.sweep, results))
+    score = pick(found, "score", "#3 found", where=OWN)
+    own = [told("#3 found", "parity", seed) for seed in (1001, 1003, 1004, 1005)]
+    assert score.numbers["failed"] == 2 and score.mean == pytest.approx(sum(own) / 5)
+    assert pick(found, "lead", "#3 found").verdict == "no difference shown"
+
+
+def test_figures(found: list[Finding]) -> None:
+    rows = forest.table(found)
+    mine = [row.label for row in rows if row.panel == "#3 found"]
+    assert mine == [
+        *("tasks of the study", "nearest known", "held-out tasks", "longer than trained"),
+        *("size 1 with dim 96 and 3 layers", "without convolution", "own bias"),
+    ]
+    dots = rescored.table(found)
+    assert [row.name for row in dots if row.finalist] == ["#3 found", "#4 found", "#5 found"]
+    assert [row.search for row in dots if not row.name] == [0.3, 0.8]
