@@ -86,7 +86,8 @@ def _noise(records: Sequence[TrialRecord], good: Mapping[int, float]) -> Iterato
             f"{len(twins)} null candidates, {record.name} with other seeds, differ from it by"
             f" {found.shift:+.3f} on average and by {found.largest:+.3f} at most; of {candidates}"
             f" candidates without merit the best would be {found.floor:.3f} ahead (standard"
-            f" deviation {found.deviation.value:.3f}, with 90 % at most {found.deviation.at_most():.3f})"
+            f" deviation {found.deviation.value:.3f}, with 90 % at most"
+            f" {found.deviation.at_most():.3f})"
         )
         yield Finding(topic="noise", subject=record.name, numbers=numbers, sentence=text)
 
