@@ -203,7 +203,7 @@ class Study(Part):
     def shift(self, trial: int) -> int:
         """What is added to all seeds of a trial: null candidates have seeds of their own."""
         null = trial - len(self.baselines)
-        return 1_000 * (null + 1) if null >= 0 and trial < self.known else 0
+        return 100_000 * (null + 1) if null >= 0 and trial < self.known else 0
 
     @property
     def measures(self) -> tuple[str, ...]:
