@@ -43,7 +43,7 @@ def test_kills_on_postgresql_the_server_too(tmp_path: Path) -> None:
 @pytest.mark.skipif(not available(), reason="PostgreSQL is not installed")
 def test_two_parents_on_one_server(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Four workers of two parents: one joins late and one leaves, and each trial is done once."""
-    slots = 40
+    slots = 120  # enough for the second to come in time on a busy machine
     study = study_of(slots, workers=2, seed=0, pace=0.5)
 
     def take_part(name: str) -> BaseProcess:
