@@ -23,11 +23,7 @@ class Count(NamedTuple):
 
 def measure(candidate: Candidate, shell: Shell, length: int) -> Count:
     """Count a candidate in a shell. Raises SpecError if the shell cannot take it."""
-    return _measured(candidate.model_dump_json(), candidate, shell, length)
-
-
-def _measured(text: str, candidate: Candidate, shell: Shell, length: int) -> Count:
-    place = (text, shell.model_dump_json(), length)
+    place = (candidate.model_dump_json(), shell.model_dump_json(), length)
     if place not in _CACHE:
         if len(_CACHE) > 512:
             _CACHE.clear()

@@ -20,8 +20,6 @@ class Promotion:
 
     def __call__(self, slots: Sequence[Slot]) -> Mapping[int, Decision]:
         """What becomes of trials that wait, as far as it can be said."""
-        if len(self.study.looks) == 1:
-            return {}
         return decide(self.study.rules, [self.entry(slot) for slot in slots])
 
     def entry(self, slot: Slot) -> Entry:

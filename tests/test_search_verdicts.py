@@ -4,36 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from search_conduct import study, study_of_nobody
 
 from miras.load import SpecFileError
 from miras.result import Result
-from miras.search import Study, load_study
 from miras.search.evaluation import judge
-
-STUDY: dict[str, Any] = {
-    "space": {
-        "architecture": {"kind": "matrix", "features": {"any": ["silu_l2", "l2", "elu1"]}},
-        "bias": {"any": ["l2", "dot", "l1", {"kind": "lp", "p": {"float": [1.0, 3.0]}}]},
-        "retention": {"any": ["none", {"kind": "decay", "axis": {"any": ["scalar", "key"]}}, "lq"]},
-        "optimizer": {"any": ["gd", "momentum", {"kind": "gd", "gradient_at": "previous"}]},
-    },
-    "tasks": ["mqar", "parity"],
-    "baselines": ["deltanet"],
-    "nulls": 0,
-    "learning_rate": {"low": 1e-4, "high": 1e-1},
-    "budget": {"trials": 60},
-    "sampler": {"kind": "portfolio", "startup": 6},
-}
-
-
-def study(folder: Path, **changes: object) -> Study:
-    path = folder / "test.yaml"
-    path.write_text(yaml.safe_dump({**STUDY, **changes}))
-    return load_study(path)
-
-
-study_of_nobody: Any = Study.model_validate({**STUDY, "name": "nobody"})
 
 
 def result(task: str, rate: float, **changes: Any) -> Result:
