@@ -27,7 +27,8 @@ from miras.load import dump
 from miras.model import Model, ModelSpec, Shell
 from miras.part import SpecError
 from miras.search import Space, load_space
-from miras.search.derive import (
+from miras.search.proposing.variation import Varied
+from miras.search.space.derive import (
     Candidate,
     Derivation,
     FromChoices,
@@ -36,7 +37,6 @@ from miras.search.derive import (
     build,
     derive,
 )
-from miras.search.variation import Varied
 from miras.stack import layers_of
 
 SHELL = Shell(dim=16, heads=2)

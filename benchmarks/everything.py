@@ -31,7 +31,7 @@ from miras.load import dump
 from miras.memory import Memory
 from miras.part import SpecError
 from miras.search import Space, load_space
-from miras.search.derive import draw
+from miras.search.space.derive import draw
 
 TOKENS, DIM, HEADS = 16, 16, 2
 

@@ -19,11 +19,11 @@ import numpy as np
 
 from miras.known import known
 from miras.result import Result, read
-from miras.search.comparison import Sweep
-from miras.search.confirm import Confirm
-from miras.search.confirmation import OWN, Confirmation
-from miras.search.findings import Sides, differences
-from miras.search.standing import Place, Standing
+from miras.search.confirmation.confirm import Confirm
+from miras.search.confirmation.confirmation import OWN, Confirmation
+from miras.search.confirmation.findings import Sides, differences
+from miras.search.sweep.comparison import Sweep
+from miras.search.sweep.standing import Place, Standing
 from miras.statistics import wilson
 
 TASKS = ("parity", "mqar", "selective_copy", "flip_flop")

@@ -19,14 +19,14 @@ import optuna
 
 from miras.benchmarks.storm import TRAIN, result_of
 from miras.search.engine import enter
-from miras.search.evaluation import runs_of
-from miras.search.ledger import Ledger
-from miras.search.parent import Parent, Terms
-from miras.search.place import alone
-from miras.search.planner import Planner
+from miras.search.ledger.ledger import Ledger
+from miras.search.ledger.place import alone
+from miras.search.proposing.planner import Planner
 from miras.search.sampler.random import Random
 from miras.search.study import Study
-from miras.search.worker import recorded
+from miras.search.trial.evaluation import runs_of
+from miras.search.workers.parent import Parent, Terms
+from miras.search.workers.worker import recorded
 
 GOALS = {100: 0.1, 1_000: 0.25, 5_000: 0.6}
 OPEN, OPENED = 10_000, 10.0

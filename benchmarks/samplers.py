@@ -29,11 +29,11 @@ from miras.benchmarks.search_problems import (
     problem,
     settings,
 )
-from miras.search.choosers import FromTrial
-from miras.search.ground import Choices, Ground, written
-from miras.search.history import Past, frozen
-from miras.search.proposing import Proposal, Rejection, propose
+from miras.search.proposing.ground import Choices, Ground, written
+from miras.search.proposing.history import Past, frozen
+from miras.search.proposing.proposing import Proposal, Rejection, propose
 from miras.search.sampler import AnySampler, Sampler
+from miras.search.space.choosers import FromTrial
 
 RESULTS = Path(__file__).parent / "results"
 PROBLEMS = ("cifar10", "imagenet16-120", "surrogate", "diverging", "two-objectives")

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from miras.search.choosers import Chooser
-from miras.search.derive import derive
-from miras.search.ground import Choices, Ground
-from miras.search.nodes import Choice, Fields, Fixed, Node, Number
-from miras.search.space import Space
+from miras.search.proposing.ground import Choices, Ground
+from miras.search.space.choosers import Chooser
+from miras.search.space.derive import derive
+from miras.search.space.nodes import Choice, Fields, Fixed, Node, Number
+from miras.search.space.space import Space
 
 NOISE = 0.05
 """Standard deviation of what a search sees of the surrogate."""

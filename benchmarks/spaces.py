@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from miras.search import load_space
-from miras.search.census import LIMIT, Census, census, summary
+from miras.search.space.census import LIMIT, Census, census, summary
 
 
 def main() -> None:

@@ -25,11 +25,11 @@ from miras.memory import Memory
 from miras.part import SpecError
 from miras.result import Result, TrialRecord, read
 from miras.search.engine import join, run
-from miras.search.evaluation import Run
-from miras.search.ledger import Ledger
-from miras.search.parent import Terms
+from miras.search.ledger.ledger import Ledger
+from miras.search.ledger.telling import opened
 from miras.search.study import Study
-from miras.search.telling import opened
+from miras.search.trial.evaluation import Run
+from miras.search.workers.parent import Terms
 
 TRAIN = "miras.benchmarks.storm:training"
 SPACE: dict[str, Any] = {

@@ -46,7 +46,7 @@ def check(path: Path) -> str:
     if kind == "demonstrations":
         return f"{len(load_demonstrations(path).demonstrate)} demonstrations"
     from miras.search import load_space, load_study
-    from miras.search.comparison import load_sweep
+    from miras.search.sweep.comparison import load_sweep
 
     if kind == "sweep":
         runs = sum(len(each.memories) for each in load_sweep(path).compare)

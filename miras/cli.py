@@ -177,7 +177,8 @@ def space(
     `miras space quickstart` counts a space; `miras space everything --sample 3 --seed 1` draws
     three memories, which `miras explain` and `miras train` take once they are saved as files.
     """
-    from miras.search import census, load_space
+    from miras.search import load_space
+    from miras.search.space import census
     from miras.terminal import progress
 
     found = load_space(name)
@@ -201,7 +202,7 @@ def sweep(
     ] = None,
 ) -> None:
     """Compare named memories fairly, or go on with it: finished runs are kept."""
-    from miras.search.sweep import load_sweep, publish, run
+    from miras.search.sweep.sweep import load_sweep, publish, run
 
     found = load_sweep(file)
     folder = out or Path("runs") / found.name

@@ -10,7 +10,7 @@ from miras.part import SpecError
 from miras.result import Finding, Result, TrialRecord, append, read
 
 if TYPE_CHECKING:
-    from miras.search.confirmation import Confirmation
+    from miras.search.confirmation.confirmation import Confirmation
     from miras.search.study import Study
 
 FOLDER, PLAN, FINDINGS = "confirm", "plan.json", "findings.jsonl"
@@ -47,11 +47,11 @@ def settle(
     storage: str = "",
 ) -> list[Finding]:
     """Run what is missing, write page, figures and findings, and return these."""
-    from miras.search.findings import findings
-    from miras.search.place import alone
-    from miras.search.standing import Standing
-    from miras.search.sweep import RESULTS
-    from miras.search.sweep import run as run_sweep
+    from miras.search.confirmation.findings import findings
+    from miras.search.ledger.place import alone
+    from miras.search.sweep.standing import Standing
+    from miras.search.sweep.sweep import RESULTS
+    from miras.search.sweep.sweep import run as run_sweep
 
     study, records = _opened(folder, file, storage)
     home = folder / FOLDER
@@ -83,8 +83,8 @@ def settle(
 
 def _opened(folder: Path, file: Path | None, storage: str) -> tuple["Study", list[TrialRecord]]:
     """A study with its finished trials, out of its ledger."""
-    from miras.search.ledger import Ledger
-    from miras.search.place import LEDGER
+    from miras.search.ledger.ledger import Ledger
+    from miras.search.ledger.place import LEDGER
     from miras.search.study import Study, load_study
 
     path = folder / LEDGER
@@ -109,8 +109,8 @@ def _opened(folder: Path, file: Path | None, storage: str) -> tuple["Study", lis
 
 def _plan(study: "Study", records: list[TrialRecord], home: Path) -> "Confirmation":
     """What is to be trained: kept, so that going on does not solve for all sizes again."""
-    from miras.search.confirmation import Confirmation, confirmation, fingerprint
-    from miras.search.projection import write
+    from miras.search.confirmation.confirmation import Confirmation, confirmation, fingerprint
+    from miras.search.ledger.projection import write
 
     mark, path = fingerprint(study, records), home / PLAN
     if path.is_file():
@@ -132,7 +132,7 @@ def _publish(found: list[Finding], name: str, home: Path) -> None:
     from miras.plots.confirmation.pictures import draw_all
     from miras.plots.confirmation.story import blocks
     from miras.plots.page import to_markdown
-    from miras.search.projection import write
+    from miras.search.ledger.projection import write
 
     (home / FINDINGS).unlink(missing_ok=True)
     for each in found:

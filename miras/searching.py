@@ -41,7 +41,7 @@ def search(
 ) -> None:
     """Run a study, or go on with it: finished trials are kept."""
     from miras.search import load_study, run
-    from miras.search.parent import Terms
+    from miras.search.workers.parent import Terms
 
     found = load_study(study)
     terms = Terms(workers, minutes, _optuna(optuna))
@@ -64,7 +64,7 @@ def work(
     trained here is taken up by others.
     """
     from miras.search.engine import join
-    from miras.search.parent import Terms
+    from miras.search.workers.parent import Terms
 
     terms = Terms(workers, minutes, _optuna(optuna))
     join(name, storage, out or Path("runs", f"{name}-{socket.gethostname()}"), terms=terms)

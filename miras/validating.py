@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from miras.search.standing import Standing
+    from miras.search.sweep.standing import Standing
 
 CHECKS = "floors.jsonl"
 
@@ -29,13 +29,13 @@ def validate(
 def run(file: Path, out: Path | None, minutes: float | None) -> bool:
     """Whether every row holds. Nothing new is begun after `minutes`; call again to go on."""
     from miras.result import FloorCheck, Result, append, read
-    from miras.search import floors
-    from miras.search.comparison import load_sweep
-    from miras.search.gate import verdicts
-    from miras.search.gate_page import page
-    from miras.search.standing import Standing
-    from miras.search.sweep import RESULTS
-    from miras.search.sweep import run as run_sweep
+    from miras.search.sweep import floors
+    from miras.search.sweep.comparison import load_sweep
+    from miras.search.sweep.gate import verdicts
+    from miras.search.sweep.gate_page import page
+    from miras.search.sweep.standing import Standing
+    from miras.search.sweep.sweep import RESULTS
+    from miras.search.sweep.sweep import run as run_sweep
 
     began = time.monotonic()
     sweep = load_sweep(file)
@@ -77,7 +77,7 @@ def _figures(standing: "Standing", folder: Path) -> dict[str, str]:
     from miras.plots import panels, save
     from miras.plots.gates import orderings
     from miras.plots.style import canvas
-    from miras.search.sweep import record
+    from miras.search.sweep.sweep import record
 
     drawn: dict[str, str] = {}
     groups: list[orderings.Group] = []

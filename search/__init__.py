@@ -6,11 +6,11 @@ if __name__ != "miras.search":
         " (two names would mean two copies of every class)"
     )
 
-from .derive import derive as derive
 from .engine import run as run
 from .engine import status as status
-from .space import Space as Space
-from .space import load_space as load_space
-from .space import space_schema as space_schema
+from .space.derive import derive as derive
+from .space.space import Space as Space
+from .space.space import load_space as load_space
+from .space.space import space_schema as space_schema
 from .study import Study as Study
 from .study import load_study as load_study

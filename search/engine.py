@@ -13,16 +13,16 @@ from miras.known import known
 from miras.part import SpecError
 from miras.result import TrialRecord
 
-from .ledger import LEASE, Ledger
+from .ledger.ledger import LEASE, Ledger
+from .ledger.place import LEDGER, alone
+from .ledger.projection import winner
 from .migrate import insist_on_grammar
-from .parent import Parent, Terms
-from .place import LEDGER, alone
-from .progress import Standing, line, standing
-from .projection import winner
 from .promotion import Promotion
 from .study import Study
+from .workers.parent import Parent, Terms
+from .workers.progress import Standing, line, standing
 
-TRAIN = "miras.search.evaluation:train"
+TRAIN = "miras.search.trial.evaluation:train"
 
 
 def run(

@@ -19,12 +19,12 @@ from miras.part import SpecError
 from miras.result import TrialRecord
 from miras.stack import Stack
 
-from .asking import LEARNING_RATE
-from .derive import CELL_TYPE, Candidate, FromChoices, Refusal, Value, build, derive
-from .inverse import choices_of
-from .ledger import Claim, Ledger
-from .planner import Plan
-from .space import Space
+from .ledger.ledger import Claim, Ledger
+from .proposing.planner import Plan
+from .space.asking import LEARNING_RATE
+from .space.derive import CELL_TYPE, Candidate, FromChoices, Refusal, Value, build, derive
+from .space.inverse import choices_of
+from .space.space import Space
 from .study import Study
 
 GRAMMAR = "grammar"
@@ -73,7 +73,7 @@ def insist_on_grammar(ledger: Ledger, space: Space, folder: Path | str) -> None:
 def migrate(old: Path, study: Study, folder: Path) -> Moved:
     """Begin a study in a folder with the finished trials of an older one. Raises SpecError."""
     from .engine import enter
-    from .place import LEDGER, alone
+    from .ledger.place import LEDGER, alone
 
     path = old / LEDGER
     if not path.is_file():

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from miras.result import TrialRecord
 
-from .evaluation import judge
-from .reading import Slot
+from .ledger.reading import Slot
 from .rungs import PAIRS, Decision, Entry, agreement, decide, on_floor
 from .study import Study
+from .trial.evaluation import judge
 
 
 class Promotion:

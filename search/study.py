@@ -14,14 +14,14 @@ from miras.model import Shell
 from miras.part import Part, SpecError
 from miras.tasks import AnyTask
 
-from .confirm import Confirm
-from .derive import Refusal
-from .matching import Match, length_of, solve
-from .nodes import Number
+from .confirmation.confirm import Confirm
 from .rungs import Rules, Rung
 from .sampler import AnySampler
 from .sampler.portfolio import Portfolio
-from .space import Space, load_space, space_of
+from .space.derive import Refusal
+from .space.nodes import Number
+from .space.space import Space, load_space, space_of
+from .trial.matching import Match, length_of, solve
 
 MAY_CHANGE = frozenset({"description", "budget", "workers", "limits", "confirm"})
 """What may differ when a study is taken up again; all else would make another study of it."""

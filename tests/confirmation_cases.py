@@ -8,11 +8,11 @@ from miras.known import known
 from miras.load import dump, reads
 from miras.memory import Memory
 from miras.result import Finding, Point, Result, TrialRecord
-from miras.search.comparison import Job, Sweep
-from miras.search.derive import Candidate
-from miras.search.evaluation import plain
-from miras.search.standing import Place, Standing
+from miras.search.space.derive import Candidate
 from miras.search.study import Study
+from miras.search.sweep.comparison import Job, Sweep
+from miras.search.sweep.standing import Place, Standing
+from miras.search.trial.evaluation import plain
 
 TASKS = [
     {"kind": "parity", "steps": 2, "batch": 4, "validation": 8, "test": 8},

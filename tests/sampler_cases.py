@@ -8,14 +8,14 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from pydantic import TypeAdapter
 
-from miras.search.choosers import Chooser
-from miras.search.derive import derive
-from miras.search.ground import Choices, Ground, written
-from miras.search.history import Past, frozen
-from miras.search.nodes import Choice, Fields, Fixed, Number
-from miras.search.proposing import Proposal, Rejection, propose
+from miras.search.proposing.ground import Choices, Ground, written
+from miras.search.proposing.history import Past, frozen
+from miras.search.proposing.proposing import Proposal, Rejection, propose
 from miras.search.sampler import AnySampler, Sampler
-from miras.search.space import Space
+from miras.search.space.choosers import Chooser
+from miras.search.space.derive import derive
+from miras.search.space.nodes import Choice, Fields, Fixed, Number
+from miras.search.space.space import Space
 
 UP = StudyDirection.MAXIMIZE
 

@@ -12,10 +12,10 @@ from miras.memory import Memory
 from miras.result import Result
 from miras.search import Study, load_study
 from miras.search.engine import enter
-from miras.search.evaluation import Run, runs_of
-from miras.search.ledger import Claim, Ledger
-from miras.search.planner import Plan, Planner, ready
-from miras.search.worker import recorded
+from miras.search.ledger.ledger import Claim, Ledger
+from miras.search.proposing.planner import Plan, Planner, ready
+from miras.search.trial.evaluation import Run, runs_of
+from miras.search.workers.worker import recorded
 
 STUDY: dict[str, Any] = {
     "space": {

@@ -14,9 +14,9 @@ from miras.canonical import key
 from miras.memory import Memory
 from miras.part import SpecError
 from miras.result import Result
-from miras.search.derive import Candidate
-from miras.search.evaluation import Run
+from miras.search.space.derive import Candidate
 from miras.search.study import Study
+from miras.search.trial.evaluation import Run
 
 
 def score(memory: Candidate, salt: str) -> float:

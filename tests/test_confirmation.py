@@ -15,11 +15,10 @@ from miras.canonical import key
 from miras.known import known
 from miras.model import Shell
 from miras.result import Result
-from miras.search import Study, sweep
-from miras.search.ablation import ablations
-from miras.search.comparison import Job, Sweep
-from miras.search.confirm import Confirm
-from miras.search.confirmation import (
+from miras.search import Study
+from miras.search.confirmation.ablation import ablations
+from miras.search.confirmation.confirm import Confirm
+from miras.search.confirmation.confirmation import (
     BARE,
     OWN,
     Confirmation,
@@ -27,10 +26,12 @@ from miras.search.confirmation import (
     finalists,
     sweep_of,
 )
-from miras.search.confirmation import (
+from miras.search.confirmation.confirmation import (
     HELD_OUT as HELD,
 )
-from miras.search.standing import Standing
+from miras.search.sweep import sweep
+from miras.search.sweep.comparison import Job, Sweep
+from miras.search.sweep.standing import Standing
 from miras.stack import Stack
 
 # Who is confirmed

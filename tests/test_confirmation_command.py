@@ -20,13 +20,14 @@ from miras.benchmarks.null_study import even, jumps, null_studies
 from miras.part import SpecError
 from miras.plots.report import write as report
 from miras.result import Finding, Result, append, read
-from miras.search import Study, sweep
-from miras.search.comparison import Job, Sweep
-from miras.search.confirmation import (
+from miras.search import Study
+from miras.search.confirmation.confirmation import (
     confirmation,
 )
 from miras.search.engine import enter
-from miras.search.ledger import Ledger
+from miras.search.ledger.ledger import Ledger
+from miras.search.sweep import sweep
+from miras.search.sweep.comparison import Job, Sweep
 
 
 def ran(folder: Path, about: Study) -> Path:

@@ -15,16 +15,16 @@ from confirmation_cases import (
 from miras.plots.confirmation import forest, rescored
 from miras.result import Finding
 from miras.search import Study
-from miras.search.aftermath import best_of
-from miras.search.checklist import answered
-from miras.search.confirmation import (
+from miras.search.confirmation.aftermath import best_of
+from miras.search.confirmation.checklist import answered
+from miras.search.confirmation.confirmation import (
     OWN,
     Confirmation,
     confirmation,
 )
-from miras.search.findings import findings
-from miras.search.leads import Side, against_best
-from miras.search.standing import Standing
+from miras.search.confirmation.findings import findings
+from miras.search.confirmation.leads import Side, against_best
+from miras.search.sweep.standing import Standing
 from miras.statistics.pairs import exchanged_signs, paired_student, surely
 from miras.statistics.scipy_stats import stats
 

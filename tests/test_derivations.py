@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from miras.benchmarks.derivations import outcome_of
-from miras.search.space import load_space
+from miras.search.space.space import load_space
 
 
 @pytest.mark.parametrize(

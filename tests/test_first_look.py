@@ -8,10 +8,10 @@ import torch
 
 from miras.known import known
 from miras.model import Model, Shell
-from miras.search import first_look
-from miras.search.evaluation import Job, execute, judge, train
-from miras.search.first_look import Unfit, look
 from miras.search.study import Study
+from miras.search.trial import first_look
+from miras.search.trial.evaluation import Job, execute, judge, train
+from miras.search.trial.first_look import Unfit, look
 from miras.tasks.mqar import MQAR
 
 SHELL = Shell(dim=16, layers=1, heads=2)

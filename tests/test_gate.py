@@ -12,12 +12,12 @@ from miras.plots import panels
 from miras.plots.gates import orderings
 from miras.plots.style import canvas
 from miras.result import FloorCheck, Result, read
-from miras.search import floors
-from miras.search.comparison import Comparison, Sweep, load_sweep
-from miras.search.gate import Verdict, verdicts
-from miras.search.gate_page import page
-from miras.search.standing import Standing
-from miras.search.sweep import record
+from miras.search.sweep import floors
+from miras.search.sweep.comparison import Comparison, Sweep, load_sweep
+from miras.search.sweep.gate import Verdict, verdicts
+from miras.search.sweep.gate_page import page
+from miras.search.sweep.standing import Standing
+from miras.search.sweep.sweep import record
 from miras.tasks.mqar import MQAR
 from miras.tasks.parity import Parity
 

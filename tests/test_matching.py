@@ -5,11 +5,11 @@ import pytest
 from miras.cost import parameters_without_embedding
 from miras.known import known
 from miras.model import Model, ModelSpec, Shell
-from miras.search.derive import Refusal
-from miras.search.matching import Fit, Match, solve, target
-from miras.search.measuring import measure
-from miras.search.planner import Plan
+from miras.search.proposing.planner import Plan
+from miras.search.space.derive import Refusal
 from miras.search.study import Study
+from miras.search.trial.matching import Fit, Match, solve, target
+from miras.search.trial.measuring import measure
 from miras.stack import Stack, layers_of
 
 SHELL = Shell(dim=32, layers=3, heads=2)

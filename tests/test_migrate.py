@@ -13,16 +13,16 @@ from miras.known import cells
 from miras.load import reads
 from miras.part import SpecError
 from miras.result import TrialRecord
-from miras.search.derive import FromChoices, build, derivations, derive
 from miras.search.engine import enter
-from miras.search.inverse import choices_of
-from miras.search.ledger import Ledger
+from miras.search.ledger.ledger import Ledger
+from miras.search.ledger.place import LEDGER
 from miras.search.migrate import GRAMMAR, insist_on_grammar, migrate
-from miras.search.place import LEDGER
-from miras.search.planner import Plan, Planner
-from miras.search.space import space_of
+from miras.search.proposing.planner import Plan, Planner
+from miras.search.space.derive import FromChoices, build, derivations, derive
+from miras.search.space.inverse import choices_of
+from miras.search.space.space import space_of
 from miras.search.study import Study, load_study
-from miras.search.worker import recorded
+from miras.search.workers.worker import recorded
 
 NARROW = "{use: deltanet, bias: {any: [l2, dot]}, retention: {any: [none, decay]}}"
 WIDE = """
@@ -49,7 +49,7 @@ def study(folder: Path, name: str, space: str, **more: object) -> Study:
 
 def worked(found: Study, folder: Path, trials: int) -> list[TrialRecord]:
     """So many trials of a study, each good at once."""
-    from miras.search.evaluation import runs_of
+    from miras.search.trial.evaluation import runs_of
 
     folder.mkdir()
     with Ledger(folder / LEDGER) as ledger:

@@ -63,8 +63,8 @@ from miras.explain import explain
 from miras.load import loads, reads
 from miras.operator import choose
 from miras.part import leaves
-from miras.search.derive import build, derivations
-from miras.search.space import space_of, space_schema
+from miras.search.space.derive import build, derivations
+from miras.search.space.space import space_of, space_schema
 
 text = "architecture: {kind: matrix, features: l2}\\nbias: %s\\nretention: decay"
 memory = loads(text % "cauchy", Memory)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from miras.load import loads, reads
 from miras.memory import Memory
-from miras.search.space import space_of
+from miras.search.space.space import space_of
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

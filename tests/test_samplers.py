@@ -21,12 +21,12 @@ from sampler_cases import (
     search,
 )
 
-from miras.search.choosers import FromChoices, FromRandom
-from miras.search.ground import Choices, Whole, written
-from miras.search.nodes import Fields, Fixed, Number
+from miras.search.proposing.ground import Choices, Whole, written
+from miras.search.proposing.variation import heads, jitter, mixed
 from miras.search.sampler.brute import Brute
 from miras.search.sampler.evolution import RUNG, SCORES, ranked
-from miras.search.variation import heads, jitter, mixed
+from miras.search.space.choosers import FromChoices, FromRandom
+from miras.search.space.nodes import Fields, Fixed, Number
 
 
 def test_slots_are_swapped_with_all_below_them() -> None:

@@ -16,20 +16,20 @@ from search_conduct import STUDY, Ledger, conduct, good, interleaved, study, tra
 
 from miras.memory import Memory
 from miras.result import TrialRecord
-from miras.search.choosers import FromChoices, FromRandom
-from miras.search.derive import build, derivations, derive
 from miras.search.engine import enter
-from miras.search.evaluation import Run, runs_of
-from miras.search.ground import Choices, Ground, written
-from miras.search.history import finished, frozen
-from miras.search.planner import Plan, Planner, ground_of, ready, remarks
-from miras.search.proposing import fewer, study_of
+from miras.search.proposing.ground import Choices, Ground, written
+from miras.search.proposing.history import finished, frozen
+from miras.search.proposing.planner import Plan, Planner, ground_of, ready, remarks
+from miras.search.proposing.proposing import fewer, study_of
+from miras.search.proposing.variation import varied
 from miras.search.sampler.brute import Brute
 from miras.search.sampler.evolution import RUNG, SCORES, Evolution
 from miras.search.sampler.nsga2 import Nsga2
-from miras.search.space import Space
-from miras.search.variation import varied
-from miras.search.worker import recorded
+from miras.search.space.choosers import FromChoices, FromRandom
+from miras.search.space.derive import build, derivations, derive
+from miras.search.space.space import Space
+from miras.search.trial.evaluation import Run, runs_of
+from miras.search.workers.worker import recorded
 
 
 def memories(tmp_path: Path) -> tuple[Any, Space, Ground]:

@@ -22,8 +22,8 @@ from miras.model import ModelFile
 from miras.part import SpecError
 from miras.result import TrialRecord, read
 from miras.search import Study, load_study, run, status
-from miras.search.ledger import Ledger
-from miras.search.projection import winner
+from miras.search.ledger.ledger import Ledger
+from miras.search.ledger.projection import winner
 
 SPACE = {
     "architecture": {"kind": "matrix", "features": {"any": ["silu_l2", "elu1", "identity"]}},

@@ -12,10 +12,10 @@ import pytest
 from miras.load import reads
 from miras.memory import Memory
 from miras.search import Space
-from miras.search.census import _estimate, census, summary, text
-from miras.search.counting import divide
-from miras.search.derive import build, derivations
-from miras.search.space import load_space, space_of
+from miras.search.space.census import _estimate, census, summary, text
+from miras.search.space.counting import divide
+from miras.search.space.derive import build, derivations
+from miras.search.space.space import load_space, space_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -52,7 +52,7 @@ def test_exact_counts_are_those_of_counting_one_by_one(name: str) -> None:
 
 
 def test_bounds_hold_where_a_division_stops_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("miras.search.counting.SMALL", 0)
+    monkeypatch.setattr("miras.search.space.counting.SMALL", 0)
     found = load_space("quickstart")
     exact = divide(found.root).well_typed
     for most in (1, 5, 20, 80):
@@ -78,8 +78,8 @@ def test_the_interval_of_an_estimate_holds_the_exact_number(name: str) -> None:
 def test_the_same_seed_gives_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     found = space(SMALL["gates"])
     assert census(found, 40, seed=3) == census(found, 40, seed=3)
-    monkeypatch.setattr("miras.search.counting.SMALL", 0)
-    monkeypatch.setattr("miras.search.census.divide", partial(divide, most=3))
+    monkeypatch.setattr("miras.search.space.counting.SMALL", 0)
+    monkeypatch.setattr("miras.search.space.census.divide", partial(divide, most=3))
     estimates = [census(found, 40, seed=seed) for seed in (3, 3, 4)]
     assert estimates[0] == estimates[1] != estimates[2]
     assert estimates[0].method == "estimate" and "about" in summary(estimates[0])

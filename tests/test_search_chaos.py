@@ -11,7 +11,7 @@ import pytest
 from miras.benchmarks.postgres import available, postgres
 from miras.benchmarks.storm import MACHINES, sitting, study_of
 from miras.result import TrialRecord, read
-from miras.search.ledger import Ledger
+from miras.search.ledger.ledger import Ledger
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,9 @@ from search_conduct import conduct, study, trace
 from miras.canonical import key
 from miras.part import SpecError
 from miras.search.engine import enter
-from miras.search.ledger import Claim, LeaseLost, Ledger
-from miras.search.planner import Planner
-from miras.search.proposing import study_of
+from miras.search.ledger.ledger import Claim, LeaseLost, Ledger
+from miras.search.proposing.planner import Planner
+from miras.search.proposing.proposing import study_of
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from miras.known import known
 from miras.part import SpecError
 from miras.result import Result, TrialRecord, read
 from miras.search import load_study, run, status
-from miras.search.evaluation import Run, judge, runs_of
+from miras.search.trial.evaluation import Run, judge, runs_of
 
 RUNGS: dict[str, Any] = {
     "nulls": 1,

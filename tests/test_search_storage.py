@@ -12,9 +12,9 @@ from sqlalchemy import text
 
 from miras.benchmarks.postgres import Server, available, postgres
 from miras.part import SpecError
-from miras.search.ledger import Claim, Decisions, LeaseLost, Ledger
-from miras.search.reading import Refused, Slot
-from miras.search.telling import Lead, Lost, opened
+from miras.search.ledger.ledger import Claim, Decisions, LeaseLost, Ledger
+from miras.search.ledger.reading import Refused, Slot
+from miras.search.ledger.telling import Lead, Lost, opened
 
 needs_postgres = pytest.mark.skipif(not available(), reason="PostgreSQL is not installed")
 
@@ -166,7 +166,7 @@ def test_one_writes_and_another_takes_over(ledger: Ledger) -> None:
 
 
 def test_a_locked_file_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("miras.search.storage.BUSY", 0.05)
+    monkeypatch.setattr("miras.search.ledger.storage.BUSY", 0.05)
     path = tmp_path / "ledger.db"
     said: list[str] = []
     with Ledger(path) as ledger, closing(sqlite3.connect(path, isolation_level=None)) as base:

@@ -8,7 +8,7 @@ from search_conduct import study, study_of_nobody
 
 from miras.load import SpecFileError
 from miras.result import Result
-from miras.search.evaluation import judge
+from miras.search.trial.evaluation import judge
 
 
 def result(task: str, rate: float, **changes: Any) -> Result:

@@ -16,7 +16,7 @@ from miras.known import cells as known
 from miras.load import reads
 from miras.memory import Memory
 from miras.part import SpecError, leaves
-from miras.search.derive import (
+from miras.search.space.derive import (
     SLOTS,
     Derivation,
     FromChoices,
@@ -28,8 +28,8 @@ from miras.search.derive import (
     derivations,
     derive,
 )
-from miras.search.nodes import Number
-from miras.search.space import Space, load_space, space_of, space_schema
+from miras.search.space.nodes import Number
+from miras.search.space.space import Space, load_space, space_of, space_schema
 
 SPACES = [path.stem for path in sorted((Path(__file__).parent.parent / "spaces").glob("*.yaml"))]
 DEAD_ENDS = ("everything", "near-gated-deltanet")

@@ -16,7 +16,7 @@ from miras.known import known
 from miras.load import SpecFileError, reads
 from miras.memory import Memory
 from miras.part import SpecError
-from miras.search.derive import (
+from miras.search.space.derive import (
     SLOTS,
     Derivation,
     FromChoices,
@@ -27,11 +27,11 @@ from miras.search.derive import (
     derive,
     fill,
 )
-from miras.search.descent import Descent
-from miras.search.mutation import next_places
-from miras.search.nodes import Choice, Mutation, Number, lies_in, ways
-from miras.search.space import Space, space_of, space_schema
-from miras.search.tally import tally
+from miras.search.space.descent import Descent
+from miras.search.space.mutation import next_places
+from miras.search.space.nodes import Choice, Mutation, Number, lies_in, ways
+from miras.search.space.space import Space, space_of, space_schema
+from miras.search.space.tally import tally
 from miras.stack import Stack
 
 RATES = Number(1e-4, 1e-2, log=True)

@@ -6,7 +6,7 @@ import pytest
 
 from miras.load import SpecFileError, reads
 from miras.part import SpecError
-from miras.search.space import Space, load_space, space_of
+from miras.search.space.space import Space, load_space, space_of
 
 
 def space(text: str) -> Space:

@@ -8,11 +8,11 @@ import pytest
 from miras.listing import yamls
 from miras.load import dump, reads
 from miras.result import Point, Result
-from miras.search import rates
-from miras.search.comparison import Job, Sweep, load_sweep
-from miras.search.standing import GUESS, Place, Standing
-from miras.search.sweep import execute, records, run
-from miras.search.sweep_page import page
+from miras.search.sweep import rates
+from miras.search.sweep.comparison import Job, Sweep, load_sweep
+from miras.search.sweep.standing import GUESS, Place, Standing
+from miras.search.sweep.sweep import execute, records, run
+from miras.search.sweep.sweep_page import page
 
 TASK = {"kind": "parity", "steps": 2, "batch": 4, "validation": 8, "test": 8}
 

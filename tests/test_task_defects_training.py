@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from miras.layer import Layer
 from miras.model import Model, ModelSpec
-from miras.search.rates import chosen
+from miras.search.sweep.rates import chosen
 from miras.tasks import AnyTask, Evaluation, HeldOut, Predict, Task
 from miras.tasks.mqar import MQAR
 from miras.train import train

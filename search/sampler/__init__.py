@@ -12,7 +12,7 @@ from optuna.samplers import BaseSampler
 
 from miras.part import Part, one_of
 
-from ..ground import Ground
+from ..proposing.ground import Ground
 
 TRIES = 20
 """Proposals of its own that an arm may lose before others propose in its place."""

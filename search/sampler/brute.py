@@ -7,8 +7,8 @@ from optuna import Study
 from optuna.trial import FrozenTrial
 from pydantic import Field
 
-from ..ground import Choices, Exhausted, Ground, Whole, written
-from ..nodes import Number
+from ..proposing.ground import Choices, Exhausted, Ground, Whole, written
+from ..space.nodes import Number
 from . import Arm, Sampler, Turn
 
 

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from miras.statistics.dominance import order
 
-from ..choosers import FromRandom
-from ..ground import Choices, Ground, Whole
-from ..variation import mixed, varied
+from ..proposing.ground import Choices, Ground, Whole
+from ..proposing.variation import mixed, varied
+from ..space.choosers import FromRandom
 from . import Arm, Sampler, Turn
 
 COMPARED = 300

@@ -7,7 +7,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import NSGAIIISampler
 from pydantic import Field
 
-from ..ground import Ground
+from ..proposing.ground import Ground
 from . import Arm, Sampler, Turn
 
 

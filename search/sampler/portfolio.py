@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ..ground import Ground
+from ..proposing.ground import Ground
 from . import Arm, Sampler
 from .brute import Brute, fits
 from .evolution import Evolution

@@ -4,7 +4,7 @@ from typing import Literal
 
 from optuna.samplers import RandomSampler
 
-from ..ground import Ground
+from ..proposing.ground import Ground
 from . import Arm, Sampler, Turn
 
 

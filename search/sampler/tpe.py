@@ -5,7 +5,7 @@ from typing import Literal
 from optuna.samplers import TPESampler
 from pydantic import Field
 
-from ..ground import Ground
+from ..proposing.ground import Ground
 from . import Arm, Sampler, Turn
 
 

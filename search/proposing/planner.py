@@ -21,17 +21,17 @@ from miras.part import SpecError
 from miras.result import TrialRecord
 from miras.stack import Stack
 
+from ..ledger.ledger import Claim, Ledger, Refused, Slot
+from ..rungs import KNOWN
+from ..space.choosers import Chooser, FromChoices
+from ..space.derive import Candidate, Refusal, Value, build, derive
+from ..space.space import Space
+from ..study import Study
+from ..trial.matching import length_of, solve
 from . import history
-from .choosers import Chooser, FromChoices
-from .derive import Candidate, Refusal, Value, build, derive
 from .ground import Choices, Ground
 from .history import DUPLICATE, History
-from .ledger import Claim, Ledger, Refused, Slot
-from .matching import length_of, solve
 from .proposing import Proposal, Rejection, propose
-from .rungs import KNOWN
-from .space import Space
-from .study import Study
 
 
 class Plan(NamedTuple):

@@ -13,7 +13,7 @@ from miras.model import Shell
 from miras.part import SpecError
 from miras.stack import Stack, layers_of
 
-from .derive import Candidate, Refusal, build
+from ..space.derive import Candidate, Refusal, build
 from .measuring import Count, measure
 
 SIZES = {"slots": "size", "graph": "size", "product_key": "side", "mlp": "expansion"}

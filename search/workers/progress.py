@@ -13,10 +13,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from miras.result import TrialRecord
 
-from .ledger import Ledger
-from .planner import Plan
-from .rungs import KNOWN
-from .study import Study
+from ..ledger.ledger import Ledger
+from ..proposing.planner import Plan
+from ..rungs import KNOWN
+from ..study import Study
 
 ORIGINS = {"baseline": "known memory", "null": "known again", "random": "random arm"}
 """Who proposed a trial, where that was not the search."""

@@ -13,11 +13,11 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from .choosers import FromTrial
+from ..sampler import Arm, Turn
+from ..sampler.random import Random
+from ..space.choosers import FromTrial
 from .ground import Choices, Exhausted, Ground, written
 from .history import DUPLICATE, Past, frozen
-from .sampler import Arm, Turn
-from .sampler.random import Random
 from .variation import varied
 
 NEIGHBOURS = 20

@@ -12,13 +12,13 @@ from typing import Literal
 from miras.result import Finding, Result, Topic, TrialRecord
 from miras.statistics import mean_interval
 
+from ..study import Study, measured_by
+from ..sweep.rates import width
+from ..sweep.standing import Place, Standing
 from .aftermath import of_search
 from .checklist import checklist
 from .confirmation import BARE, HELD_OUT, OWN, Confirmation
 from .leads import Pair, Side, against_best, leads
-from .rates import width
-from .standing import Place, Standing
-from .study import Study, measured_by
 
 BEYOND = re.compile(r"(score|accuracy)/[^=/]+=[\d.]+,.+")
 """Metrics of a task beyond the lengths of its training, as the figures read them too."""

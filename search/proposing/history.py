@@ -14,11 +14,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from miras.result import Result, TrialRecord
 
-from .evaluation import worth
+from ..ledger.ledger import Ledger, Refused, Slot
+from ..sampler.evolution import RUNG, SCORES
+from ..study import Study, measured_by
+from ..trial.evaluation import worth
 from .ground import Choices, Ground, written
-from .ledger import Ledger, Refused, Slot
-from .sampler.evolution import RUNG, SCORES
-from .study import Study, measured_by
 
 DUPLICATE = "duplicate"
 """The rule that refuses what was tried before; it is none of the grammar."""

@@ -25,7 +25,7 @@ from miras.part import Part, SpecError
 from miras.stack import layers_of
 from miras.tasks import Task
 
-from .derive import Candidate, Refusal
+from ..space.derive import Candidate, Refusal
 from .measuring import Count, measure
 from .sizing import variants
 

@@ -12,14 +12,14 @@ from sqlalchemy.exc import DBAPIError
 
 from miras.part import SpecError
 
+from ..ledger.ledger import Ledger
+from ..ledger.place import Place, Site
+from ..ledger.projection import Projection, winner
+from ..ledger.telling import Lost, Teller
+from ..proposing.planner import remarks
+from ..study import Study
 from .crew import Crew
-from .ledger import Ledger
-from .place import Place, Site
-from .planner import remarks
 from .progress import Display, Standing, line, standing
-from .projection import Projection, winner
-from .study import Study
-from .telling import Lost, Teller
 from .worker import STOP
 
 POLL = 0.25

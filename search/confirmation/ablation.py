@@ -10,7 +10,7 @@ from miras.composition import kind as kind_of
 from miras.memory import Memory
 from miras.stack import Stack
 
-from .derive import Candidate, Refusal, build
+from ..space.derive import Candidate, Refusal, build
 
 
 class Ablation(NamedTuple):

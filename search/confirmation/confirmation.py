@@ -21,12 +21,12 @@ from miras.stack import Stack
 from miras.statistics.dominance import order
 from miras.tasks import AnyTask
 
+from ..space.derive import Candidate, Refusal, build
+from ..study import Study
+from ..sweep.comparison import Comparison, Sweep
+from ..trial.evaluation import worth
+from ..trial.matching import length_of, solve
 from .ablation import ablations
-from .comparison import Comparison, Sweep
-from .derive import Candidate, Refusal, build
-from .evaluation import worth
-from .matching import length_of, solve
-from .study import Study
 
 OWN, HELD_OUT, BARE = "tasks of the study", "held out", "without convolution"
 

@@ -21,6 +21,7 @@ from miras.known import known
 from miras.load import dump
 from miras.memory import Memory
 
+from ..proposing.planner import describe
 from .asking import is_memory
 from .census_page import percent
 from .census_page import summary as summary
@@ -41,7 +42,6 @@ from .derive import (
 from .descent import Descent
 from .inverse import choices_of
 from .nodes import Fields, Fixed, Mutation, Node, walk
-from .planner import describe
 from .space import Space
 from .tally import tally
 

@@ -2,11 +2,11 @@
 
 from multiprocessing.process import BaseProcess
 
-from .isolation import WORKERS
-from .place import Site, owner
+from ..ledger.place import Site, owner
+from ..trial.isolation import WORKERS
 from .worker import work
 
-WORKERS.set_forkserver_preload(["miras.search.worker"])
+WORKERS.set_forkserver_preload(["miras.search.workers.worker"])
 
 
 class Crew:

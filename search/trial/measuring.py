@@ -10,7 +10,7 @@ from miras.model import Model, ModelSpec, Shell
 from miras.part import SpecError
 from miras.stack import layers_of
 
-from .derive import Candidate
+from ..space.derive import Candidate
 
 
 class Count(NamedTuple):

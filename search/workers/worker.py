@@ -10,13 +10,13 @@ import optuna
 from miras.canonical import equals, key
 from miras.result import Result, TrialRecord
 
-from .evaluation import Job, judge, plain
-from .isolation import Crashed, Ending, NoRoom, isolated, pause, settle
-from .ledger import Claim, LeaseLost, Ledger
-from .place import Site, owner
-from .planner import Plan, Planner
-from .promotion import Promotion
-from .study import Study
+from ..ledger.ledger import Claim, LeaseLost, Ledger
+from ..ledger.place import Site, owner
+from ..promotion import Promotion
+from ..proposing.planner import Plan, Planner
+from ..study import Study
+from ..trial.evaluation import Job, judge, plain
+from ..trial.isolation import Crashed, Ending, NoRoom, isolated, pause, settle
 
 MOST_CRASHES = 3
 """Training processes of one trial that may die by themselves before that is its outcome."""

@@ -19,8 +19,8 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
-from .choosers import Chooser, FromChoices
-from .nodes import Choice, Node, Number, Value, size, walk
+from ..space.choosers import Chooser, FromChoices
+from ..space.nodes import Choice, Node, Number, Value, size, walk
 
 Choices = Mapping[str, Value]
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Set
 
 import numpy as np
 
-from .choosers import FromRandom
+from ..space.choosers import FromRandom
+from ..space.nodes import Number, Value
 from .ground import Choices, Ground
-from .nodes import Number, Value
 
 SLOT, REGROW = 0.15, 0.05
 """Shares of changes that are to a slot, and to all that stands below a choice; else to any hole."""

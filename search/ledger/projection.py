@@ -21,11 +21,11 @@ import yaml
 from miras import __version__
 from miras.result import TrialRecord, append, read
 
-from .evaluation import worth
+from ..promotion import Promotion
+from ..space.space import Space
+from ..study import Study, measured_by
+from ..trial.evaluation import worth
 from .ledger import Ledger
-from .promotion import Promotion
-from .space import Space
-from .study import Study, measured_by
 
 RECORDS, MANIFEST, BEST = "trials.jsonl", "study.json", "best.yaml"
 

@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 
 from miras.result import Finding, Topic
 
+from ..study import Study
 from .confirmation import BARE, HELD_OUT, OWN, Confirmation
 from .leads import chance
-from .study import Study
 
 Answer = Literal["yes", "partly", "no"]
 

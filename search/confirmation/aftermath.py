@@ -6,9 +6,9 @@ from statistics import fmean
 from miras.result import Finding, TrialRecord
 from miras.statistics import null_candidates, rescored
 
+from ..study import Study
+from ..trial.evaluation import worth
 from .confirmation import Confirmation
-from .evaluation import worth
-from .study import Study
 
 
 def of_search(

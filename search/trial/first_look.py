@@ -23,7 +23,7 @@ from miras.stack import layers_of
 from miras.tasks import Batch, Task
 from miras.training_step import adamw, rate_at, update
 
-from .derive import Candidate
+from ..space.derive import Candidate
 
 SECONDS = 30.0
 """Of the processor, after which the look ends: twice what it should ever take."""

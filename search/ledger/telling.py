@@ -20,12 +20,12 @@ from sqlalchemy import Connection, event, or_, select, update
 
 from miras.result import TrialRecord
 
+from ..proposing.planner import finished
+from ..space.space import Space
+from ..study import Study
 from .ledger import Ledger
 from .place import Place
-from .planner import finished
-from .space import Space
 from .storage import SLOTS, STUDIES, url_of
-from .study import Study
 
 SQLITE, JOURNAL = "optuna.db", "optuna.journal"
 

@@ -20,10 +20,10 @@ from miras.result import Result, Status, TrialRecord
 from miras.stack import Stack, layers_of
 from miras.tasks import Task
 
-from .derive import SLOTS, Candidate
+from ..space.derive import SLOTS, Candidate
+from ..space.opening import TITLES
+from ..study import Study, measured_by
 from .first_look import Unfit, look
-from .opening import TITLES
-from .study import Study, measured_by
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
 """Errors of the machine, which say nothing about a memory."""

@@ -1,0 +1,1 @@
+"""From what a search has done so far to the next candidate."""

@@ -1,0 +1,1 @@
+"""One trial: its memory is sized, looked at, trained and judged."""
