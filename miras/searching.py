@@ -2,11 +2,14 @@
 
 import socket
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from miras.part import SpecError
+
+if TYPE_CHECKING:
+    from miras.search.workers.parent import Terms
 
 Storage = Annotated[
     str,
@@ -29,6 +32,25 @@ Optuna = Annotated[
         " address; if left out sqlite, or the ledger's own data base if that is PostgreSQL",
     ),
 ]
+Engine = Annotated[
+    Literal["processes", "ray"],
+    typer.Option(
+        help="where workers are: processes of this machine, or spread over a Ray cluster, one CPU"
+        " each (pip install 'miras-search[ray]'); a worker that is lost with its node is replaced"
+        " where there is room"
+    ),
+]
+Address = Annotated[
+    str,
+    typer.Option(help="with --engine ray: MACHINE:6379; the cluster that runs here if left out"),
+]
+Gpus = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="with --engine ray: of each worker, which then trains on it; 0.5 lets two share one",
+    ),
+]
 
 
 def search(
@@ -38,13 +60,15 @@ def search(
     workers: Workers = None,
     minutes: Minutes = None,
     optuna: Optuna = "",
+    engine: Engine = "processes",
+    address: Address = "",
+    gpus_per_worker: Gpus = 0.0,
 ) -> None:
     """Run a study, or go on with it: finished trials are kept."""
     from miras.search import load_study, run
-    from miras.search.workers.parent import Terms
 
     found = load_study(study)
-    terms = Terms(workers, minutes, _optuna(optuna))
+    terms = _terms(workers, minutes, optuna, engine, address, gpus_per_worker)
     run(found, out or Path("runs") / found.name, storage=storage, terms=terms)
 
 
@@ -57,6 +81,9 @@ def work(
     workers: Workers = None,
     minutes: Minutes = None,
     optuna: Optuna = "",
+    engine: Engine = "processes",
+    address: Address = "",
+    gpus_per_worker: Gpus = 0.0,
 ) -> None:
     """Take part in a study, from any machine that reaches its ledger, for as long as you like.
 
@@ -64,9 +91,8 @@ def work(
     trained here is taken up by others.
     """
     from miras.search.engine import join
-    from miras.search.workers.parent import Terms
 
-    terms = Terms(workers, minutes, _optuna(optuna))
+    terms = _terms(workers, minutes, optuna, engine, address, gpus_per_worker)
     join(name, storage, out or Path("runs", f"{name}-{socket.gethostname()}"), terms=terms)
 
 
@@ -80,7 +106,23 @@ def status(
     print(status_of(run, storage))
 
 
-def _optuna(kind: str) -> str:
-    if kind not in ("", "sqlite", "journal") and "://" not in kind:
-        raise SpecError(f"--optuna {kind}: write sqlite, journal or the address of a data base")
-    return kind
+def _terms(
+    workers: int | None,
+    minutes: float | None,
+    optuna: str,
+    engine: Literal["processes", "ray"],
+    address: str,
+    gpus: float,
+) -> "Terms":
+    from miras.search.workers.cluster import Cluster
+    from miras.search.workers.parent import Terms
+
+    if optuna not in ("", "sqlite", "journal") and "://" not in optuna:
+        raise SpecError(f"--optuna {optuna}: write sqlite, journal or the address of a data base")
+    terms = Terms(workers, minutes, optuna)
+    if engine == "ray":
+        return terms._replace(crew=Cluster(address or "auto", gpus))
+    if address or gpus:
+        given = "--address" if address else "--gpus-per-worker"
+        raise SpecError(f"{given} says something of a cluster: write --engine ray with it")
+    return terms

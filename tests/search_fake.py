@@ -1,6 +1,7 @@
 """Trainings that take no time, for tests of the search: workers import them by name.
 
-`python tests/search_fake.py STUDY FOLDER TRAIN` runs a study as a process that can be killed.
+`python tests/search_fake.py STUDY FOLDER TRAIN [ADDRESS]` runs a study as a process that can be
+killed, with workers that have a GPU each on the Ray cluster of this address if one is given.
 """
 
 import hashlib
@@ -81,7 +82,21 @@ def slow(study: Study, memory: Memory, run: Run) -> Result:
     return found
 
 
+def gated(study: Study, memory: Memory, run: Run) -> Result:
+    """A known memory ends at once, others as soon as a file is there: beside the one of `slow`."""
+    log = Path(study.description)
+    while memory.name not in study.baselines and not log.with_suffix(".open").exists():
+        time.sleep(0.05)
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    with log.open("a") as file:
+        file.write(f"{key(memory)} {run.task.name} {run.device} {seen}\n")
+    return trivial(study, memory, run)
+
+
 if __name__ == "__main__":
     from miras.search import load_study, run
+    from miras.search.workers.cluster import Cluster
+    from miras.search.workers.parent import Terms
 
-    run(load_study(sys.argv[1]), sys.argv[2], sys.argv[3])
+    terms = Terms(crew=Cluster(sys.argv[4], gpus=1)) if len(sys.argv) > 4 else Terms()
+    run(load_study(sys.argv[1]), sys.argv[2], sys.argv[3], terms=terms)

@@ -44,6 +44,7 @@ class Site(NamedTuple):
     train: str
     lease: float
     until: float = float("inf")  # by its own clock: it begins nothing later
+    device: str = "cpu"  # that trainings use
 
 
 @contextmanager

@@ -39,6 +39,7 @@ class Job(NamedTuple):
     rung: int = -1  # how far it is trained now: to the last one if not said
     shift: int = 0  # added to every seed: null candidates have seeds of their own
     checkpoints: Path | None = None  # folder of unfinished trainings of this trial alone
+    device: str = "cpu"
 
 
 class Run(NamedTuple):
@@ -49,6 +50,7 @@ class Run(NamedTuple):
     rate: float
     keep: Path | None = None  # where the training is kept while it is unfinished
     first: bool = False  # of its trial, by whichever worker
+    device: str = "cpu"
 
     def is_of(self, result: Result) -> bool:
         """Whether a result is that of this run."""
@@ -95,7 +97,8 @@ def execute(job: Job, train: Train) -> Iterator[Result | tuple[Status, str]]:
             name = f"{run.task.name}-{run.seed}-{run.rate:g}.safetensors"
             run = run._replace(keep=job.checkpoints / name)
         try:
-            result = train(job.study, job.memory, run._replace(first=not found))
+            run = run._replace(first=not found, device=job.device)
+            result = train(job.study, job.memory, run)
         except Unfit as unfit:
             yield unfit.status, unfit.reason
             return
@@ -121,6 +124,7 @@ def train(study: Study, memory: Candidate, run: Run) -> Result:
         seed=run.seed,
         evaluations=study.evaluations,
         seconds=study.seconds(run.task.name),
+        device=run.device,
         keep=run.keep,
     )
     return result

@@ -1,8 +1,9 @@
 """The parent of some workers: it plans and trains nothing.
 
-It starts workers, replaces those that die, gives their trials back at once, writes the files of its
-folder and shows what happens. Several parents, on one machine or many, may share a study: each has
-a folder of its own, and gives back what its own workers held and nothing else.
+It starts workers (processes of this machine, or others: see `crew`), replaces those that die, gives
+their trials back at once, writes the files of its folder and shows what happens. Several parents,
+on one machine or many, may share a study: each has a folder of its own, and gives back what its own
+workers held and nothing else.
 """
 
 import time
@@ -18,7 +19,7 @@ from ..ledger.projection import Projection, winner
 from ..ledger.telling import Lost, Teller
 from ..proposing.planner import remarks
 from ..study import Study
-from .crew import Crew
+from .crew import Hire, Processes
 from .progress import Display, Standing, line, standing
 from .worker import STOP
 
@@ -36,6 +37,7 @@ class Terms(NamedTuple):
     workers: int | None = None  # the study's own number
     minutes: float | None = None  # as long as there is something to do
     optuna: str = ""  # sqlite, journal or an address; the ledger's own if that is PostgreSQL
+    crew: Hire = Processes  # where the workers are
 
 
 class Parent:
@@ -52,7 +54,7 @@ class Parent:
         self.teller = Teller(study, self.space, ledger, place, kind)
         self.until = time.time() + 60 * terms.minutes if terms.minutes else float("inf")
         site = Site(place, shared, ledger.study, train, ledger.lease, self.until)
-        self.crew = Crew(site)
+        self.crew = terms.crew(site, lambda text: self.display.say(text))
         self.display = Display(study)
         self.began = ledger.now()
         self.before = float(ledger.fact("seconds") or 0.0)
@@ -126,10 +128,12 @@ class Parent:
 
     def bury(self) -> None:
         """Take note of workers that are gone; what they held is open again at once."""
-        for name, failed in self.crew.bury():
-            for slot in self.ledger.release(name):
+        for each in self.crew.bury():
+            if each.why:
+                self.display.say(f"a worker is gone: {each.why}")
+            for slot in self.ledger.release(each.name):
                 self.display.say(f"{slot:>4}  its worker died; it is taken up again")
-            self.fruitless += failed
+            self.fruitless += each.failed
             if self.fruitless >= FRUITLESS:
                 raise SpecError(
                     f"{FRUITLESS} workers in a row gave up: {self.place.log} says why; nothing"

@@ -88,6 +88,7 @@ class Worker:
             study = plan.within(self.study)
             shift = self.study.shift(slot)
             job = Job(study, plan.memory, plan.rates, tuple(done), claim.rung, shift, unfinished)
+            job = job._replace(device=self.site.device)
             try:
                 for message in isolated(
                     job, self.train, lambda: self.ledger.renew(slot, token), self.ledger.lease / 4
