@@ -143,9 +143,10 @@ class ClusterCrew:
 
 def joined(address: str) -> tuple[Any, bool]:
     """Ray, once it is connected to a cluster, and whether it was not before. Raises SpecError."""
-    # Where a worker has no GPU, Ray is to leave alone what its processes see of them, and not to
-    # tell that it once will.
+    # Ray is to leave alone what processes without a GPU see of them, and to say soon that nobody
+    # answers: by default it asks for a quarter of an hour.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")
     try:
         ray: Any = import_module("ray")
     except ImportError:
@@ -153,13 +154,25 @@ def joined(address: str) -> tuple[Any, bool]:
     if ray.is_initialized():
         return ray, False
     try:
+        _knock(os.environ.get("RAY_ADDRESS") or address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (ImportError, RuntimeError, ValueError, OSError) as error:
+        where = "running here" if address == "auto" else f"at {address}"
         raise SpecError(
-            f"there is no Ray cluster at {address} ({_last(str(error))}): start one with"
+            f"there is no Ray cluster {where} ({_last(str(error))}): start one with"
             " `ray start --head`, or write --address MACHINE:6379"
         ) from None
     return ray, True
+
+
+def _knock(address: str) -> None:
+    """Make sure that somebody is at an address. Raises ValueError and OSError."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address == "auto":
+        return
+    if not port.isdigit():
+        raise ValueError("that names no port")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=10.0).close()
 
 
 def same_machine(ledger: str, home: str, machines: set[str]) -> None:
