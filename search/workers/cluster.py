@@ -153,10 +153,11 @@ def joined(address: str) -> tuple[Any, bool]:
         raise SpecError("--engine ray needs Ray: pip install 'miras-search[ray]'") from None
     if ray.is_initialized():
         return ray, False
+    known = (ImportError, RuntimeError, ValueError, OSError, ray.exceptions.RayError)
     try:
         _knock(os.environ.get("RAY_ADDRESS") or address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ImportError, RuntimeError, ValueError, OSError) as error:
+    except known as error:
         where = "running here" if address == "auto" else f"at {address}"
         raise SpecError(
             f"there is no Ray cluster {where} ({_last(str(error))}): start one with"
