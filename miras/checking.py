@@ -14,12 +14,15 @@ from miras.load import Document, read, validate
 from miras.memory import Memory
 from miras.model import ModelFile
 from miras.part import SpecError
+from miras.text.settings import TrainingFile
 
 
 def kind_of(document: Document) -> str:
-    """`memory`, `model`, `sweep`, `demonstrations`, `study` or `space`, by the keys of the file."""
+    """`memory`, `model`, `training`, `sweep`, `demonstrations`, `study` or `space`, by its keys."""
     data = document.value(())
     keys = set(cast(Mapping[str, Any], data)) if isinstance(data, Mapping) else set[str]()
+    if "training" in keys:
+        return "training"
     if "model" in keys:
         return "model"
     if "compare" in keys:
@@ -43,6 +46,9 @@ def check(path: Path) -> str:
         model = validate(document, ModelFile).model
         names = ", ".join(dict.fromkeys(memory.name or "unnamed" for memory in model.pattern))
         return f"a model of {model.layers} layers of {names}"
+    if kind == "training":
+        training = validate(document, TrainingFile).training
+        return f"a training of {training.length} steps on {', '.join(map(str, training.text))}"
     if kind == "demonstrations":
         return f"{len(load_demonstrations(path).demonstrate)} demonstrations"
     from miras.search import load_space, load_study
@@ -62,8 +68,9 @@ def memory(file: str) -> AnyCell:
     if not file.endswith((".yaml", ".yml")) and not Path(file).exists():
         return named(file)
     document = read(file)
-    if kind_of(document) == "model":
-        return validate(document, ModelFile).model.pattern[0]
+    if (kind := kind_of(document)) in ("model", "training"):
+        file = ModelFile if kind == "model" else TrainingFile
+        return validate(document, file).model.pattern[0]
     return _memory(document)
 
 
@@ -86,11 +93,12 @@ def _has_hole(data: Any) -> bool:
 
 def schema_of(kind: str) -> dict[str, Any]:
     """The JSON Schema of a kind of file."""
-    models: dict[str, Any] = {"memory": AnyCell, "model": ModelFile}
+    models: dict[str, Any] = {"memory": AnyCell, "model": ModelFile, "training": TrainingFile}
     if kind in ("space", "study"):
         from miras.search import Study, space_schema
 
         return space_schema() if kind == "space" else TypeAdapter(Study).json_schema()
     if kind not in models:
-        raise SpecError(f"there is no schema {kind!r}: use memory, model, space or study")
+        names = "memory, model, training, space or study"
+        raise SpecError(f"there is no schema {kind!r}: use {names}")
     return TypeAdapter(models[kind]).json_schema()

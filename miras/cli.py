@@ -15,6 +15,7 @@ from miras.confirming import confirm
 from miras.migrating import migrate
 from miras.part import SpecError
 from miras.searching import search, status, work
+from miras.training import generate, train
 from miras.validating import validate
 
 
@@ -32,9 +33,24 @@ class _Commands(TyperGroup):
                 raise
             print(error, file=sys.stderr)
             raise typer.Exit(2) from None
+        except (MemoryError, RuntimeError) as error:
+            if ctx.params.get("debug") or not _memory(error):
+                raise
+            print(
+                "there is not enough memory for this: make the model, its batch or its context"
+                " smaller",
+                file=sys.stderr,
+            )
+            raise typer.Exit(2) from None
         except KeyboardInterrupt:
             print("interrupted: run the same command again to go on", file=sys.stderr)
             raise typer.Exit(130) from None
+
+
+def _memory(error: Exception) -> bool:
+    """Whether an error says that memory is used up, on the processor or on a GPU."""
+    said = str(error)
+    return isinstance(error, MemoryError) or "allocate memory" in said or "out of memory" in said
 
 
 app = typer.Typer(
@@ -45,9 +61,6 @@ app = typer.Typer(
 )
 
 File = Annotated[str, typer.Argument(help="a YAML file, or the name of a known memory")]
-Set = Annotated[
-    list[str], typer.Option("--set", help="change one value: model.dim=128 or task.steps=300")
-]
 Json = Annotated[bool, typer.Option("--json", help="for programs: JSON instead of text")]
 
 
@@ -116,41 +129,8 @@ def explain(
     print(json.dumps(explaining.plain(found), indent=2) if as_json else explaining.text(found))
 
 
-@app.command()
-def train(
-    file: File,
-    task: Annotated[str, typer.Option(help="a task by name (`miras ls tasks`)")],
-    learning_rate: Annotated[
-        float | None, typer.Option("--lr", help="the file's own, or 0.003")
-    ] = None,
-    seed: int = 0,
-    steps: Annotated[int | None, typer.Option(help="the task's own if left out")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="folder; runs/<memory>-<task> if left out")
-    ] = None,
-    device: str = "cpu",
-    changes: Set = [],  # noqa: B006 - typer reads the default and never changes it
-) -> None:
-    """Train a memory or a model on a task and keep weights and result."""
-    from miras.running import run
-
-    run(file, task, learning_rate, seed, steps, out, device, changes)
-
-
-@app.command()
-def generate(
-    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors of a byte model")],
-    prompt: str = "def ",
-    tokens: Annotated[int, typer.Option(help="bytes to write")] = 200,
-    temperature: Annotated[float, typer.Option(help="0 takes the most likely byte")] = 0.8,
-    seed: int = 0,
-) -> None:
-    """Let a trained byte-level language model write on from a prompt."""
-    from miras.running import write
-
-    write(checkpoint, prompt, tokens, temperature, seed)
-
-
+app.command()(train)
+app.command()(generate)
 app.command()(search)
 app.command()(work)
 app.command()(migrate)

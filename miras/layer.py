@@ -1,6 +1,7 @@
 """A trainable layer around a memory: projections, short convolution, heads, gates, norm."""
 
 from collections.abc import MutableMapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -82,7 +83,7 @@ class Layer(nn.Module):
                 if not signal.per_token
             }
         )
-        seed = int(torch.randint(2**31, ()).item())
+        seed = int(torch.randint(2**31, (), device="cpu").item())
         first = initial_weights(memory, self.heads, self.key_dim, self.value_dim, seed)
         self.initial = nn.ParameterDict(
             {
@@ -137,16 +138,18 @@ class Layer(nn.Module):
 
         Outputs `[batch, time, width]`, or `[positions, width]` if only those `at` some are wanted.
         """
+        x = x.float() if _narrow(x) else x
         state = state or self.start(x)
         if self.built is not None:
             y, inner = self.built(x, state.memory)
             return y if at is None else y[at], LayerState(inner, state.conv)
-        mixed, conv = self.project(x), state.conv
+        mixed, conv = self.project(x).to(x.dtype), state.conv
         if self.conv is not None:
             mixed, conv = self.conv(mixed, conv)
         query, key, value = self._heads(mixed)
         gates = self._made(x, state.memory.position)
-        read, memory = run(self.memory, query, key, value, gates, state.memory, self.plan)
+        with _exact(x):
+            read, memory = run(self.memory, query, key, value, gates, state.memory, self.plan)
         mix = gates["step"] if self.wiring.mix else None
         if at is not None:  # what follows looks at one position at a time
             x, read = x[at], read[at]
@@ -160,7 +163,7 @@ class Layer(nn.Module):
             read = rms_norm(read, self.norm, 1e-5)
         read = read.flatten(-2)
         if self.output_gate is not None:
-            gate = self.output_gate(x)
+            gate = self.output_gate(x).to(read.dtype)
             silu = self.wiring.output_gate == "silu"
             read = silu_gate(gate, read) if silu else read * gate.sigmoid()
         return self.out(read), LayerState(memory, conv)
@@ -170,9 +173,11 @@ class Layer(nn.Module):
 
         For layers without convolution and output gate, around memories that are operators.
         """
-        query, _, _ = self._heads(self.project(x))
+        x = x.float() if _narrow(x) else x
+        query, _, _ = self._heads(self.project(x).to(x.dtype))
         gates = self._made(x, state.memory.position)
-        read = ask(self.memory, query, gates, state.memory, self.value_dim)
+        with _exact(x):
+            read = ask(self.memory, query, gates, state.memory, self.value_dim)
         if self.norm is not None:
             read = rms_norm(read, self.norm, 1e-5)
         return self.out(rearrange(read, "b t h v -> b t (h v)"))
@@ -184,7 +189,7 @@ class Layer(nn.Module):
         shared: dict[str, MutableMapping[str, Tensor]] = {}
         for name, group in self.groups.items():
             beside = shared.setdefault(group, {"position": index})
-            found[name] = self.gates[_stored(name)](x, beside)
+            found[name] = self.gates[_stored(name)](x, beside).to(x.dtype)
         return found
 
     def _heads(self, mixed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -211,6 +216,16 @@ def _stored(name: str) -> str:
 
 def _named(stored: str) -> str:
     return stored.replace("/", ".")
+
+
+def _narrow(x: Tensor) -> bool:
+    """Whether autocast is on."""
+    return not x.is_meta and torch.is_autocast_enabled(x.device.type)
+
+
+def _exact(x: Tensor) -> AbstractContextManager[Any]:
+    """Inside, autocast is off: a recurrence adds up many small numbers, too many for bfloat16."""
+    return torch.autocast(x.device.type, enabled=False) if _narrow(x) else nullcontext()
 
 
 def _inner(memory: Any, conv: int, **shell: Any) -> nn.Module:

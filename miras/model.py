@@ -1,5 +1,6 @@
 """A language model of memory layers: embedding, blocks in any pattern, head."""
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Literal, cast
 
@@ -169,6 +170,31 @@ class Model(nn.Module):
         tokens = torch.zeros(1, time, dtype=torch.int64, device=self.embedding.weight.device)
         _, state = self(tokens)
         return max(layer.floats() for layer in state)
+
+
+def skeleton(spec: ModelSpec, vocabulary: int) -> Model:
+    """The model without its numbers: names and shapes, which cost nothing."""
+    with torch.device("meta"):
+        return Model(spec, vocabulary)
+
+
+def refuse_giants(spec: ModelSpec, vocabulary: int) -> None:
+    """Raise SpecError for a model whose weights alone are more than the memory of this machine."""
+    count = skeleton(spec, vocabulary).parameters_count()
+    size, room = count * torch.get_default_dtype().itemsize / 2**30, physical_memory() / 2**30
+    if size > room:
+        raise SpecError(
+            f"this model has {count:,} parameters, {size:,.0f} GiB, of {room:,.0f} GiB that the"
+            " machine has: make dim, layers or the memory smaller"
+        )
+
+
+def physical_memory() -> float:
+    """Bytes of memory of this machine; infinite where the system does not say."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):
+        return float("inf")
 
 
 class _Block(nn.Module):

@@ -8,15 +8,15 @@ is kept. What goes on gives the same numbers bit for bit, on the same machine wi
 
 import hashlib
 import json
-import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
@@ -25,6 +25,7 @@ from miras import __version__
 from miras.model import Model, ModelSpec
 from miras.result import Point
 from miras.tasks import Task
+from miras.whole_file import drafts, replacing
 
 FORMAT = "miras-training-1"
 
@@ -47,10 +48,20 @@ class Progress:
 
 
 class Keeper:
-    """Writes a training to its file every so often, and finds it there again."""
+    """Writes a training to its file every so often, and finds it there again.
 
-    def __init__(self, path: Path, every: float, about: Mapping[str, object]) -> None:
-        self.path, self.every = path, every
+    `about` is what the file must agree in; where only what is named in `mild` differs, the training
+    goes on all the same, with a warning.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        every: float,
+        about: Mapping[str, object],
+        mild: Collection[str] = (),
+    ) -> None:
+        self.path, self.every, self.mild = path, every, mild
         self.about: dict[str, object] = json.loads(json.dumps(about))
         self.written = time.monotonic()
 
@@ -59,23 +70,32 @@ class Keeper:
         return time.monotonic() - self.written >= self.every
 
     def load(self, model: Model, optimizer: torch.optim.Optimizer) -> Progress:
-        """Take up what the file holds; from the start, with a warning, if it is not this training.
-
-        Nothing is changed before the whole file is known to be good.
-        """
+        """Take up what the file holds; start over, with a warning, if it is not this training."""
         if not self.path.exists():
             return Progress()
         try:
-            header, tensors = _read(self.path)
-            differing = _differences(self.about, header["about"])
-            if differing:
-                raise _UnusableError("belongs to another training: " + "; ".join(differing))
-            found = _restored(header["progress"], tensors, model, optimizer)
-        except _UnusableError as reason:
+            return self.take(model, optimizer)
+        except UnusableError as reason:
             warnings.warn(
                 f"{self.path} {reason}. The training starts over", CheckpointWarning, stacklevel=3
             )
             return Progress()
+
+    def take(self, model: Model, optimizer: torch.optim.Optimizer) -> Progress:
+        """Take up what the file holds. Raises UnusableError if it is not this training.
+
+        Nothing is changed before the whole file is known to be good.
+        """
+        header, tensors = _read(self.path)
+        differing = _differences(self.about, header.about)
+        if hard := [text for name, text in differing.items() if name not in self.mild]:
+            more = f" and {len(hard) - 4} more" if len(hard) > 4 else ""
+            raise UnusableError("belongs to another training: " + "; ".join(hard[:4]) + more)
+        found = _restored(header.progress, tensors, model, optimizer)
+        if differing:
+            soft = "; ".join(differing.values())
+            message = f"{self.path}: {soft}. The training goes on, not bit for bit the same"
+            warnings.warn(message, CheckpointWarning, stacklevel=3)
         return found
 
     def save(self, model: Model, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
@@ -84,29 +104,14 @@ class Keeper:
         A full disk is told and does not end the training.
         """
         tensors = _tensors(model, optimizer, progress)
-        header = {
-            "about": self.about,
-            "progress": {
-                "step": progress.step,
-                "tokens": progress.tokens,
-                "length": progress.length,
-                "seconds": progress.seconds,
-                "paused": progress.paused,
-                "curve": [point.model_dump() for point in progress.curve],
-            },
-        }
-        text = json.dumps(header)
+        reached = {name: getattr(progress, name) for name in _Reached.model_fields}
+        header = _Header(about=self.about, progress=_Reached.model_validate(reached))
+        text = json.dumps(header.model_dump())
         about = {"format": FORMAT, "training": text, "digest": _digest(text, tensors)}
-        draft = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, draft, metadata=about)
-            with draft.open("rb+") as file:
-                os.fsync(file.fileno())
-            draft.replace(self.path)
-            _settle(self.path.parent)
+            with replacing(self.path) as draft:
+                save_file(tensors, draft, metadata=about)
         except (OSError, SafetensorError) as error:
-            draft.unlink(missing_ok=True)
             message = (
                 f"{self.path}: the checkpoint could not be written ({error}); training goes on"
             )
@@ -116,11 +121,31 @@ class Keeper:
     def remove(self) -> None:
         """Remove the file, and drafts of processes that were killed while they wrote."""
         self.path.unlink(missing_ok=True)
-        for draft in self.path.parent.glob(f"{self.path.name}.*.part"):
+        for draft in drafts(self.path):
             draft.unlink(missing_ok=True)
 
 
-class _UnusableError(Exception):
+class _Reached(BaseModel):
+    """How far a training is, as the header of its file says it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    step: int = Field(ge=0)
+    tokens: int = Field(ge=0)
+    length: int = Field(ge=0)
+    seconds: float
+    paused: float
+    curve: list[Point]
+
+
+class _Header(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    about: dict[str, Any]
+    progress: _Reached
+
+
+class UnusableError(Exception):
     """What is wrong with a checkpoint, as the end of a sentence that begins with its path."""
 
 
@@ -148,14 +173,15 @@ def identity(
     }
 
 
-def _differences(here: Mapping[str, object], there: Mapping[str, object]) -> list[str]:
-    found: list[str] = []
+def _differences(here: Mapping[str, object], there: Mapping[str, object]) -> dict[str, str]:
+    """What differs, as the words of a sentence, by name."""
+    found: dict[str, str] = {}
     for name in [*here, *(each for each in there if each not in here)]:
         mine, other = here.get(name), there.get(name)
         if mine == other:
             continue
         short = not isinstance(mine, dict | list) and not isinstance(other, dict | list)
-        found.append(f"{name} {other}, here {mine}" if short else f"another {name}")
+        found[name] = f"{name} {other}, here {mine}" if short else f"another {name}"
     return found
 
 
@@ -193,43 +219,53 @@ def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read(path: Path) -> tuple[_Header, dict[str, Tensor]]:
     try:
         with cast(Any, safe_open)(str(path), framework="pt") as file:
             about: dict[str, str] = file.metadata() or {}
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise _UnusableError(f"is no whole checkpoint ({error})") from None
+        raise UnusableError(f"is no whole checkpoint ({error})") from None
     if about.get("format") != FORMAT:
-        raise _UnusableError("is no checkpoint of a training by this version of miras")
+        raise UnusableError("is no checkpoint of a training by this version of miras")
     text = about.get("training", "")
     if about.get("digest") != _digest(text, tensors):
-        raise _UnusableError("is damaged: it does not hold what was written")
-    return json.loads(text), tensors
+        raise UnusableError("is damaged: it does not hold what was written")
+    try:
+        return _Header.model_validate(json.loads(text)), tensors
+    except (ValueError, RecursionError):
+        raise UnusableError("is damaged: its header is not what this version writes") from None
 
 
 def _restored(
-    about: dict[str, Any],
+    reached: _Reached,
     tensors: dict[str, Tensor],
     model: Model,
     optimizer: torch.optim.Optimizer,
 ) -> Progress:
-    leaves = _leaves(model)
-    stored = {
-        name.removeprefix("model/"): leaf
-        for name, leaf in tensors.items()
-        if name.startswith("model/")
+    leaves, parameters = _leaves(model), _parameters(optimizer)
+    expected = {f"model/{name}": leaf for name, leaf in leaves.items()}
+    expected |= {
+        f"optimizer/{index}/{name}": torch.empty(()) if name == "step" else parameter
+        for index, parameter in enumerate(parameters)
+        for name in ("step", "exp_avg", "exp_avg_sq")
+        if f"optimizer/{index}/step" in tensors
     }
-    if {name: leaf.shape for name, leaf in stored.items()} != {
-        name: leaf.shape for name, leaf in leaves.items()
-    }:
-        raise _UnusableError("holds tensors of other names or shapes than this model")
+    expected["random/cpu"] = torch.get_rng_state()
+    sizes = {name: leaf.shape for name, leaf in tensors.items() if name not in _LOOSE}
+    if sizes != {name: leaf.shape for name, leaf in expected.items()}:
+        raise UnusableError("holds tensors of other names or shapes than this model")
     device = model.embedding.weight.device
-    curve = [Point.model_validate(point) for point in about.pop("curve")]
+    try:
+        torch.set_rng_state(tensors["random/cpu"])
+        if "random/cuda" in tensors and device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random/cuda"], device)
+    except (RuntimeError, TypeError):
+        raise UnusableError("holds no state of the random numbers") from None
     losses = list(tensors["losses"].to(device)) if "losses" in tensors else []
     with torch.no_grad():
         for name, leaf in leaves.items():
-            leaf.copy_(stored[name])
+            leaf.copy_(tensors[f"model/{name}"])
     moments: dict[int, dict[str, Tensor]] = {}
     for name, leaf in tensors.items():
         if name.startswith("optimizer/"):
@@ -237,17 +273,8 @@ def _restored(
             moments.setdefault(int(index), {})[kind] = leaf
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": moments, "param_groups": groups})
-    torch.set_rng_state(tensors["random/cpu"])
-    if "random/cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random/cuda"], device)
-    return Progress(**about, curve=curve, losses=losses)
+    return Progress(**dict(reached), losses=losses)
 
 
-def _settle(folder: Path) -> None:
-    """Make a new name in a folder survive a power cut, where the system can."""
-    if os.name == "posix":
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+_LOOSE = {"losses", "random/cuda"}
+"""Tensors of a checkpoint that not every training has, or not at one size."""

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,11 +13,13 @@ import torch
 from miras import checkpoint, result
 from miras.checking import kind_of, memory
 from miras.load import loads, read, reads, validate
-from miras.model import Model, ModelFile, ModelSpec
-from miras.part import SpecError, leaves
+from miras.model import Model, ModelFile, ModelSpec, refuse_giants
+from miras.part import Part, SpecError, leaves
 from miras.result import Point
 from miras.resume import CheckpointWarning
 from miras.tasks import AnyTask, Task
+from miras.text.coding import coder
+from miras.text.settings import TrainingFile
 from miras.train import train
 
 DEFAULT_RATE = 3e-3
@@ -38,11 +40,13 @@ def run(
     An interrupted training leaves a checkpoint in the folder: the same command goes on from there.
     """
     found = model_file(file)
-    spec, task = _changed(found.model, _task(task_name), changes)
+    made = changed({"model": found.model, "task": _task(task_name)}, changes)
+    spec, task = cast(ModelSpec, made["model"]), cast(Task, made["task"])
+    refuse_giants(spec, task.vocabulary)
     rate = learning_rate or found.learning_rate or DEFAULT_RATE
     total = steps or task.steps
     name = spec.pattern[0].name or "memory"
-    folder = out or Path("runs") / f"{name.rstrip('*')}-{task.name}"
+    folder = out or Path("runs") / f"{safe(name)}-{task.name}"
     print(f"{name} on {task.name}: {total} steps of {task.batch} sequences, learning rate {rate:g}")
     began, first = time.monotonic(), 0
 
@@ -62,7 +66,7 @@ def run(
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", CheckpointWarning)
-        warnings.showwarning = _warned
+        warnings.showwarning = warned
         outcome, model = train(
             spec,
             task,
@@ -95,8 +99,11 @@ def model_file(file: str) -> ModelFile:
     """The model of a file; a memory alone gets the default shell."""
     if Path(file).exists():
         document = read(file)
-        if kind_of(document) == "model":
+        if (kind := kind_of(document)) == "model":
             return validate(document, ModelFile)
+        if kind == "training":
+            whole = validate(document, TrainingFile)
+            return ModelFile(model=whole.model, learning_rate=whole.training.learning_rate)
     return ModelFile(model=ModelSpec(pattern=(memory(file),)))
 
 
@@ -109,48 +116,66 @@ def _task(name: str) -> Task:
     return loads(f"kind: {name}", AnyTask, "--task")
 
 
-def _changed(spec: ModelSpec, task: Task, changes: Sequence[str]) -> tuple[ModelSpec, Task]:
-    plain: dict[str, Any] = {"model": spec.model_dump(), "task": task.model_dump()}
+def changed(parts: Mapping[str, Part], changes: Sequence[str]) -> dict[str, Part]:
+    """The parts after `--set NAME.FIELD=VALUE`."""
+    plain: dict[str, Any] = {name: part.model_dump() for name, part in parts.items()}
     for change in changes:
         path, equals, text = change.partition("=")
-        parts = path.split(".")
-        if not equals or len(parts) < 2 or parts[0] not in plain:
-            raise SpecError(f"--set {change}: write model.FIELD=VALUE or task.FIELD=VALUE")
+        steps = path.split(".")
+        if not equals or len(steps) < 2 or steps[0] not in plain:
+            known = " or ".join(f"{name}.FIELD=VALUE" for name in plain)
+            raise SpecError(f"--set {change}: write {known}")
         holder: Any = plain
-        for part in parts[:-1]:
-            holder = cast(Any, holder).get(part) if isinstance(holder, dict) else None
+        for step in steps[:-1]:
+            holder = cast(Any, holder).get(step) if isinstance(holder, dict) else None
         if not isinstance(holder, dict):
             raise SpecError(f"--set {change}: there is no {path}")
-        holder[parts[-1]] = reads(f"value: {text}", f"--set {path}").value(("value",))
+        holder[steps[-1]] = reads(f"value: {text}", f"--set {path}").value(("value",))
     if not changes:
-        return spec, task
+        return dict(parts)
     try:
-        return ModelSpec.model_validate(plain["model"]), type(task).model_validate(plain["task"])
+        return {name: type(part).model_validate(plain[name]) for name, part in parts.items()}
     except ValueError as error:
         lines = str(error).splitlines()
         raise SpecError(f"--set {' '.join(changes)}: {' '.join(lines[1:3]).strip()}") from None
 
 
 def write(path: Path, prompt: str, tokens: int, temperature: float, seed: int) -> None:
-    """Print a prompt and what a byte model makes of it, byte by byte."""
+    """Print a prompt and what a model of text makes of it, token by token.
+
+    `path` is a model or the folder of a run; a tokenizer.json beside the model is taken.
+    """
+    path = path / "model.safetensors" if path.is_dir() else path
     model: Model = checkpoint.load(path)
-    if model.vocabulary != 256:
+    own = path.with_name("tokenizer.json")
+    code = coder(own if own.exists() else None)
+    if model.vocabulary != code.vocabulary:
         raise SpecError(
             f"{path}: this model has {model.vocabulary} tokens and writes no text: train one with"
-            " --task byte_lm"
+            " --text or --task byte_lm"
         )
-    start = prompt.encode() or b"\n"
     generator = torch.Generator().manual_seed(seed)
-    out = sys.stdout.buffer
-    out.write(start)
-    for token in model.generate(
-        torch.tensor([list(start)]), tokens, temperature, generator=generator
-    ):
-        out.write(bytes([int(token)]))
-        out.flush()
+    said = code.encode(prompt.encode()).tolist() or code.encode(b"\n").tolist()
+    out, told = sys.stdout.buffer, len(code.decode(said))
+    out.write(code.decode(said))
+    ids = torch.tensor([said])
+    for token in model.generate(ids, tokens, temperature, generator=generator):
+        if int(token) == code.end:
+            break
+        said.append(int(token))
+        # A character may need several tokens: of an unfinished one decoders write a sign of fault.
+        if not (text := code.decode(said)).endswith("\ufffd".encode()) or not own.exists():
+            out.write(text[told:])
+            told = len(text)
+            out.flush()
     out.write(os.linesep.encode())
 
 
-def _warned(message: Warning | str, *about: Any, **more: Any) -> None:
+def warned(message: Warning | str, *about: Any, **more: Any) -> None:
     """Show a warning as the sentence that it is."""
     print(message, file=sys.stderr)
+
+
+def safe(name: str) -> str:
+    """A name as part of a path: nothing that leads to another folder."""
+    return "".join(c if c.isalnum() or c in "._-" else "-" for c in name).strip(".-") or "memory"

@@ -49,10 +49,14 @@ def initial_weights(
     memory: "Memory", heads: int, key_dim: int, value_dim: int, seed: int = 0
 ) -> Weights:
     """Random initial weights `[heads, ...]` of the architecture, the same for the same seed."""
+    shapes_alone = torch.get_default_device().type == "meta"
     generator = torch.Generator().manual_seed(seed)
     mapped = memory.architecture.features.width(key_dim)
     found: Weights = {}
     for name, leaf in memory.architecture.leaves(mapped, value_dim).items():
+        if shapes_alone:
+            found[name] = torch.empty(heads, *leaf.shape)
+            continue
         draw = torch.rand if leaf.uniform else torch.randn
         noise = draw(heads, *leaf.shape, generator=generator, dtype=torch.float64)
         if leaf.uniform:

@@ -14,13 +14,15 @@ FOLDERS = ("miras", "search", "plots", "tests", "benchmarks")
 COMMANDS = {
     *("cli", "terminal", "checking", "listing", "running", "demonstrating", "mapping", "benching"),
     *("validating", "searching", "migrating", "confirming", "task_table"),
+    "exporting",
+    *("training", "training_text"),
 }
 """Modules behind the command line: these alone import search, plots, benchmarks, in functions."""
 
 LEVELS = (
     {
         *("part", "document", "problems", "load", "result", "token", "info", "fused", "kernels"),
-        *("statistics", "score"),
+        *("statistics", "score", "whole_file"),
     },
     {"gate", "features", "tasks", "streams"},
     {"dream"},
@@ -32,6 +34,7 @@ LEVELS = (
     {"model", "checkpoint"},
     {"cost", "resume", "training_step"},
     {"train", "demonstration"},
+    {"text"},
     {"testing", "export", "hf"},
     COMMANDS,
 )
@@ -62,6 +65,7 @@ FOREIGN = {  # what a folder or module may import from others, at its top or ins
     "miras.terminal": {"rich"},
     "miras.search": LIBRARY | {"optuna", "rich", "sqlalchemy"},
     "miras.statistics": {"numpy", "scipy"},
+    "miras.hf": LIBRARY | {"safetensors", "tokenizers", "transformers"},
     "miras.plots": {"matplotlib", "numpy", "pydantic"},
 }
 OPTIONAL = {
@@ -70,6 +74,7 @@ OPTIONAL = {
     "transformers",
     "lm_eval",
     "tensorboard",
+    "tokenizers",
     "optuna_dashboard",
     "psycopg",
     "pytest",
