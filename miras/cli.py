@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from miras.benching import bench
 from miras.confirming import confirm
+from miras.exporting import export
 from miras.migrating import migrate
 from miras.part import SpecError
 from miras.searching import search, status, work
@@ -131,6 +132,7 @@ def explain(
 
 app.command()(train)
 app.command()(generate)
+app.command()(export)
 app.command()(search)
 app.command()(work)
 app.command()(migrate)

@@ -2,8 +2,8 @@
 
 from textwrap import indent
 
+from miras.export.nodes import Unwritable
 from miras.export.program import Written
-from miras.export.recording import Unwritable
 
 Moment = tuple[Written, dict[str, bool]]
 """What a token does at some moment, and the comparisons that led there."""

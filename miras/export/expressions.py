@@ -99,13 +99,16 @@ def lines(before: str, expression: Expression, after: str = "", indent: int = 0)
     if len(whole) <= WIDTH:
         return [whole]
     if isinstance(expression, Prefixed):
-        return lines(before + expression.sign, expression.inner, after, indent)
+        inner = expression.inner
+        if expression.sign in "-~" and strength(inner) < UNARY:
+            inner = Group(Text(""), "(", [inner], ")")
+        return lines(before + expression.sign, inner, after, indent)
     if isinstance(expression, Operation):
         found = [f"{space}{before}("]
         terms = _terms(expression, STRENGTH[expression.sign])
         for sign, term in terms:
             held = strength(term) <= STRENGTH[expression.sign] and sign not in ("", "+", "*")
-            inner = Group(None, "(", [term], ")") if held else term
+            inner = Group(Text(""), "(", [term], ")") if held else term
             lead = f"{sign} " if sign else ""
             found += lines(lead, inner, "", indent + 4)
         return [*found, f"{space}){after}"]

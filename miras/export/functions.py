@@ -13,8 +13,9 @@ from miras import definition, fused, kernels
 from miras import state as states
 from miras.definition import Prepared
 from miras.export.helpers import PRIMITIVES
+from miras.export.nodes import Program, Unwritable
 from miras.export.program import Writer, Written
-from miras.export.recording import Program, Recorder, Unwritable
+from miras.export.recording import Recorder
 from miras.features import rope
 from miras.layer import Layer
 from miras.memory import Memory
@@ -27,6 +28,7 @@ PIECE = 16
 
 MOST = 70
 """Lines of a function that somebody still wants to read."""
+
 
 class Sample(NamedTuple):
     """A layer on its way through a sequence: what it sees at some token, and the state before."""
@@ -86,7 +88,7 @@ class Functions:
         x, shapes = torch.randn(3, 5, layer.width), self._unlearned()
         with plainly(), recorder.recording():
             x = recorder.input("x", x)
-            weights = {name: leaf for name, leaf in layer.initial.items()}
+            weights = dict(layer.initial.items())
             weights |= {name: x.new_zeros(shape) for name, shape in shapes.items()}
             sizes = (x.shape[0], layer.heads, layer.key_dim, layer.value_dim)
             state = states.start(self.memory, *sizes, weights, x.dtype, x.device)
@@ -108,7 +110,7 @@ class Functions:
     def prepare(self) -> Written:
         """What the recurrence sees, from x, the projected query, key and value, and a position."""
         found: list[Written] = []
-        for batch, time in ((3, 5), (2, 4)):
+        for batch, time in ((3, 5), (5, 7)):
             layer, recorder = self.layer, self._recorder()
             x = torch.randn(batch, time, layer.width)
             with plainly():
@@ -202,12 +204,11 @@ class Functions:
 
     def _planned(self, plan: Any, time: int) -> Written:
         recorder = self._recorder()
+        recorder.cut = True
         before = self.samples(4)[-1]
         tokens, _ = _named(before.inputs)
         with plainly():
-            many = {
-                name: torch.rand(3, time, *leaf.shape[2:]) for name, leaf in tokens.items()
-            }
+            many = {name: torch.rand(3, time, *leaf.shape[2:]) for name, leaf in tokens.items()}
             with recorder.recording(), _primitives(recorder):
                 now = {name: recorder.input(name, leaf) for name, leaf in many.items()}
                 state = self._state(recorder, before.state)
@@ -223,9 +224,7 @@ class Functions:
         return _refilled(state, tensors, recorder.number("position", state.position))
 
     def _constants(self, inputs: Prepared) -> dict[str, Tensor]:
-        return {
-            name: self.layer.constants[name.replace(".", "/")] for name in inputs.constants
-        }
+        return {name: self.layer.constants[name.replace(".", "/")] for name in inputs.constants}
 
     def _recorder(self) -> Recorder:
         return Recorder(self.names)

@@ -11,9 +11,9 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 
 RECURRENCE = '''
 def recurrence(keep: Tensor, write: Tensor, start: Tensor) -> Tensor:
-    """All x_t = keep_t x_{t-1} + write_t along dimension 1, x_0 = start: a scan in log2(time) rounds.
+    """All x_t = keep_t x_{t-1} + write_t along dimension 1, in log2(time) rounds; x_0 is start.
 
-    After each round a place holds what twice as many tokens do together, as one factor and one sum.
+    After a round each place holds what twice as many tokens do together: one factor, one sum.
     """
     keep = keep.expand(keep.shape[0], write.shape[1], *keep.shape[2:])
     keep, write = torch.broadcast_tensors(keep, write)

@@ -8,10 +8,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from miras.export.expressions import lines
 from miras.export.functions import plainly
+from miras.export.nodes import Node, Ref, Unwritable, references
 from miras.export.places import Place
 from miras.export.program import Writer
-from miras.export.recording import Node, Recorder, Ref, Unwritable, references
+from miras.export.recording import Recorder
 from miras.layer import Layer
 from miras.memory import Memory
 from miras.state import initial_weights
@@ -139,7 +141,7 @@ class _Gates:
         made = writer.write()
         finished = self._finish(writer, after)
         values = made.results
-        text = [line.format(**{n: v for n, v in values.items()}) for line in members]
+        text = [line.format(**values) for line in members]
         first = [line for block in made.lines for line in block.split("\n")]
         return [*first, "self.gates = Group(", *text, ")", *finished]
 
@@ -195,11 +197,9 @@ class _Gates:
         """What is done to the parameters of layers once they are there."""
         if not after:
             return []
-        from miras.export.expressions import lines
-
         found: list[str] = []
         for node in after:
-            found += lines("", writer.statement(node), indent=4)
+            found += lines("", writer.spell.operation(node), indent=4)
         return ["with torch.no_grad():", *found]
 
 

@@ -6,48 +6,27 @@ is left is the program of one memory.
 """
 
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode, resolve_name
 
+from miras.export.nodes import (
+    Node,
+    Program,
+    Ref,
+    Unwritable,
+    asked,
+    numbers,
+    references,
+    tensors,
+    written_out,
+)
 from miras.export.places import Place, place
-from miras.export.sizes import Formula, Number, Shape, Size
-from miras.part import SpecError
-
-
-class Unwritable(SpecError):
-    """What cannot be written as a program of its own yet."""
-
-
-class Node:
-    """One operation with its results, or an input of the program."""
-
-    def __init__(
-        self, operation: str, arguments: tuple[Any, ...], options: Mapping[str, Any], at: Place
-    ) -> None:
-        self.operation, self.arguments, self.options, self.at = operation, arguments, options, at
-        self.count = 0  # of results, where they come as a tuple
-        self.inner: Program | None = None  # of a function that is differentiated
-
-
-class Ref(NamedTuple):
-    """A result of a node."""
-
-    node: Node
-    index: int = -1  # in a tuple of results
-
-
-class Program(NamedTuple):
-    """Operations in their order, what they start from, and what comes out of them."""
-
-    nodes: list[Node]
-    inputs: dict[str, Node]
-    results: dict[str, Any]
-
+from miras.export.sizes import Formula, Shape, Size
 
 ATTRIBUTES = {"T", "mT", "H", "mH", "real", "imag"}
 ASKED = {"dim", "numel", "is_contiguous", "stride", "data_ptr", "is_floating_point", "is_complex"}
@@ -57,8 +36,6 @@ SAME = {"to", "type_as", "float", "double", "contiguous", "expand", "expand_as",
 FILLED = {"new_zeros", "new_ones", "new_full", "zeros", "ones", "full"}
 
 REFUSED = {"__bool__", "item", "tolist", "__index__", "__int__", "__float__", "nonzero", "equal"}
-SMALL = 64
-"""Numbers of a constant tensor that is written out."""
 
 
 class Recorder(TorchFunctionMode):
@@ -72,6 +49,7 @@ class Recorder(TorchFunctionMode):
         self.known: dict[int, Ref] = {}
         self.alive: list[Any] = []  # an id is that of one tensor as long as the tensor lives
         self.paused = False
+        self.cut = False  # the length is given: a cut that takes everything is none
         self.guards: list[tuple[str, Any, Any, bool]] = []
 
     def input(self, name: str, tensor: Tensor) -> Tensor:
@@ -109,7 +87,7 @@ class Recorder(TorchFunctionMode):
         """Comparisons of positions and of sizes that were made, and what came out."""
         found: dict[str, bool] = {}
         for sign, left, right, value in self.guards:
-            sides = [_asked(each) for each in (left, right)]
+            sides = [asked(each) for each in (left, right)]
             if None not in sides:
                 found[f"{sides[0]} {sign} {sides[1]}"] = value
         return found
@@ -163,7 +141,7 @@ class Recorder(TorchFunctionMode):
         if kwargs.get("out") is not None:
             raise Unwritable(f"writes results of {last} into tensors that are there already")
         result = func(*args, **kwargs)
-        if last in ASKED or not _tensors(result):
+        if last in ASKED or not tensors(result):
             return result
         if self._nothing(last, args, result):
             if isinstance(args[0], Tensor) and result is not args[0]:
@@ -183,7 +161,8 @@ class Recorder(TorchFunctionMode):
             return True
         if name == "__getitem__" and result.shape == args[0].shape:
             index = args[1] if isinstance(args[1], tuple) else (args[1],)
-            return all(each is Ellipsis or isinstance(each, slice) for each in index)
+            whole = all(each is Ellipsis or isinstance(each, slice) for each in index)
+            return whole and (self.cut or all(each in (Ellipsis, slice(None)) for each in index))
         return False
 
     def _attribute(self, name: str, func: Any, args: tuple[Any, ...]) -> Any:
@@ -216,9 +195,13 @@ class Recorder(TorchFunctionMode):
             sizes = node.arguments[1:] if name.startswith("new_") else node.arguments
             return not any(True for _ in numbers(sizes))
         inner = list(references((node.arguments, dict(node.options))))
-        return (
-            all(self._fixed(each) for each in inner)
-            and name not in ("expand", "reshape", "arange", "eye", "view", "repeat")
+        return all(self._fixed(each) for each in inner) and name not in (
+            "expand",
+            "reshape",
+            "arange",
+            "eye",
+            "view",
+            "repeat",
         )
 
     def _record(
@@ -247,7 +230,7 @@ class Recorder(TorchFunctionMode):
                 self.inputs[name] = Node("input", (name,), {}, Place())
                 self._know(value, Ref(self.inputs[name]))
             if id(value) not in self.known:
-                self._know(value, Ref(Node("constant", (_written(value),), {}, Place())))
+                self._know(value, Ref(Node("constant", (written_out(value),), {}, Place())))
             return self.known[id(value)]
         if isinstance(value, dict):
             pairs = cast(dict[str, Any], value).items()
@@ -312,68 +295,3 @@ class Recorder(TorchFunctionMode):
             return (dict(zip(weights, parts, strict=True)),)
 
         return torch.cat(tuple(weights.values()), dim=-1), pull
-
-
-def references(value: Any) -> Iterator[Ref]:
-    """Results of operations inside a value, those that sizes stand for included."""
-    if isinstance(value, Ref):
-        yield value
-    for each in _inside(value):
-        yield from references(each)
-
-
-def numbers(value: Any) -> Iterator[Number]:
-    """Numbers with a formula inside a value."""
-    if isinstance(value, Number):
-        yield value
-    else:
-        for each in _inside(value):
-            yield from numbers(each)
-
-
-def _inside(value: Any) -> Iterable[Any]:
-    if isinstance(value, Ref):
-        return ()
-    if isinstance(value, Number):
-        return value.formula.parts
-    if isinstance(value, slice):
-        return (value.start, value.stop, value.step)
-    if isinstance(value, dict):
-        return cast(dict[str, Any], value).values()
-    return cast(Iterable[Any], value) if isinstance(value, tuple | list) else ()
-
-
-def _asked(value: Any) -> str | None:
-    """A number in writing, if it comes from the position or from sizes of inputs alone."""
-    if not isinstance(value, Number):
-        return str(value)
-    operation, parts = value.formula
-    if operation == "name":
-        return f"state.{parts[0]}"
-    if operation == "shape":
-        ref, index, rank = parts
-        if ref.node.operation != "input":
-            return None
-        return f"{ref.node.arguments[0]}.shape[{index - rank}]"
-    sides = [_asked(each) for each in parts]
-    if None in sides:
-        return None
-    written = [f"({s})" if isinstance(p, Number) and p.formula.operation not in ("name", "shape")
-               else s for s, p in zip(sides, parts, strict=True)]
-    return f"{written[0]} {operation} {written[1]}"
-
-
-def _tensors(value: Any) -> bool:
-    if isinstance(value, Tensor):
-        return True
-    if not isinstance(value, tuple | list):
-        return False
-    each = cast(Iterable[Any], value)
-    return bool(value) and all(isinstance(one, Tensor) for one in each)
-
-
-def _written(tensor: Tensor) -> str:
-    """A constant as Python writes it."""
-    if tensor.requires_grad or tensor.numel() > SMALL:
-        raise Unwritable(f"holds a table of {tensor.numel()} numbers, too many to write out")
-    return f"torch.tensor({tensor.tolist()})"

@@ -99,7 +99,15 @@ def _negative(self: Any) -> Any:
     return _combined("*", -1, self, -base(self))
 
 
+def _truth(self: Any) -> bool:
+    value = bool((int if isinstance(self, int) else float)(self))
+    if self.guard is not None:
+        self.guard("!=", self, 0, value)
+    return value
+
+
 for _kind in (Size, Ratio):
+    setattr(_kind, "__bool__", _truth)  # noqa: B010
     _kind.__neg__ = cast(Any, _negative)
     for _name, _sign in _SIGNS.items():
         setattr(_kind, f"__{_name}__", _arithmetic(f"__{_name}__", _sign, False))

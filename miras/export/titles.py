@@ -1,6 +1,6 @@
 """Comments above the lines of a file: what the recurrence is doing there."""
 
-from miras.export.recording import Node
+from miras.export.nodes import Node
 from miras.memory import Memory
 
 HOOKS = {

@@ -1,0 +1,116 @@
+"""The exported file: the same numbers as the original, from torch alone."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from typer.testing import CliRunner
+
+from miras import cli
+from miras.export import python
+from miras.export.file import class_name
+from miras.known import named
+from miras.layer import Layer
+from miras.part import SpecError
+
+ALONE = '''
+import sys
+from importlib.abc import MetaPathFinder
+
+class Refusing(MetaPathFinder):
+    """Nothing of the project can be imported, nor what torch does without."""
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("miras", "einops", "jaxtyping", "pydantic", "safetensors"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Refusing())
+import importlib.util, json, torch
+for path, name, given in json.loads(sys.argv[1]):
+    spec = importlib.util.spec_from_file_location(name, path)
+    found = importlib.util.module_from_spec(spec)
+    sys.modules[name] = found
+    spec.loader.exec_module(found)
+    layer = getattr(found, name)()
+    case = torch.load(given, weights_only=True)
+    layer.load_state_dict(found.weights_of(case["model"]))
+    y, state = layer(case["x"])
+    whole = y.detach()
+    state, rows = None, []
+    for x in case["x"].unbind(1):
+        row, state = layer.step(x, state)
+        rows.append(row)
+    streamed = torch.stack(rows, 1)
+    y.square().sum().backward()
+    leaves = layer.named_parameters()
+    gradients = {name: leaf.grad for name, leaf in leaves if leaf.grad is not None}
+    torch.save({"y": whole, "streamed": streamed.detach(), "gradients": gradients}, given)
+'''
+
+FIVE = ["gated-deltanet", "titans-lmm", "softmax-attention", "gsa", "rg-lru"]
+"""A matrix, a network, stored pairs, slots, a vector."""
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Layer, Tensor, dict]]:
+    """Five files, run without the package: layer, input, and what came out of the file."""
+    import json
+
+    folder = tmp_path_factory.mktemp("exported")
+    found, jobs = {}, []
+    for name in FIVE:
+        torch.manual_seed(3)
+        layer, x = Layer(named(name), dim=16, heads=2), torch.randn(2, 37, 16)
+        path, given = folder / f"{name}.py", folder / f"{name}.pt"
+        path.write_text(python(named(name), dim=16, heads=2))
+        model = {f"blocks.0.memory.{key}": leaf for key, leaf in layer.state_dict().items()}
+        torch.save({"model": model, "x": x}, given)
+        jobs.append((str(path), class_name(name), str(given)))
+        found[name] = (layer, x, given)
+    command = [sys.executable, "-I", "-c", ALONE, json.dumps(jobs)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    return {n: (a, b, torch.load(c, weights_only=True)) for n, (a, b, c) in found.items()}
+
+
+@pytest.mark.parametrize("name", FIVE)
+def test_outputs_gradients_and_steps_are_the_originals(name: str, exported) -> None:
+    layer, x, got = exported[name]
+    y, _ = layer(x)
+    torch.testing.assert_close(got["y"], y.detach(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(got["streamed"], y.detach(), atol=1e-5, rtol=1e-5)
+    y.square().sum().backward()
+    wanted = {n: leaf.grad for n, leaf in layer.named_parameters() if leaf.grad is not None}
+    assert wanted.keys() == got["gradients"].keys()
+    for key, gradient in wanted.items():
+        scale = float(gradient.abs().max()) + 1e-6
+        torch.testing.assert_close(got["gradients"][key], gradient, atol=1e-4 * scale, rtol=1e-3)
+
+
+def test_a_file_says_what_it_is() -> None:
+    text = python(named("gated-deltanet"), dim=16, heads=2)
+    for told in ("arXiv:2412.06464", "retention: {kind: decay, gate: mamba}", "W′ = α_t W_{t−1}"):
+        assert told in text
+    assert "miras" not in "".join(line for line in text.splitlines() if "import" in line)
+    assert max(map(len, text.splitlines())) <= 100
+    step = text[text.index("def token") : text.index("def piece")]
+    assert len(step.splitlines()) <= 15  # nothing of what other memories do is left in it
+
+
+def test_what_cannot_be_written_is_refused_in_a_sentence() -> None:
+    with pytest.raises(SpecError, match=r"composition of several memories.*--to hf"):
+        python(named("titans-mag"))
+
+
+def test_command_writes_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    found = CliRunner().invoke(cli.app, ["export", "deltanet", str(path), "--dim", "16"])
+    assert found.exit_code == 0, found.output
+    assert "class Deltanet(nn.Module)" in path.read_text()
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    found = CliRunner().invoke(cli.app, ["export", str(tmp_path)])
+    assert found.exit_code == 2 and "best.yaml" in found.output
