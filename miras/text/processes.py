@@ -1,6 +1,7 @@
 """Processes that train together, as `torchrun` starts them: each has a share of every batch."""
 
 import os
+import warnings
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple, cast
@@ -68,9 +69,14 @@ def processes(device: str) -> Generator[Processes]:
     if place.type == "cuda":
         place = torch.device("cuda", _number("LOCAL_RANK", rank))
         torch.cuda.set_device(place)
-    dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+        dist.init_process_group("nccl", device_id=place)
+    else:
+        dist.init_process_group("gloo")
     try:
-        yield Processes(rank, count, place)
+        with warnings.catch_warnings():
+            # that most memories have no such parameters is no news
+            warnings.filterwarnings("ignore", message="find_unused_parameters")
+            yield Processes(rank, count, place)
     finally:
         dist.destroy_process_group()
 
