@@ -91,6 +91,9 @@ def read(path: Path | str) -> Document:
     """The document in a file. Raises SpecFileError."""
     file, place = Path(path), None
     try:
+        if file.is_fifo() and file.parts[1:2] not in (("dev",), ("proc",)):
+            message = "a pipe, which may never say anything; name a file"
+            raise SpecFileError([Problem(str(path), message)])
         with file.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
         if len(raw) <= MAX_BYTES:

@@ -249,7 +249,7 @@ def _parse(path: Path, lines: Iterable[bytes], kind: type[Record]) -> Iterator[R
             continue
         try:
             raw = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # torn by a killed writer: its work is done again, nothing else is lost
         version = cast(dict[str, Any], raw).get("schema_version") if isinstance(raw, dict) else None
         if version not in READABLE:

@@ -84,7 +84,7 @@ def _manifest(path: Path) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}): restore it or delete it") from None
     if not isinstance(found, dict):
         raise ValueError(f"{path} is not a JSON object: restore it or delete it")

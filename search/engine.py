@@ -69,7 +69,7 @@ def status(folder: Path | str, storage: str = "") -> Standing:
     Raises SpecError if there is none.
     """
     path = Path(folder) / LEDGER
-    if not storage and not path.is_file():
+    if not storage and not (path.is_file() and path.stat().st_size):
         raise SpecError(
             f"there is no study in {folder}: `miras search STUDY` starts one; for a study in a data"
             " base write its name and --storage"

@@ -75,7 +75,11 @@ class Limits(Part):
 class Study(Part):
     """A study file."""
 
-    name: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$", description="file name if left out")
+    name: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9_][A-Za-z0-9._-]*)?$",
+        description="file name if left out",
+    )
     description: str = ""
     space: str | dict[str, Any] = Field(
         description="name of a space, path of its file as seen from this one, or the space itself"

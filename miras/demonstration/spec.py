@@ -171,7 +171,7 @@ _Row = Annotated[
 class Demonstrations(Part):
     """A file of rows."""
 
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
     demonstrate: tuple[_Row, ...] = Field(min_length=1)
 
