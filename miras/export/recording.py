@@ -227,8 +227,7 @@ class Recorder(TorchFunctionMode):
         if isinstance(value, Tensor):
             if id(value) in self.parameters and id(value) not in self.known:
                 name = self.parameters[id(value)]
-                self.inputs[name] = Node("input", (name,), {}, Place())
-                self._know(value, Ref(self.inputs[name]))
+                self._know(value, Ref(Node("input", (name,), {}, Place())))
             if id(value) not in self.known:
                 self._know(value, Ref(Node("constant", (written_out(value),), {}, Place())))
             return self.known[id(value)]
