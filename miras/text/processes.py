@@ -1,7 +1,6 @@
 """Processes that train together, as `torchrun` starts them: each has a share of every batch."""
 
 import os
-import warnings
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple, cast
@@ -73,10 +72,7 @@ def processes(device: str) -> Generator[Processes]:
     else:
         dist.init_process_group("gloo")
     try:
-        with warnings.catch_warnings():
-            # that most memories have no such parameters is no news
-            warnings.filterwarnings("ignore", message="find_unused_parameters")
-            yield Processes(rank, count, place)
+        yield Processes(rank, count, place)
     finally:
         dist.destroy_process_group()
 
