@@ -30,7 +30,8 @@ class Parity(Tracking):
     """
 
     kind: Literal["parity"] = "parity"
-    steps: int = Field(default=800, ge=1, le=10_000_000, description="default training length")
+    steps: int = Field(default=1600, ge=1, le=10_000_000, description="default training length")
+    batch: int = Field(default=128, ge=1, le=65_536, description="sequences per training step")
     published: ClassVar[Mapping[str, Any]] = {
         "shortest": 3,
         "longest": 40,
