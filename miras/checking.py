@@ -69,8 +69,8 @@ def memory(file: str) -> AnyCell:
         return named(file)
     document = read(file)
     if (kind := kind_of(document)) in ("model", "training"):
-        file = ModelFile if kind == "model" else TrainingFile
-        return validate(document, file).model.pattern[0]
+        whole = validate(document, ModelFile if kind == "model" else TrainingFile)
+        return whole.model.pattern[0]
     return _memory(document)
 
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from miras.checking import kind_of
 from miras.load import read, validate
@@ -79,6 +79,7 @@ def run(file: str, wanted: Wanted, out: Path | None, device: str, tensorboard: b
 
 def settings(file: str, wanted: Wanted) -> TrainingFile:
     """What to train, from a file and the options that go before it."""
+    fields: dict[str, Any]
     document = read(file) if Path(file).exists() else None
     if document is not None and kind_of(document) == "training":
         whole = validate(document, TrainingFile)

@@ -35,7 +35,7 @@ def whole() -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
 def forged(change: Callable[[dict[str, Any], dict[str, str]], object], at: Path) -> None:
     """A checkpoint with something changed in its tensors or its header."""
-    tensors, header = (dict(part) for part in whole())
+    tensors, header = dict(whole()[0]), dict(whole()[1])
     change(tensors, header)
     save_file(tensors, at / "model.safetensors", metadata=header)
 

@@ -136,10 +136,11 @@ def test_it_learns_and_says_the_bits_per_byte_that_the_model_has(book: Path, tmp
 def test_pieces_of_a_batch_and_bfloat16_change_nothing_but_rounding(
     book: Path, tmp_path: Path, whole: Path
 ):
-    for name, changes, within in (
+    cases: list[tuple[str, dict[str, Any], float]] = [
         ("one", {"pieces": 1}, 1e-4),
         ("narrow", {"precision": "bfloat16"}, 2e-2),
-    ):
+    ]
+    for name, changes, within in cases:
         train(file(book, **changes), tmp_path / name)
         pairs = zip(curve(tmp_path / name), curve(whole), strict=True)
         assert all(a["loss"] == pytest.approx(b["loss"], rel=within) for a, b in pairs)

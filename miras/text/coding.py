@@ -40,7 +40,9 @@ class Coder(Protocol):
 class Bytes:
     """Each byte is a token; a zero byte, which no text holds, ends a document."""
 
-    vocabulary, end, name = 256, 0, "bytes"
+    vocabulary: int = 256
+    end: int | None = 0
+    name: str = "bytes"
 
     def encode(self, text: bytes) -> NDArray[Any]:
         """The bytes themselves."""
@@ -83,7 +85,7 @@ class Tokenizer:
                 f"{path}: its largest id is {self.vocabulary - 1}, a tokenizer here has 2 to {MOST}"
                 " ids: name another"
             )
-        self.end = next((names[name] for name in ENDS if name in names), None)
+        self.end: int | None = next((names[name] for name in ENDS if name in names), None)
         self.name = "tokenizer " + blake2b(raw, digest_size=16).hexdigest()
 
     def encode(self, text: bytes) -> NDArray[Any]:

@@ -130,18 +130,15 @@ def _lines(file: BinaryIO, path: Path, field: str) -> Iterator[Piece]:
             found: Any = json.loads(line)
         except (ValueError, RecursionError):
             raise SpecError(f"{where}: not a line of JSON: correct or remove it") from None
-        if not isinstance(found, dict) or field not in found:
-            names = ", ".join(map(str, cast(dict[Any, Any], found))) if _mapping(found) else ""
+        fields = cast(dict[str, Any], found) if isinstance(found, dict) else {}
+        if field not in fields:
+            names = ", ".join(fields)
             raise SpecError(
                 f"{where}: no field {field!r} in this line: name another as `field`"
                 + (f", one of {names[:200]}" if names else "")
             )
-        text = cast(Any, found)[field]
+        text = fields[field]
         if not isinstance(text, str):
             raise SpecError(f"{where}: the field {field!r} holds no text: name another as `field`")
         if text:
             yield Piece(text.encode(errors="replace"), True)
-
-
-def _mapping(found: object) -> bool:
-    return isinstance(found, dict)

@@ -17,7 +17,7 @@ class Processes(NamedTuple):
     """This process among all."""
 
     rank: int
-    count: int
+    size: int
     device: torch.device
 
     @property
@@ -27,18 +27,18 @@ class Processes(NamedTuple):
 
     def wait(self) -> None:
         """Wait for all."""
-        if self.count > 1:
+        if self.size > 1:
             dist.barrier()
 
     def total(self, tensor: Tensor) -> Tensor:
         """The sum over all processes."""
-        if self.count > 1:
+        if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
 
     def together(self, module: nn.Module) -> nn.Module:
         """The module, its gradients averaged over all processes."""
-        if self.count == 1:
+        if self.size == 1:
             return module
         places = [self.device] if self.device.type == "cuda" else None
         # Some memories have parameters that not every batch reaches.
@@ -46,7 +46,7 @@ class Processes(NamedTuple):
 
     def alone(self, module: nn.Module) -> AbstractContextManager[Any]:
         """Inside, gradients of a module are added up here and averaged later."""
-        return nullcontext() if self.count == 1 else cast(Any, module).no_sync()
+        return nullcontext() if self.size == 1 else cast(Any, module).no_sync()
 
 
 @contextmanager

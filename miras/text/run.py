@@ -53,9 +53,9 @@ class Run:
         self.file, self.folder, self.group = file, folder, group
         self.training = file.training
         self.steps = self.training.length
-        if self.training.batch % (self.training.pieces * group.count):
+        if self.training.batch % (self.training.pieces * group.size):
             raise SpecError(
-                f"{group.count} processes of {self.training.pieces} pieces each do not divide a"
+                f"{group.size} processes of {self.training.pieces} pieces each do not divide a"
                 f" batch of {self.training.batch} windows: change one of the three"
             )
         self.coder: Coder = coder(self.training.tokenizer)
@@ -162,7 +162,7 @@ def _identity(
         **{name.replace("_", " "): value for name, value in settings.items()},
         "precision": "bfloat16" if narrow else "float32",
         "device": group.device.type,
-        "processes": group.count,
+        "processes": group.size,
         "type": str(torch.get_default_dtype()),
         "miras": __version__,
         "torch": str(torch.__version__),

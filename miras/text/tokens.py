@@ -51,7 +51,8 @@ class Tokens(NamedTuple):
 
     def bytes_between(self, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[Any]:
         """Bytes of text that the tokens of some ranges stand for; even between two marks."""
-        tokens, text = np.asarray(self.about.marks, float).T
+        marks = np.asarray(self.about.marks, np.float64)
+        tokens, text = marks[:, 0], marks[:, 1]
         return np.interp(end, tokens, text) - np.interp(start, tokens, text)
 
 
@@ -143,8 +144,8 @@ def split(count: int, training: Training) -> Split:
     edges = np.linspace(0, count, blocks + 1).astype(np.int64)
     kept = np.ceil(np.diff(edges) * training.held_out).astype(np.int64)
     ranges = np.stack((edges[:-1], edges[1:] - kept), 1)
-    starts = [
-        np.arange(start, end - window + 1, window)
+    starts: list[NDArray[np.int64]] = [
+        np.arange(int(start), int(end) - window + 1, window, dtype=np.int64)
         for start, end in zip(ranges[:, 1].tolist(), edges[1:].tolist(), strict=True)
     ]
     held_out = np.concatenate(starts)

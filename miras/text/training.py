@@ -74,7 +74,7 @@ def _loop(
         at.step, at.tokens = step, at.tokens + training.batch * training.context
         last = step == run.steps
         looks, saves = last or step % training.look == 0, last or step % training.checkpoint == 0
-        asked = bool(stop) and group.count == 1
+        asked = bool(stop) and group.size == 1
         writes = looks or step % training.log == 0
         if writes or saves or asked:
             _refuse_divergence(run, loss, norm)
@@ -114,7 +114,7 @@ def _step(run: Run, step: int, rate: float) -> tuple[Tensor, Tensor]:
     """Take a step; returns the mean loss of all processes before it and the gradient's norm."""
     training, group = run.training, run.group
     _seed(training.seed, step, group.rank)
-    windows = batch(run.text, run.parts, training, step, group.rank, group.count)
+    windows = batch(run.text, run.parts, training, step, group.rank, group.size)
     run.optimizer.zero_grad(set_to_none=True)
     count = training.pieces
     total = torch.zeros((), device=group.device)
@@ -126,7 +126,7 @@ def _step(run: Run, step: int, rate: float) -> tuple[Tensor, Tensor]:
         else:
             total += _back(run, tokens, targets)
     norm = move(run.model, run.optimizer, rate, training.clip)
-    return group.total(total / (count * group.count)), norm
+    return group.total(total / (count * group.size)), norm
 
 
 def _back(run: Run, tokens: Tensor, targets: Tensor) -> Tensor:
@@ -147,8 +147,8 @@ def _seed(seed: int, step: int, rank: int) -> None:
 def _look(run: Run) -> tuple[float, float, int]:
     """Nats per held-out token, bits per held-out byte, and the number of these bytes."""
     group, window = run.group, run.parts.window
-    rows = max(1, run.training.batch // (run.training.pieces * group.count))
-    mine = run.parts.held_out[group.rank :: group.count]
+    rows = max(1, run.training.batch // (run.training.pieces * group.size))
+    mine = run.parts.held_out[group.rank :: group.size]
     nats = torch.zeros((), dtype=torch.float64)
     run.model.eval()
     for start in range(0, len(mine), rows):
@@ -199,7 +199,7 @@ def _finish(run: Run, seen: tuple[float, float, int]) -> Outcome:
         parameters=run.model.parameters_count(),
         seconds=at.seconds,
         tokens_per_second=at.tokens / max(at.seconds - at.paused, 1e-9),
-        environment=environment(run.group.device) | {"processes": run.group.count},
+        environment=environment(run.group.device) | {"processes": run.group.size},
     )
     if run.group.first:
         with replacing(run.folder / "result.json") as draft:
