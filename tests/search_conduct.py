@@ -13,7 +13,7 @@ from miras.result import Result
 from miras.search import Study, load_study
 from miras.search.engine import enter
 from miras.search.ledger.ledger import Claim, Ledger
-from miras.search.proposing.planner import Plan, Planner, ready
+from miras.search.proposing.planner import Plan, Planner
 from miras.search.trial.evaluation import Run, runs_of
 from miras.search.workers.worker import recorded
 
@@ -103,12 +103,9 @@ def interleaved(
                 record = recorded(found, claim.slot, plan, results, None, 0.0)
                 ledger.finish(claim.slot, claim.token, record.model_dump_json())
                 continue
-            rows = ledger.slots()
-            free = next((row.slot for row in rows[:trials] if row.state == "open"), None)
-            if free is None or not ready(found.lag, rows, free):
+            claim = ledger.claim(f"here/{worker}.", below=trials, lag=found.lag)
+            if claim is None:
                 continue
-            claim = ledger.claim(f"here/{worker}.", below=trials)
-            assert claim is not None and claim.slot == free
             planner = planners[worker] or Planner(found, found.opened(), ledger)
             planners[worker] = planner
             plan = planner.plan(claim)

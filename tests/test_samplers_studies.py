@@ -19,7 +19,7 @@ from miras.result import TrialRecord
 from miras.search.engine import enter
 from miras.search.proposing.ground import Choices, Ground, written
 from miras.search.proposing.history import finished, frozen
-from miras.search.proposing.planner import Plan, Planner, ground_of, ready, remarks
+from miras.search.proposing.planner import Plan, Planner, ground_of, remarks
 from miras.search.proposing.proposing import fewer, study_of
 from miras.search.proposing.variation import varied
 from miras.search.sampler.brute import Brute
@@ -175,8 +175,9 @@ def test_lag_looks_no_further(tmp_path: Path) -> None:
         states = [each.state.name for each in planner.history.before(6).trials]
         shown = [state for state in states if state != "PRUNED"]
         assert shown == ["COMPLETE"] * 3 + ["RUNNING"] * 2  # 1 to 3; 4 and 5; 0 was known before
-        rows = ledger.slots()
-    assert ready(3, rows, 8) and not ready(3, rows, 9) and ready(0, rows, 30)
+        claim = ledger.claim("here/0.", below=10, lag=3)
+        assert claim is not None and claim.slot == 8
+        assert ledger.claim("here/1.", below=10, lag=3) is None  # 8 has no plan yet
 
 
 def test_remarks_of_a_study(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ memory is not told at all. Both are replaced at once and kept in the ledger with
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from optuna.trial import FrozenTrial
@@ -21,7 +21,7 @@ from miras.part import SpecError
 from miras.result import TrialRecord
 from miras.stack import Stack
 
-from ..ledger.ledger import Claim, Ledger, Refused, Slot
+from ..ledger.ledger import Claim, Ledger, Refused
 from ..rungs import KNOWN
 from ..space.choosers import Chooser, FromChoices
 from ..space.derive import Candidate, Refusal, Value, build, derive
@@ -137,17 +137,6 @@ class Planner:
         made = Plan(proposal.origin, memory, dict(proposal.choices), rates)
         matched = made.matched(self.study, self.length)
         return Rejection(*matched) if isinstance(matched, Refusal) else matched
-
-
-def ready(lag: int, slots: Iterable[Slot], slot: int) -> bool:
-    """Whether a trial may be planned, so that any number of workers plans the same.
-
-    With a lag of B trials up to slot - B must be over, and all before it must be planned: their
-    memories are taken then, and what is planned for them counts as running.
-    """
-    before = [row for row in slots if row.slot < slot]
-    over = all(row.state == "done" for row in before if row.slot <= slot - lag)
-    return not lag or (over and all(row.plan or row.state == "done" for row in before))
 
 
 def ground_of(study: Study, space: Space) -> Ground:

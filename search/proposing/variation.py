@@ -89,9 +89,16 @@ def _above(name: str) -> Iterator[str]:
 
 
 def varied(
-    ground: Ground, source: Choices, changes: int, generator: np.random.Generator
+    ground: Ground,
+    source: Choices,
+    changes: int,
+    generator: np.random.Generator,
+    narrow: bool = True,
 ) -> Choices:
-    """A derivation with changes: of a slot, of all that stands below a choice, or of any hole."""
+    """A derivation with changes: of a slot, of all that stands below a choice, or of any hole.
+
+    Without `narrow` nobody asks whether what was chosen fits together.
+    """
     changed: set[str] = set()
     regrown: set[str] = set()
     names, slots = list(source), heads(source)
@@ -108,7 +115,12 @@ def varied(
             regrown.add(tall[generator.integers(len(tall))])
         elif names:
             changed.add(names[generator.integers(len(names))])
-    return ground.derive(Varied(source, generator, changed, regrown), True)
+    return ground.derive(Varied(source, generator, changed, regrown), narrow)
+
+
+def repeated(ground: Ground, source: Choices, generator: np.random.Generator) -> Choices:
+    """A derivation once more; what does not fit in it is drawn among what does."""
+    return ground.derive(Varied(source, generator), True)
 
 
 def mixed(one: Choices, other: Choices, generator: np.random.Generator) -> Choices:

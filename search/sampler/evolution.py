@@ -1,6 +1,6 @@
 """Evolution of derivations."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Literal
 
 import numpy as np
@@ -11,13 +11,21 @@ from pydantic import Field
 
 from miras.statistics.dominance import order
 
-from ..proposing.ground import Choices, Ground, Whole
-from ..proposing.variation import mixed, varied
+from ..proposing.expectation import expecting
+from ..proposing.ground import Choices, Ground, Whole, written
+from ..proposing.model import Model
+from ..proposing.variation import mixed, repeated, varied
 from ..space.choosers import FromRandom
 from . import Arm, Sampler, Turn
 
 COMPARED = 300
 """Trials of several objectives that are put in order: it takes time with the square of them."""
+
+GENERATIONS = 5
+"""How often the most promising children have children before one of them is proposed."""
+
+FOREMOST = 6
+"""Children of one generation that have children in the next."""
 
 RUNG, SCORES = "rung", "scores"
 """What a trial that was stopped at a rung says of itself: how many it passed, and its scores."""
@@ -34,9 +42,13 @@ class Evolution(Sampler):
     Trials that were stopped at a rung come after all that were not; failed ones are nobody's
     parents.
 
+    Of many children, and of as many derivations of chance, the most promising have children again;
+    what a Gaussian process of all trials promises most in the end is proposed.
+
     Source: regularized evolution (Real et al., arXiv 1802.01548) on the derivations of a grammar;
-    several objectives as in NSGA-II (Deb et al. 2002). Differs: all trials may be parents, and no
-    child is ever equal to an earlier trial.
+    several objectives as in NSGA-II (Deb et al. 2002); children that a model compares as in
+    BANANAS (White et al., arXiv 1910.11858). Differs: all trials may be parents, no child is ever
+    equal to an earlier trial, and the model is a Gaussian process with expected improvement.
     """
 
     kind: Literal["evolution"] = "evolution"
@@ -45,12 +57,16 @@ class Evolution(Sampler):
     elite: int = Field(default=5, ge=0, description="best trials that do not age")
     tournament: int = Field(default=12, ge=1, description="trials of which the best is the parent")
     crossover: float = Field(default=0.2, ge=0.0, le=1.0, description="share with two parents")
+    children: int = Field(
+        default=60, ge=1, description="children of a generation that a model compares; 1: no model"
+    )
+    most: int = Field(default=200, ge=20, description="trials that the model looks back on")
 
     def arm(self, candidate: int, ground: Ground) -> Arm:
         def make(turn: Turn) -> Whole:
             def propose(study: Study, trials: list[FrozenTrial]) -> Choices:
                 generator = np.random.default_rng(turn.seed)
-                return self.child(ground, generator, study.directions, trials)
+                return self.child(ground, generator, study.directions, trials, turn.seen)
 
             return Whole(ground, propose)
 
@@ -62,6 +78,7 @@ class Evolution(Sampler):
         generator: np.random.Generator,
         directions: Sequence[StudyDirection],
         trials: Sequence[FrozenTrial],
+        seen: Set[str] = frozenset(),
     ) -> Choices:
         """The choices of a new candidate, from all trials in their order."""
         trained = [trial for trial in trials if may_be_parent(trial)]
@@ -73,14 +90,35 @@ class Evolution(Sampler):
         places = ranked(directions, pool)
 
         def parent() -> Choices:
-            return pool[
-                places[int(generator.integers(len(pool), size=self.tournament).min())]
-            ].params
+            draws = generator.integers(len(pool), size=self.tournament)
+            return pool[places[int(draws.min())]].params
 
-        source = parent()
-        if generator.random() < self.crossover:
-            source = mixed(source, parent(), generator)
-        return varied(ground, source, 1 if generator.random() < 0.7 else 2, generator)
+        def born(source: Choices, narrow: bool) -> Choices:
+            if generator.random() < self.crossover:
+                source = mixed(source, parent(), generator)
+            return varied(ground, source, 1 if generator.random() < 0.7 else 2, generator, narrow)
+
+        expected = None
+        if self.children > 1:
+            expected = expecting(directions, trials, self.most, generator)
+        if expected is None:
+            return born(parent(), True)
+        # whether it fits together is asked of the winner alone: it takes a hundred times longer
+        first = [born(parent(), False) for _ in range(self.children)]
+        first += [ground.derive(FromRandom(generator), False) for _ in range(self.children)]
+        best = _foremost(expected, first, seen)
+        for _ in range(GENERATIONS):
+            more = [born(best[number % len(best)], False) for number in range(self.children)]
+            best = _foremost(expected, [*best, *more], seen)
+        return repeated(ground, best[0], generator)
+
+
+def _foremost(expected: Model, found: Sequence[Choices], seen: Set[str]) -> list[Choices]:
+    """The most promising of those that nobody tried, best first; all if all were tried."""
+    different = {written(choices): choices for choices in found}
+    fresh = [choices for name, choices in different.items() if name not in seen] or list(found)
+    order = expected.promise(fresh).argsort(descending=True, stable=True)
+    return [fresh[int(place)] for place in order[:FOREMOST]]
 
 
 def may_be_parent(trial: FrozenTrial) -> bool:

@@ -2,14 +2,17 @@
 
 from typing import Literal
 
-from optuna.samplers import RandomSampler
+import numpy as np
+from optuna import Study
+from optuna.trial import FrozenTrial
 
-from ..proposing.ground import Ground
+from ..proposing.ground import Choices, Ground, Whole
+from ..space.choosers import FromRandom
 from . import Arm, Sampler, Turn
 
 
 class Random(Sampler):
-    """Every choice alike, whatever came of earlier ones: what any search must beat.
+    """Options by their weights, whatever came of earlier ones: what any search must beat.
 
     Source: Li and Talwalkar (arXiv 1902.07638), who found it hard to beat.
     """
@@ -17,7 +20,10 @@ class Random(Sampler):
     kind: Literal["random"] = "random"
 
     def arm(self, candidate: int, ground: Ground) -> Arm:
-        def make(turn: Turn) -> RandomSampler:
-            return RandomSampler(seed=turn.seed)
+        def make(turn: Turn) -> Whole:
+            def propose(study: Study, trials: list[FrozenTrial]) -> Choices:
+                return ground.derive(FromRandom(np.random.default_rng(turn.seed)), True)
 
-        return Arm("random", make)
+            return Whole(ground, propose)
+
+        return Arm("random", make, whole=True)
