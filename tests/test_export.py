@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -54,7 +55,7 @@ FIVE = ["gated-deltanet", "titans-lmm", "softmax-attention", "gsa", "rg-lru"]
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Layer, Tensor, dict]]:
+def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Layer, Tensor, Any]]:
     """Five files, run without the package: layer, input, and what came out of the file."""
     import json
 

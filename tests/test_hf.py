@@ -1,6 +1,7 @@
 """Models in transformers: generation, padding, folders, and memory apart from weights."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -37,7 +38,8 @@ def test_generation_equals_full_recompute(name: str, hf, tmp_path: Path) -> None
 
     original = model(name)
     write(original, tmp_path / "model")
-    found = AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval()
+    found: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    found.eval()
     prompts = [b"one two three", b"four", b"a memory"]
     longest = max(map(len, prompts))
     tokens = torch.zeros(len(prompts), longest, dtype=torch.int64)

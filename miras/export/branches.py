@@ -25,7 +25,9 @@ def merged(moments: list[Moment]) -> Written:
         )
     if len(programs) == 1:
         return programs[0]
-    asked = set.intersection(*(set(decisions) for _, decisions in moments))
+    asked = set(moments[0][1])
+    for _, decisions in moments[1:]:
+        asked &= set(decisions)
     for question in sorted(asked):
         yes = [moment for moment in moments if moment[1][question]]
         no = [moment for moment in moments if not moment[1][question]]

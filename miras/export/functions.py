@@ -13,7 +13,7 @@ from miras import definition, fused, kernels
 from miras import state as states
 from miras.definition import Prepared
 from miras.export.helpers import PRIMITIVES
-from miras.export.nodes import Program, Unwritable
+from miras.export.nodes import Node, Program, Unwritable
 from miras.export.program import Writer, Written
 from miras.export.recording import Recorder
 from miras.features import rope
@@ -26,6 +26,9 @@ from miras.state import State
 PIECE = 16
 """Tokens of a piece, where the fast plan has no size of its own."""
 
+OWN = ("query", "key", "value")
+"""What every memory is given."""
+
 MOST = 70
 """Lines of a function that somebody still wants to read."""
 
@@ -37,12 +40,20 @@ class Sample(NamedTuple):
     state: State
 
 
+def _never(*_: object) -> bool:
+    return False
+
+
+def _untitled(_: Node) -> str:
+    return ""
+
+
 @contextmanager
 def plainly() -> Generator[None]:
     """Torch's own functions instead of kernels, and values without their graphs."""
     with ExitStack() as stack:
         stack.enter_context(kernels.without())
-        stack.enter_context(patch.object(fused, "_ours", lambda *_: False))
+        stack.enter_context(patch.object(fused, "_ours", _never))
         stack.enter_context(torch.no_grad())
         yield
 
@@ -77,7 +88,7 @@ def _refilled(state: State, tensors: Mapping[str, Tensor], position: int) -> Sta
 class Functions:
     """Records the functions of one layer around one memory."""
 
-    def __init__(self, layer: Layer, title: Callable[[Any], str]) -> None:
+    def __init__(self, layer: Layer, title: Callable[[Node], str]) -> None:
         self.layer, self.title = layer, title
         self.memory = cast(Memory, layer.memory)
         self.names = {id(leaf): _path(name) for name, leaf in _tensors(layer)}
@@ -117,7 +128,7 @@ class Functions:
                 heads = layer._heads(layer.project(x))  # pyright: ignore[reportPrivateUsage]
                 with recorder.recording(), _primitives(recorder):
                     x = recorder.input("x", x)
-                    named = zip(("query", "key", "value"), heads, strict=True)
+                    named = zip(OWN, heads, strict=True)
                     query, key, value = (recorder.input(name, each) for name, each in named)
                     position = recorder.number("position", 0)
                     gates = layer._made(x, position)  # pyright: ignore[reportPrivateUsage]
@@ -154,9 +165,9 @@ class Functions:
             with recorder.recording(), self._names_of(recorder):
                 now = {name: recorder.input(name, leaf) for name, leaf in first.items()}
                 state = self._state(recorder, sample.state)
-                own = [now.pop(name) for name in ("query", "key", "value")]
+                query, key, value = (now.pop(name) for name in OWN)
                 gates = now | self._constants(sample.inputs)
-                output, after = definition.step(self.memory, *own, gates, state)
+                output, after = definition.step(self.memory, query, key, value, gates, state)
                 output = definition.finish(self.memory, output)
         results = {"": output} | leaves(after)
         return self._written(recorder.program(results), "value"), recorder.decisions()
@@ -212,8 +223,8 @@ class Functions:
             with recorder.recording(), _primitives(recorder):
                 now = {name: recorder.input(name, leaf) for name, leaf in many.items()}
                 state = self._state(recorder, before.state)
-                own = [now.pop(name) for name in ("query", "key", "value")]
-                inputs = Prepared(*own, now, self._constants(before.inputs))
+                query, key, value = (now.pop(name) for name in OWN)
+                inputs = Prepared(query, key, value, now, self._constants(before.inputs))
                 output, after = plan.run(self.memory, inputs, state)
                 output = definition.finish(self.memory, output)
         results = {"": output} | leaves(after)
@@ -230,8 +241,8 @@ class Functions:
         return Recorder(self.names)
 
     def _written(self, program: Program, like: str, quiet: bool = False) -> Written:
-        title = (lambda _: "") if quiet else self.title
-        return Writer(program, like, title, 8, primitives=PRIMITIVES).write()
+        titled = _untitled if quiet else self.title
+        return Writer(program, like, titled, 8, primitives=PRIMITIVES).write()
 
 
 def _path(name: str) -> str:
@@ -249,9 +260,9 @@ def _named(inputs: Prepared) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 
 def _cut(inputs: Prepared, at: int, count: int) -> Prepared:
-    own = (leaf[:, at : at + count] for leaf in inputs[:3])
+    query, key, value = (leaf[:, at : at + count] for leaf in inputs[:3])
     gates = {name: leaf[:, at : at + count] for name, leaf in inputs.gates.items()}
-    return Prepared(*own, gates, inputs.constants)
+    return Prepared(query, key, value, gates, inputs.constants)
 
 
 @contextmanager

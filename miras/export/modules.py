@@ -1,6 +1,5 @@
 """The constructor of a layer: its modules, and the numbers that they start with."""
 
-import sys
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any, cast
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from miras.export.expressions import lines
 from miras.export.functions import plainly
 from miras.export.nodes import Node, Ref, Unwritable, references
-from miras.export.places import Place
+from miras.export.places import Place, caller
 from miras.export.program import Writer
 from miras.export.recording import Recorder
 from miras.layer import Layer
@@ -87,7 +86,7 @@ class _Making(Recorder):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if _resets(sys._getframe(1)):
+        if _resets(caller(1)):
             return func(*args, **(kwargs or {}))
         return super().__torch_function__(func, types, args, kwargs)
 

@@ -1,6 +1,6 @@
 """Operations and what they hang on: a program as a graph."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from torch import Tensor
@@ -32,7 +32,7 @@ class Ref(NamedTuple):
     """A result of a node."""
 
     node: Node
-    index: int = -1  # in a tuple of results
+    place: int = -1  # in a tuple of results
 
 
 class Program(NamedTuple):
@@ -66,10 +66,20 @@ def _inside(value: Any) -> Iterable[Any]:
     if isinstance(value, Number):
         return value.formula.parts
     if isinstance(value, slice):
-        return (value.start, value.stop, value.step)
+        return ends(cast(Any, value))
     if isinstance(value, dict):
         return cast(dict[str, Any], value).values()
     return cast(Iterable[Any], value) if isinstance(value, tuple | list) else ()
+
+
+def ends(value: Any) -> tuple[Any, Any, Any]:
+    """Start, stop and step of a slice."""
+    return value.start, value.stop, value.step
+
+
+def several(value: Any) -> tuple[Any, ...]:
+    """A tuple as it is, anything else as the only member of one."""
+    return cast(tuple[Any, ...], value) if isinstance(value, tuple) else (value,)
 
 
 def asked(value: Any) -> str | None:
@@ -100,8 +110,8 @@ def tensors(value: Any) -> bool:
         return True
     if not isinstance(value, tuple | list):
         return False
-    each = cast(Iterable[Any], value)
-    return bool(value) and all(isinstance(one, Tensor) for one in each)
+    each = cast(Sequence[Any], value)
+    return bool(each) and all(isinstance(one, Tensor) for one in each)
 
 
 def written_out(tensor: Tensor) -> str:

@@ -1,6 +1,7 @@
 """Where in the package an operation stands: the variable it is stored in, and what it is for."""
 
 import dis
+import inspect
 from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType
@@ -21,6 +22,14 @@ class Place(NamedTuple):
     axis: str = ""  # `architecture`, `bias`, ..., or empty for the recurrence itself
     method: str = ""  # that the recurrence called
     function: str = ""  # in which the operation stands
+
+
+def caller(depth: int) -> FrameType | None:
+    """The frame of the function that asks (0), of its caller (1), of whoever called that one."""
+    frame = inspect.currentframe()
+    for _ in range(depth + 1):
+        frame = None if frame is None else frame.f_back
+    return frame
 
 
 def place(frame: FrameType | None) -> Place:

@@ -5,14 +5,16 @@ results: choices that the parts of the grammar make in Python are taken, and lea
 is left is the program of one memory.
 """
 
-import sys
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode, resolve_name
+from torch.overrides import (
+    TorchFunctionMode,
+    resolve_name,  # pyright: ignore[reportUnknownVariableType]
+)
 
 from miras.export.nodes import (
     Node,
@@ -22,10 +24,11 @@ from miras.export.nodes import (
     asked,
     numbers,
     references,
+    several,
     tensors,
     written_out,
 )
-from miras.export.places import Place, place
+from miras.export.places import Place, caller, place
 from miras.export.sizes import Formula, Shape, Size
 
 ATTRIBUTES = {"T", "mT", "H", "mH", "real", "imag"}
@@ -75,7 +78,7 @@ class Recorder(TorchFunctionMode):
         """The result of a function that is called as a whole."""
         with self.pause():
             result = function(*args)
-        at = place(sys._getframe(2))
+        at = place(caller(2))
         return cast(Tensor, self._record(name, args, {}, result, at))
 
     def rename(self, tensor: Tensor, name: str) -> None:
@@ -135,19 +138,19 @@ class Recorder(TorchFunctionMode):
             return self._shape(args[0])[0]
         if last == "size":
             shape = self._shape(args[0])
-            return shape[args[1]] if len(args) > 1 else shape
+            return shape[int(args[1])] if len(args) > 1 else shape
         if last in REFUSED:
             raise Unwritable(f"asks tensors for numbers ({last}), which only a run can answer")
         if kwargs.get("out") is not None:
             raise Unwritable(f"writes results of {last} into tensors that are there already")
-        result = func(*args, **kwargs)
+        result: Any = func(*args, **kwargs)
         if last in ASKED or not tensors(result):
             return result
         if self._nothing(last, args, result):
             if isinstance(args[0], Tensor) and result is not args[0]:
                 self._know(result, self._reference(args[0]))
             return result
-        return self._record(path, args, kwargs, result, place(sys._getframe(1)))
+        return self._record(path, args, kwargs, result, place(caller(1)))
 
     def _nothing(self, name: str, args: tuple[Any, ...], result: Any) -> bool:
         """Whether an operation gives back what it was given."""
@@ -160,7 +163,7 @@ class Recorder(TorchFunctionMode):
             self._know(result, self._reference(args[0][0]))
             return True
         if name == "__getitem__" and result.shape == args[0].shape:
-            index = args[1] if isinstance(args[1], tuple) else (args[1],)
+            index = several(args[1])
             whole = all(each is Ellipsis or isinstance(each, slice) for each in index)
             return whole and (self.cut or all(each in (Ellipsis, slice(None)) for each in index))
         return False
@@ -170,7 +173,7 @@ class Recorder(TorchFunctionMode):
             return self._shape(args[0])
         result = func(*args)
         if name in ATTRIBUTES:
-            at = place(sys._getframe(2))
+            at = place(caller(2))
             return self._record(f"attribute.{name}", args, {}, result, at)
         return result
 
@@ -244,16 +247,14 @@ class Recorder(TorchFunctionMode):
 
     def _vjp(self, function: Callable[..., Tensor], weights: dict[str, Tensor]) -> Any:
         """A function's value and the map from errors to gradients, with the function recorded."""
-        at = place(sys._getframe(1))
+        at = place(caller(1))
         outer, self.nodes = self.nodes, []
-        known = self.inputs
-        self.inputs = {}
+        known, self.inputs = self.inputs, {}
         inside = {name: self.input(name, leaf) for name, leaf in weights.items()}
         value = function(inside)
         inner = self.program({"": value})
         self.nodes, self.inputs = outer, known
-        simple = self._simple(inner, weights)
-        if simple is not None:
+        if (simple := self._simple(inner, weights)) is not None:
             return simple
         node = Node("vjp", tuple(self._reference(leaf) for leaf in weights.values()), {}, at)
         node.inner, node.count = inner, 2
@@ -266,11 +267,10 @@ class Recorder(TorchFunctionMode):
             called = Node("pull", (Ref(node, 1), self._reference(error)), {}, at)
             called.count = len(weights)
             self.nodes.append(called)
-            gradient: dict[str, Tensor] = {}
-            for index, (name, leaf) in enumerate(weights.items()):
-                with self.pause():
-                    gradient[name] = torch.randn_like(leaf)
-                self._know(gradient[name], Ref(called, index))
+            with self.pause():
+                gradient = {name: torch.randn_like(leaf) for name, leaf in weights.items()}
+            for index, leaf in enumerate(gradient.values()):
+                self._know(leaf, Ref(called, index))
             return (gradient,)
 
         return prediction, pull
@@ -281,7 +281,11 @@ class Recorder(TorchFunctionMode):
         own = [Ref(node) for node in inner.inputs.values()]
         if [value] == own:
             ((name, leaf),) = weights.items()
-            return leaf, lambda error: ({name: error},)
+
+            def pass_on(error: Tensor) -> tuple[dict[str, Tensor]]:
+                return ({name: error},)
+
+            return leaf, pass_on
         beside = (tuple(own), -1)
         node: Node = value.node
         if node.operation != "torch.cat" or (*node.arguments, *node.options.values()) != beside:

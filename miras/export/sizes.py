@@ -21,11 +21,18 @@ class Number:
     guard: Guard | None
 
 
+def _bare(value: Any) -> Any:
+    """The number without its formula."""
+    return int(value) if isinstance(value, int) else float(value)
+
+
 def _combined(sign: str, left: Any, right: Any, value: Any) -> Any:
     of = left if isinstance(left, Number) else right
     formula = Formula(sign, (left, right))
-    kind = Ratio if isinstance(value, float) else Size
-    return kind.of(value, formula, cast(Number, of).guard)
+    guard = cast(Number, of).guard
+    if isinstance(value, float):
+        return Ratio.of(value, formula, guard)
+    return Size.of(value, formula, guard)
 
 
 class Size(int, Number):
@@ -57,13 +64,9 @@ def _arithmetic(name: str, sign: str, backwards: bool) -> Callable[[Any, Any], A
     def operation(self: Any, other: Any) -> Any:
         if not isinstance(other, int | float) or isinstance(other, bool):
             return NotImplemented
-        base: Any = int if isinstance(self, int) else float
-        plain: Any = base(self)
-        if isinstance(self, int) and isinstance(other, float):
-            plain = float(plain)
-        bare: Any = int(other) if isinstance(other, int) else float(other)
-        if isinstance(plain, float):
-            bare = float(bare)
+        plain, bare = _bare(self), _bare(other)
+        if isinstance(plain, float) or isinstance(bare, float):
+            plain, bare = float(plain), float(bare)
         value: Any = getattr(plain, name)(bare)
         if value is NotImplemented:
             return value
@@ -75,11 +78,8 @@ def _arithmetic(name: str, sign: str, backwards: bool) -> Callable[[Any, Any], A
 
 def _comparison(name: str, sign: str) -> Callable[[Any, Any], Any]:
     def operation(self: Any, other: Any) -> Any:
-        base: Any = int if isinstance(self, int) else float
-        bare: Any = other
-        if isinstance(other, Number):
-            bare = int(other) if isinstance(other, int) else float(cast(Any, other))
-        value: Any = getattr(base(self), name)(bare)
+        bare = _bare(other) if isinstance(other, Number) else other
+        value: Any = getattr(_bare(self), name)(bare)
         if isinstance(value, bool) and self.guard is not None:
             self.guard(sign, self, other, value)
         return value
@@ -95,12 +95,11 @@ _COMPARISONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": 
 
 
 def _negative(self: Any) -> Any:
-    base: Any = int if isinstance(self, int) else float
-    return _combined("*", -1, self, -base(self))
+    return _combined("*", -1, self, -_bare(self))
 
 
 def _truth(self: Any) -> bool:
-    value = bool((int if isinstance(self, int) else float)(self))
+    value = bool(_bare(self))
     if self.guard is not None:
         self.guard("!=", self, 0, value)
     return value

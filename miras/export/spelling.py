@@ -16,7 +16,7 @@ from miras.export.expressions import (
     flat,
     literal,
 )
-from miras.export.nodes import Node, Ref, Unwritable
+from miras.export.nodes import Node, Ref, Unwritable, ends, several
 from miras.export.sizes import Formula, Number
 
 SIGNS = {
@@ -65,8 +65,9 @@ class Speller:
         if isinstance(value, torch.device):
             return Text(f"{self.like}.device")
         if isinstance(value, slice):
-            ends = [value.start, value.stop] + ([value.step] if value.step is not None else [])
-            text = ":".join("" if each is None else flat(self.expression(each)) for each in ends)
+            start, stop, step = ends(cast(Any, value))
+            bounds = (start, stop) if step is None else (start, stop, step)
+            text = ":".join("" if each is None else flat(self.expression(each)) for each in bounds)
             return Text(text)
         return literal(value)
 
@@ -82,8 +83,7 @@ class Speller:
         return Operation(formula.operation, left, right)
 
     def index(self, index: Any) -> list[Expression]:
-        items = cast(Sequence[Any], index) if isinstance(index, tuple) else (index,)
-        return [self.expression(each) for each in items]
+        return [self.expression(each) for each in several(index)]
 
     def operation(self, node: Node) -> Expression:
         path, arguments = node.operation, node.arguments
@@ -177,11 +177,11 @@ def _as_index(name: str, arguments: tuple[Any, ...]) -> list[Expression] | None:
     """`x.reshape(x.shape[0], 1, x.shape[1])` as `x[:, None]`, where axes of one are put in."""
     if name not in ("reshape", "view"):
         return None
-    sizes = arguments[1] if isinstance(arguments[1], tuple) else arguments[1:]
+    sizes = several(arguments[1]) if isinstance(arguments[1], tuple) else arguments[1:]
     own = arguments[0]
     found: list[Expression] = []
     axis = rank = 0
-    for size in cast(Sequence[Any], sizes):
+    for size in sizes:
         formula = size.formula if isinstance(size, Number) else None
         if formula is not None and formula.operation == "shape" and formula.parts[0] == own:
             _, index, rank = formula.parts

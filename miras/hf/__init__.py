@@ -80,8 +80,9 @@ class MirasForCausalLM(PreTrainedModel, GenerationMixin):
     @classmethod
     def from_pretrained(cls, *args: Any, **options: Any) -> Any:
         """As transformers does it; tables that are in no file are put back where it clears them."""
-        found = super().from_pretrained(*args, **options)
-        model = found[0] if isinstance(found, tuple) else found
+        found: Any = super().from_pretrained(*args, **options)
+        told = bool(options.get("output_loading_info"))  # then it comes with what was loaded
+        model = cast(MirasForCausalLM, found[0] if told else found)
         for name, buffer in model.named_buffers():
             if name in model.tables:
                 buffer.data.copy_(model.tables[name])
@@ -133,7 +134,8 @@ class MirasForCausalLM(PreTrainedModel, GenerationMixin):
             wanted = labels[:, 1:].to(logits.device)
             loss = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), wanted.flatten())
         kept = memories if use_cache is not False else None
-        return CausalLMOutputWithPast(loss=cast(Any, loss), logits=logits, past_key_values=kept)
+        told = {"loss": loss, "logits": logits, "past_key_values": kept}
+        return CausalLMOutputWithPast(**cast(Any, told))
 
     def _read(self, tokens: Tensor, mask: Tensor, before: Memories) -> tuple[Tensor, Memories]:
         """Read what is not masked, rows of the same past and the same number of tokens together."""
@@ -142,7 +144,7 @@ class MirasForCausalLM(PreTrainedModel, GenerationMixin):
         after = Memories(before.seen + time)
         for rows, state in before.of(batch, tokens.device):
             counts = mask[rows].sum(1)
-            for count in counts.unique().tolist():
+            for count in cast(list[int], counts.unique().tolist()):
                 among = (counts == count).nonzero()[:, 0]
                 some = rows[among]
                 part = state if len(among) == len(rows) else before.rows(state, len(rows), among)
@@ -152,9 +154,10 @@ class MirasForCausalLM(PreTrainedModel, GenerationMixin):
                 places = mask[some].nonzero(as_tuple=True)
                 ids = tokens[some][places].reshape(len(some), count)
                 found, part = self.model(ids, part)
-                if logits is None:
-                    logits = found.new_zeros(batch, time, found.shape[-1])
-                logits = logits.index_put((some[places[0]], places[1]), found.flatten(0, 1))
+                wide: Tensor = found.new_zeros(batch, time, found.shape[-1])
+                logits = (wide if logits is None else logits).index_put(
+                    (some[places[0]], places[1]), found.flatten(0, 1)
+                )
                 after.add(some, part)
         if logits is None:
             weight = self.model.head.weight
@@ -164,9 +167,12 @@ class MirasForCausalLM(PreTrainedModel, GenerationMixin):
     def prepare_inputs_for_generation(
         self,
         input_ids: Tensor,
-        past_key_values: Memories | None = None,
+        next_sequence_length: int | None = None,
+        past_key_values: Any = None,
         attention_mask: Tensor | None = None,
-        **others: Any,
+        inputs_embeds: Tensor | None = None,
+        is_first_iteration: bool | None = False,
+        **kwargs: Any,
     ) -> dict[str, Any]:
         """Only what was not read yet goes in."""
         memories = past_key_values if isinstance(past_key_values, Memories) else None
@@ -175,7 +181,7 @@ class MirasForCausalLM(PreTrainedModel, GenerationMixin):
             "input_ids": fresh,
             "attention_mask": attention_mask,
             "past_key_values": memories,
-            "use_cache": others.get("use_cache", True),
+            "use_cache": kwargs.get("use_cache", True),
         }
 
     @staticmethod

@@ -82,7 +82,7 @@ class Memories:
 def save_memory(memories: Memories, path: str | Path) -> None:
     """Write what a batch has learned while it read, without the weights of the model."""
     tensors: dict[str, Tensor] = {}
-    plain = [[rows.tolist(), _plain(state, tensors)] for rows, state in memories.groups]
+    plain: list[Any] = [[rows.tolist(), _plain(state, tensors)] for rows, state in memories.groups]
     header = {"format": FORMAT, "groups": json.dumps(plain)}
     with replacing(Path(path)) as draft:
         save_file(tensors, str(draft), metadata=header)
