@@ -22,7 +22,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -95,24 +95,25 @@ def kernel(source: str, name: str, like: Tensor, *others: Tensor) -> Callable[..
         return None
     function = library[f"{name}_{TYPES[like.dtype]}"]
 
-    def call(*arguments: Argument, items: int) -> None:
-        given = [_argument(each, like) for each in arguments]
+    return partial(_call, function, like)
 
-        def some(first: int, last: int) -> None:
-            function(*given, ctypes.c_int64(first), ctypes.c_int64(last))
 
-        size = sum(each.numel() for each in arguments if isinstance(each, Tensor))
-        count = min(torch.get_num_threads(), items)
-        if count <= 1 or size < WORTH:
-            some(0, items)
-            return
+def _call(function: Any, like: Tensor, *arguments: Argument, items: int) -> None:
+    given = [_argument(each, like) for each in arguments]
+    size = sum(each.numel() for each in arguments if isinstance(each, Tensor))
+    count = min(torch.get_num_threads(), items)
+    if count <= 1 or size < WORTH:
+        _some(function, given, 0, items)
+    else:
+        together(partial(_part, function, given, items), count)
 
-        def part(place: int, count: int) -> None:
-            some(items * place // count, items * (place + 1) // count)
 
-        together(part, count)
+def _part(function: Any, given: list[Any], items: int, place: int, count: int) -> None:
+    _some(function, given, items * place // count, items * (place + 1) // count)
 
-    return call
+
+def _some(function: Any, given: list[Any], first: int, last: int) -> None:
+    function(*given, ctypes.c_int64(first), ctypes.c_int64(last))
 
 
 def once() -> None:
