@@ -79,7 +79,10 @@ def ends(value: Any) -> tuple[Any, Any, Any]:
 
 def several(value: Any) -> tuple[Any, ...]:
     """A tuple as it is, anything else as the only member of one."""
-    return cast(tuple[Any, ...], value) if isinstance(value, tuple) else (value,)
+    alone: tuple[Any, ...] = (value,)
+    if isinstance(value, Ref) or not isinstance(value, tuple):
+        return alone
+    return cast(tuple[Any, ...], value)
 
 
 def asked(value: Any) -> str | None:

@@ -35,9 +35,7 @@ ATTRIBUTES = {"T", "mT", "H", "mH", "real", "imag"}
 ASKED = {"dim", "numel", "is_contiguous", "stride", "data_ptr", "is_floating_point", "is_complex"}
 SAME = {"to", "type_as", "float", "double", "contiguous", "expand", "expand_as", "broadcast_to"}
 """Operations that may do nothing."""
-
 FILLED = {"new_zeros", "new_ones", "new_full", "zeros", "ones", "full"}
-
 REFUSED = {"__bool__", "item", "tolist", "__index__", "__int__", "__float__", "nonzero", "equal"}
 
 
@@ -245,8 +243,10 @@ class Recorder(TorchFunctionMode):
     def _guard(self, sign: str, left: object, right: object, value: bool) -> None:
         self.guards.append((sign, left, right, value))
 
-    def _vjp(self, function: Callable[..., Tensor], weights: dict[str, Tensor]) -> Any:
+    def _vjp(self, function: Callable[..., Tensor], weights: Any, **options: bool) -> Any:
         """A function's value and the map from errors to gradients, with the function recorded."""
+        if options:
+            raise Unwritable("differentiates a function that gives back more than its value")
         at = place(caller(1))
         outer, self.nodes = self.nodes, []
         known, self.inputs = self.inputs, {}

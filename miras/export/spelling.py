@@ -40,6 +40,7 @@ class Speller:
         self.names: dict[Ref, str] = {}
         self.written: dict[Ref, Expression] = {}  # what stands inside later expressions
         self.used: set[str] = set()  # inputs
+        self.generators: set[torch.Generator] = set()
 
     def expression(self, value: Any) -> Expression:
         """A value inside an expression."""
@@ -64,12 +65,20 @@ class Speller:
             return Text(f"{self.like}.dtype" if value.is_floating_point else str(value))
         if isinstance(value, torch.device):
             return Text(f"{self.like}.device")
+        if isinstance(value, torch.Generator):
+            return self._generator(value)
         if isinstance(value, slice):
             start, stop, step = ends(cast(Any, value))
             bounds = (start, stop) if step is None else (start, stop, step)
             text = ":".join("" if each is None else flat(self.expression(each)) for each in bounds)
             return Text(text)
         return literal(value)
+
+    def _generator(self, value: torch.Generator) -> Expression:
+        if value in self.generators:  # the second draw goes on where the first one stopped
+            raise Unwritable("draws several times from one generator of random numbers")
+        self.generators.add(value)
+        return Text(f"torch.Generator().manual_seed({value.initial_seed()})")
 
     def _number(self, formula: Formula) -> Expression:
         if formula.operation == "name":
