@@ -73,7 +73,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Layer,
     command = [sys.executable, "-I", "-c", ALONE, json.dumps(jobs)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
-    return {n: (a, b, torch.load(c, weights_only=True)) for n, (a, b, c) in found.items()}
+    return {
+        n: (a, b, torch.load(c, weights_only=True) | {"text": c.with_suffix(".py").read_text()})
+        for n, (a, b, c) in found.items()
+    }
 
 
 @pytest.mark.parametrize("name", FIVE)
@@ -90,8 +93,8 @@ def test_outputs_gradients_and_steps_are_the_originals(name: str, exported) -> N
         torch.testing.assert_close(got["gradients"][key], gradient, atol=1e-4 * scale, rtol=1e-3)
 
 
-def test_a_file_says_what_it_is() -> None:
-    text = python(named("gated-deltanet"), dim=16, heads=2)
+def test_a_file_says_what_it_is(exported) -> None:
+    text = exported["gated-deltanet"][2]["text"]
     for told in ("arXiv:2412.06464", "retention: {kind: decay, gate: mamba}", "W′ = α_t W_{t−1}"):
         assert told in text
     assert "miras" not in "".join(line for line in text.splitlines() if "import" in line)
@@ -107,9 +110,9 @@ def test_what_cannot_be_written_is_refused_in_a_sentence() -> None:
 
 def test_command_writes_a_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
-    found = CliRunner().invoke(cli.app, ["export", "deltanet", str(path), "--dim", "16"])
+    found = CliRunner().invoke(cli.app, ["export", "rnn", str(path), "--dim", "16"])
     assert found.exit_code == 0, found.output
-    assert "class Deltanet(nn.Module)" in path.read_text()
+    assert "class Rnn(nn.Module)" in path.read_text()
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
