@@ -43,25 +43,27 @@ def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_killed_at_twenty_random_steps_the_curve_is_the_same_bit_for_bit(
-    book: Path, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+    book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    quick, whole = file(book, pieces=1, windows=2), tmp_path / "whole"
+    train(quick, whole)
     for kill in range(20):
         run = tmp_path / str(kill)
         step = random.Random(kill).randint(1, STEPS)
         with monkeypatch.context() as patch:
             killed_at(step, patch)
-            number = forked(lambda run=run: train(file(book), run))
+            number = forked(lambda run=run: train(quick, run))
             assert ended(number) == -signal.SIGKILL
         lines = curve(run)
         assert [line["step"] for line in lines] == list(range(1, step))
         told: list[int] = []
-        train(file(book), run, begun=lambda done, _, told=told: told.append(done))
+        train(quick, run, begun=lambda done, _, told=told: told.append(done))
         assert told == [(step - 1) // 3 * 3]
         equal(whole, run)
 
 
 def test_killed_from_outside_at_any_moment(book: Path, tmp_path: Path):
-    long = file(book, steps=60, checkpoint=1, look=60)
+    long = file(book, steps=60, checkpoint=1, look=60, pieces=1, windows=2)
     train(long, tmp_path / "whole")
     run = tmp_path / "run"
     rest, lines = random.Random(1), 0
