@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial
 from pydantic import Field
 
 from ..proposing.ground import Choices, Exhausted, Ground, Whole, written
+from ..space.choosers import Odometer
 from ..space.nodes import Number
 from . import Arm, Sampler, Turn
 
@@ -75,27 +76,18 @@ class Brute(Sampler):
         return tuple(found)
 
 
-class _Dials:
-    """Goes through all options that fit, as the hands of a counter do."""
+class _Dials(Odometer):
+    """Goes through all options that fit, and through some values of each number."""
 
     def __init__(self, start: list[int], points: int) -> None:
-        self.start, self.points = start, points
-        self.dials: list[tuple[int, int]] = []  # position and number of positions
+        super().__init__(start)
+        self.points = points
         self.numbers: dict[str, int | float] = {}
-
-    def _turn(self, positions: int) -> int:
-        depth = len(self.dials)
-        position = self.start[depth] if depth < len(self.start) else 0
-        self.dials.append((position, positions))
-        return position
-
-    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
-        return fitting[self._turn(len(fitting))]
 
     def number(self, name: str, among: Number) -> int | float:
         if name not in self.numbers:  # one that does not fit is asked for again: it stays
             if among.whole:
-                value = int(among.low) + self._turn(int(among.high - among.low) + 1)
+                value = super().number(name, among)
             else:
                 value = among.between((self._turn(self.points) + 0.5) / self.points)
             self.numbers[name] = value
