@@ -60,7 +60,9 @@ def join(
     """Take part in a study that somebody has started. Raises SpecError if it is not there."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with Ledger(storage, name, lease) as ledger, alone(Path(folder)) as place:
-        return Parent(_entered(ledger, storage), ledger, place, train, terms or Terms()).run()
+        study = _entered(ledger, storage)
+        insist_on_grammar(ledger, study.opened(), name)
+        return Parent(study, ledger, place, train, terms or Terms()).run()
 
 
 def status(folder: Path | str, storage: str = "") -> Standing:

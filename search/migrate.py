@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from miras.canonical import equals, key, stacked
+from miras.canonical import key, stacked
 from miras.known import known
 from miras.part import SpecError
 from miras.result import TrialRecord
@@ -26,6 +26,7 @@ from .space.derive import CELL_TYPE, Candidate, FromChoices, Refusal, Value, bui
 from .space.inverse import choices_of
 from .space.space import Space
 from .study import Study
+from .trial.matching import length_of
 
 GRAMMAR = "grammar"
 """The fact that says with which grammar a study was begun."""
@@ -94,7 +95,7 @@ def migrate(old: Path, study: Study, folder: Path) -> Moved:
         )
     with alone(folder) as place, Ledger(place.ledger) as ledger:
         enter(study, ledger, folder)
-        move = _Move(study, ledger)
+        move = _Move(study, before, ledger)
         try:
             for record in records:
                 move.take(record)
@@ -107,34 +108,45 @@ def migrate(old: Path, study: Study, folder: Path) -> Moved:
 class _Move:
     """One migration."""
 
-    def __init__(self, study: Study, ledger: Ledger) -> None:
-        self.study, self.ledger, self.space = study, ledger, study.opened()
-        self.places = {key(known()[name]): slot for slot, name in enumerate(study.baselines)}
+    def __init__(self, study: Study, before: Study, ledger: Ledger) -> None:
+        self.study, self.before, self.ledger, self.space = study, before, ledger, study.opened()
+        self.length = length_of(study.tasks) if study.match else 0
+        self.places = {self._own_key(known()[name]): i for i, name in enumerate(study.baselines)}
         self.claims: dict[int, Claim] = {}
         self.moved: dict[int, int] = {}
         self.left: dict[int, str] = {}
-        # All baselines are held, so that those which were trained can be ended in any order.
-        while len(self.claims) < len(study.baselines) and (claim := self._claim()):
+        # Known memories are all held, so that those which were trained can be ended in any order.
+        while len(self.claims) < study.known and (claim := self._claim()):
             self.claims[claim.slot] = claim
         self.open = self._claim()
 
     def _claim(self) -> Claim | None:
         return self.ledger.claim(OWNER, below=self.study.budget.trials)
 
+    def _own_key(self, memory: Candidate) -> str:
+        """The normal form of a known memory in the sizes of the new study."""
+        plan = Plan("baseline", memory, {}, ()).matched(self.study, self.length)
+        return "" if isinstance(plan, Refusal) else key(plan.memory)
+
     def take(self, record: TrialRecord) -> None:
         """Move one trial, or say why not."""
-        found = self.plan(record)
+        found = self.again(record) if record.origin == "null" else self.plan(record)
         if isinstance(found, str):
             self.left[record.number] = found
             return
-        claim = self.claims.pop(self.places.get(key(found.memory), -1), None)
-        origin = "baseline" if claim else found.origin
+        own, again = key(found.memory), ""
+        if found.origin == "null":
+            claim = self.claims.pop(self.null(record))
+            again = f" again, trial {claim.slot}"
+        else:
+            claim = self.claims.pop(self.places.get(own, -1), None)
+        origin = "baseline" if claim and not again else found.origin
         claim = claim or self.open
         if claim is None:
             self.left[record.number] = "the budget of the new study has no place for more"
             return
         plan = found._replace(origin=origin, choices={} if origin == "baseline" else found.choices)
-        taken = self.ledger.plan(claim.slot, claim.token, key(plan.memory), plan.write())
+        taken = self.ledger.plan(claim.slot, claim.token, own + again, plan.write())
         if taken is not None:
             self.left[record.number] = "another trial of the new study trains the same"
             return
@@ -144,7 +156,7 @@ class _Move:
                 "number": claim.slot,
                 "origin": origin,
                 "choices": dict(plan.choices),
-                "equals": equals(plan.memory),
+                "equals": plan.known(),
             }
         )
         self.ledger.finish(claim.slot, claim.token, changed.model_dump_json())
@@ -162,7 +174,7 @@ class _Move:
         if key(memory) != record.key:
             return "its memory has another normal form by now"
         if record.key in self.places and record.origin == "baseline":
-            return Plan("baseline", memory, {}, self.study.rates)
+            return Plan("baseline", memory, {}, self.study.rates, record.shell, record.equals)
         rate = record.learning_rate
         rates = self.study.rates
         if (searched := self.study.searched_rates) is not None:
@@ -184,12 +196,27 @@ class _Move:
                 reason = f"the grammar refuses its counterpart: {again.rule}"
                 continue
             again = stacked(again, self.study.shell.layers)
-            if key(again) == record.key:
-                origin = "search" if record.origin == "baseline" else record.origin
-                named = again.model_copy(update={"name": record.name})
-                return Plan(origin, named, derived.choices, rates)
+            origin = "search" if record.origin == "baseline" else record.origin
+            named = again.model_copy(update={"name": record.name})
+            found = Plan(origin, named, derived.choices, rates).matched(self.study, self.length)
+            if not isinstance(found, Refusal) and key(found.memory) == record.key:
+                return found
             reason = "its counterpart is another memory" if read_off else reason
         return reason
+
+    def null(self, record: TrialRecord) -> int:
+        """The place of a null candidate: its seeds depend on how many there were before it."""
+        return len(self.study.baselines) + record.number - len(self.before.baselines)
+
+    def again(self, record: TrialRecord) -> Plan | str:
+        """The null candidate with the same seeds, if the new study has it."""
+        first = self.places.get(record.key) == 0
+        if not first or self.null(record) not in self.claims:
+            return "the new study has no such null candidate"
+        memory = build(record.memory)
+        if isinstance(memory, Refusal):
+            return f"the grammar refuses its memory by now: {memory.rule}"
+        return Plan("null", memory, {}, self.study.rates, record.shell, record.equals)
 
     def counterparts(
         self, memory: Candidate, record: TrialRecord

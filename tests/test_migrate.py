@@ -13,7 +13,7 @@ from miras.known import cells
 from miras.load import reads
 from miras.part import SpecError
 from miras.result import TrialRecord
-from miras.search.engine import enter
+from miras.search.engine import enter, join
 from miras.search.ledger.ledger import Ledger
 from miras.search.ledger.place import LEDGER
 from miras.search.migrate import GRAMMAR, insist_on_grammar, migrate
@@ -124,6 +124,44 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
         migrate(tmp_path / "elsewhere", new, tmp_path / "new")
 
 
+def test_null_candidates_go_on_with_their_seeds(tmp_path: Path) -> None:
+    """Their place is that of the same seeds; nobody else takes it."""
+    old = worked(study(tmp_path, "old", NARROW, nulls=2), tmp_path / "old", 5)
+    assert [record.origin for record in old[:3]] == ["baseline", "null", "null"]
+    more = {"baselines": ["gated-deltanet", "gla"], "nulls": 1, "budget": {"trials": 8}}
+    moved = migrate(tmp_path / "old", study(tmp_path, "new", WIDE, **more), tmp_path / "new")
+    assert moved.moved == {0: 0, 1: 2, 3: 3, 4: 4}
+    assert moved.left == {2: "the new study has no such null candidate"}
+    with Ledger(tmp_path / "new" / LEDGER) as ledger:
+        found = {record.number: record for record in records(ledger)}
+    assert found[2].origin == "null" and found[2].results == old[1].results
+    other = study(tmp_path, "other", WIDE, baselines=["gla"], nulls=1)
+    moved = migrate(tmp_path / "old", other, tmp_path / "other")
+    assert set(moved.left) == {0, 1, 2}
+
+
+def test_matched_trials_are_compared_as_they_were_trained(tmp_path: Path) -> None:
+    """The key of a matched memory is that of its size, and what it equals that of its choices."""
+    match = {"match": {"parameters": 90_000, "state_floats": 500}}
+    space = NARROW.replace("dot]", "dot, huber]")
+    old = worked(study(tmp_path, "old", space, **match), tmp_path / "old", 5)
+    assert old[0].equals == ("gated-deltanet",) and old[0].shell
+    twins = [record for record in old[1:] if record.equals]
+    assert {name for record in twins for name in record.equals} <= {"deltanet", "gated-deltanet"}
+    moved = migrate(tmp_path / "old", study(tmp_path, "new", WIDE, **match), tmp_path / "new")
+    with Ledger(tmp_path / "new" / LEDGER) as ledger:
+        for record in records(ledger):
+            number = next(n for n, slot in moved.moved.items() if slot == record.number)
+            assert (record.key, record.shell, record.equals) == (
+                old[number].key,
+                old[number].shell,
+                old[number].equals,
+            )
+    assert moved.moved[0] == 0 and set(moved.left.values()) <= {
+        "its memory is not in the new space"
+    }
+
+
 def test_another_grammar_is_refused(tmp_path: Path) -> None:
     found = study(tmp_path, "old", NARROW)
     worked(found, tmp_path / "old", 1)
@@ -132,6 +170,9 @@ def test_another_grammar_is_refused(tmp_path: Path) -> None:
         insist_on_grammar(ledger, found.opened(), tmp_path / "old")
         with pytest.raises(SpecError, match="move what is finished: `miras migrate"):
             insist_on_grammar(ledger, space_of(reads(WIDE)), tmp_path / "old")
+        ledger.note(**{GRAMMAR: "of yesterday"})
+    with pytest.raises(SpecError, match=r"begun with another grammar \(of yesterday"):
+        join("", f"sqlite:///{tmp_path / 'old' / LEDGER}", tmp_path / "guest")
 
 
 def test_a_fingerprint_stays_while_choices_mean_the_same() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from optuna.trial import FrozenTrial
 
-from miras.canonical import key, stacked
+from miras.canonical import equals, key, stacked
 from miras.composition import kind as kind_of
 from miras.known import known
 from miras.memory import Memory
@@ -42,6 +42,12 @@ class Plan(NamedTuple):
     choices: dict[str, Value]
     rates: tuple[float, ...]
     shell: Mapping[str, Any] = {}  # as it was matched; empty: that of the study
+    twins: tuple[str, ...] = ()  # known memories that it equalled before it was matched
+    proposed_by: str = ""  # the sampler; nobody proposes a known memory
+
+    def known(self) -> tuple[str, ...]:
+        """Names of the known memories of the same normal form; sizes that were matched aside."""
+        return tuple(dict.fromkeys((*self.twins, *equals(self.memory))))
 
     def write(self) -> str:
         """As text for the ledger."""
@@ -60,7 +66,9 @@ class Plan(NamedTuple):
                 " the version with which the study was begun"
             )
         rates, shell = tuple(fields["rates"]), fields.get("shell", {})
-        return cls(fields["origin"], memory, fields["choices"], rates, shell)
+        twins = tuple(fields.get("twins", ()))
+        by = fields.get("proposed_by", "")
+        return cls(fields["origin"], memory, fields["choices"], rates, shell, twins, by)
 
     def matched(self, study: Study, length: int) -> "Plan | Refusal":
         """The same with the sizes that the study wants of all, if it does, or why it has none."""
@@ -69,7 +77,8 @@ class Plan(NamedTuple):
         fit = solve(study.match, self.memory, study.shell, length, self.origin in KNOWN)
         if isinstance(fit, Refusal):
             return fit
-        return self._replace(memory=fit.candidate, shell=fit.shell.model_dump(mode="json"))
+        shell, twins = fit.shell.model_dump(mode="json"), equals(self.memory)
+        return self._replace(memory=fit.candidate, shell=shell, twins=twins)
 
     def within(self, study: Study) -> Study:
         """The study with the shell in which this is trained."""
@@ -134,7 +143,8 @@ class Planner:
         rates = self.study.rates if rate is None else (rate,)
         memory = stacked(memory, self.study.shell.layers)
         memory = memory.model_copy(update={"name": describe(memory)})
-        made = Plan(proposal.origin, memory, dict(proposal.choices), rates)
+        by = proposal.proposed_by
+        made = Plan(proposal.origin, memory, dict(proposal.choices), rates, proposed_by=by)
         matched = made.matched(self.study, self.length)
         return Rejection(*matched) if isinstance(matched, Refusal) else matched
 

@@ -7,11 +7,11 @@ from contextlib import suppress
 
 import optuna
 
-from miras.canonical import equals, key
-from miras.result import Result, TrialRecord
+from miras.canonical import key
+from miras.result import Result, Sitting, TrialRecord
 
 from ..ledger.ledger import Claim, LeaseLost, Ledger
-from ..ledger.place import Site, owner
+from ..ledger.place import Site, anonymous, owner
 from ..promotion import Promotion
 from ..proposing.planner import Plan, Planner
 from ..study import Study
@@ -62,9 +62,10 @@ class Worker:
             states = self.ledger.states(self.study.budget.trials)
             return states["running"] + states["open"] > 0
         try:
-            began = time.monotonic()
+            began, started = time.monotonic(), self.ledger.now()
             plan = self.planner.plan(claim)
             record = self.conduct(claim, plan, began) if plan else self.exhausted(claim)
+            record = self.timed(claim, record, started)
             end = self.ledger.finish_rung if record.status == "stopped" else self.ledger.finish
             end(claim.slot, claim.token, record.model_dump_json())
         except LeaseLost as lost:
@@ -107,6 +108,15 @@ class Worker:
         seconds = earlier + time.monotonic() - began
         return recorded(self.study, slot, plan, done, ending, seconds, claim.rung)
 
+    def timed(self, claim: Claim, record: TrialRecord, started: float) -> TrialRecord:
+        """The record with who worked at the trial and when, its earlier rungs included."""
+        earlier: tuple[Sitting, ...] = ()
+        if claim.rung:
+            earlier = TrialRecord.model_validate_json(self.ledger.record(claim.slot)).sittings
+        name = anonymous(owner(self.site.place.name))
+        now = Sitting(worker=name, started=started, ended=self.ledger.now())
+        return record.model_copy(update={"sittings": (*earlier, now)})
+
     def exhausted(self, claim: Claim) -> TrialRecord:
         """The record of a trial for which no new memory could be found."""
         return TrialRecord(
@@ -140,6 +150,7 @@ def recorded(
         study=study.name,
         number=slot,
         origin=plan.origin,
+        proposed_by=plan.proposed_by,
         name=plan.memory.name,
         key=key(plan.memory),
         memory=plain(plan.memory),
@@ -150,7 +161,7 @@ def recorded(
         rung=rung + (verdict.status == "ok"),
         objectives=verdict.test,
         results=tuple(results),
-        equals=equals(plan.memory),
+        equals=plan.known(),
         learning_rate=verdict.learning_rate,
         seconds=seconds,
     )
