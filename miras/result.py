@@ -111,12 +111,23 @@ class FloorCheck(Line):
     seconds: float = Field(default=0.0, description="of one core")
 
 
+class Sitting(BaseModel):
+    """One worker at one rung of a trial, by the clock that all who take part in a study share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    worker: str = Field(description="folder and process of the worker; of no machine")
+    started: float = Field(description="seconds since 1970")
+    ended: float
+
+
 class TrialRecord(Line):
     """One candidate of a study, judged on all tasks of the study."""
 
     study: str
     number: int
     origin: Literal["baseline", "search", "random", "null"]
+    proposed_by: str = Field(default="", description="the sampler that thought of it, if one did")
     name: str
     key: str
     memory: dict[str, Any]
@@ -134,6 +145,9 @@ class TrialRecord(Line):
     equals: tuple[str, ...] = Field(default=(), description="known memories of equal normal form")
     learning_rate: float = 0.0
     seconds: float = 0.0
+    sittings: tuple[Sitting, ...] = Field(
+        default=(), description="rung by rung; a worker that died at it has left none"
+    )
 
 
 class Finding(Line):
@@ -180,6 +194,27 @@ class Shown(Line):
     state_floats: int
     parameters: int = Field(description="numbers that are trained in it")
     seconds: float = Field(default=0.0, description="of one core")
+
+
+class Seen(Line):
+    """One thing seen inside a memory while it read tokens."""
+
+    topic: Literal["writes", "addresses", "survival", "graph", "spectrum", "norms"]
+    name: str = Field(description="name of the memory")
+    where: str = Field(description="its layer and head")
+    trained: bool = Field(description="whether its weights were trained, or are as drawn")
+    task: str = Field(description="where the tokens are from")
+    seed: int
+    tokens: tuple[str, ...] = Field(default=(), description="what was read, in words")
+    asked: tuple[int, ...] = Field(default=(), description="places at which an answer is due")
+    told: tuple[int, ...] = Field(default=(), description="places of the needle")
+    numbers: dict[str, float] = Field(default_factory=dict)
+    series: dict[str, tuple[float | None, ...]] = Field(
+        default_factory=dict, description="none where a number was not finite, or there was none"
+    )
+    tables: dict[str, tuple[tuple[float | None, ...], ...]] = Field(
+        default_factory=dict, description="rows, one for each slot"
+    )
 
 
 class Claimed(BaseModel):

@@ -70,3 +70,9 @@ def alone(folder: Path) -> Generator[Place]:
 def owner(parent: str, process: int | None = None) -> str:
     """The name under which a process, by default this one, holds trials for its parent."""
     return f"{parent}/{process or os.getpid()}."
+
+
+def anonymous(owner: str) -> str:
+    """An owner without the name of its machine, for records that people publish."""
+    folder, _, process = owner.partition("/")
+    return f"{folder.rpartition('-')[2]}/{process.rstrip('.')}"

@@ -44,6 +44,7 @@ class Proposal(NamedTuple):
     origin: Literal["search", "random"]
     choices: Choices
     lost: tuple["Lost", ...] = ()
+    proposed_by: str = ""
 
 
 class Lost(NamedTuple):
@@ -76,13 +77,13 @@ def propose(
     for attempt, way in enumerate(asked.ways()):
         seed = seed_of(*place, attempt)
         try:
-            choices, origin = way(seed)
+            choices, origin, by = way(seed)
         except Exhausted:
             return False
         if written(choices) in asked.seen:
             why = Rejection(DUPLICATE, "the same choices as before")
         else:
-            found = take(Proposal(origin, choices, tuple(lost)))
+            found = take(Proposal(origin, choices, tuple(lost), by))
             if found is None:
                 return True
             why = found
@@ -91,7 +92,10 @@ def propose(
     return False
 
 
-Way = Callable[[int], tuple[Choices, Literal["search", "random"]]]
+Idea = tuple[Choices, Literal["search", "random"], str]
+"""Choices, whether a search or chance made them, and the sampler that did."""
+
+Way = Callable[[int], Idea]
 
 
 class _Asked:
@@ -115,17 +119,18 @@ class _Asked:
         yield from (partial(self._neighbour, 1 + far // 7) for far in near)
         yield from repeat(partial(self._ask, Random().arm(0, self.ground)), CHANCES)
 
-    def _ask(self, arm: Arm, seed: int) -> tuple[Choices, Literal["search", "random"]]:
+    def _ask(self, arm: Arm, seed: int) -> Idea:
         self.study.sampler = arm.make(Turn(seed, self.refused, self.seen))
         trial = self.study.ask()
         chooser = FromTrial(trial, seed)
         choices = self.ground.derive(chooser, not arm.whole)
         self.study.tell(trial, state=TrialState.FAIL)  # Optuna looks away: `learn` says what it was
-        return choices, arm.origin
+        return choices, arm.origin, arm.sampler
 
-    def _neighbour(self, changes: int, seed: int) -> tuple[Choices, Literal["search"]]:
+    def _neighbour(self, changes: int, seed: int) -> Idea:
         source = self.known or {}
-        return varied(self.ground, source, changes, np.random.default_rng(seed)), "search"
+        choices = varied(self.ground, source, changes, np.random.default_rng(seed))
+        return choices, "search", self.arm.sampler
 
     def learn(self, choices: Choices, why: Rejection) -> None:
         """A proposal was not taken: one that does not fit is shown to the sampler as bad."""

@@ -32,6 +32,8 @@ class Arm(NamedTuple):
     """Who proposes one candidate."""
 
     origin: Literal["search", "random"]
+    sampler: str
+    """What it is called, in records and figures."""
     make: Callable[[Turn], BaseSampler]
     whole: bool = False
     """Whether it proposes whole derivations, in which all fits, and not one choice at a time."""

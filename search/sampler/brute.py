@@ -33,7 +33,7 @@ class Brute(Sampler):
 
             return Whole(ground, propose)
 
-        return Arm("search", make, whole=True, tries=None)
+        return Arm("search", self.kind, make, whole=True, tries=None)
 
     def every(self, ground: Ground) -> Iterator[Choices]:
         """All derivations; those that were thought of once are not worked out again."""

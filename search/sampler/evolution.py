@@ -70,7 +70,7 @@ class Evolution(Sampler):
 
             return Whole(ground, propose)
 
-        return Arm("search", make, whole=True)
+        return Arm("search", self.kind, make, whole=True)
 
     def child(
         self,

@@ -31,7 +31,7 @@ class Gp(Sampler):
                 seed=turn.seed, n_startup_trials=self.startup, warn_independent_sampling=False
             )
 
-        return Arm("search", make, most=self.most, complete=True)
+        return Arm("search", self.kind, make, most=self.most, complete=True)
 
     def remarks(self, ground: Ground) -> tuple[str, ...]:
         numbers, names = ground.holes

@@ -27,4 +27,4 @@ class Nsga2(Sampler):
         def make(turn: Turn) -> NSGAIISampler:
             return NSGAIISampler(population_size=self.population, seed=turn.seed)
 
-        return Arm("search", make, generation=self.population)
+        return Arm("search", self.kind, make, generation=self.population)

@@ -28,4 +28,4 @@ class Nsga3(Sampler):
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 return NSGAIIISampler(population_size=self.population, seed=turn.seed)
 
-        return Arm("search", make, generation=self.population)
+        return Arm("search", self.kind, make, generation=self.population)

@@ -26,4 +26,4 @@ class Random(Sampler):
 
             return Whole(ground, propose)
 
-        return Arm("random", make, whole=True)
+        return Arm("random", self.kind, make, whole=True)

@@ -30,4 +30,4 @@ class Tpe(Sampler):
             enough = self.startup + turn.refused  # refused ones teach what fits, not what is good
             return TPESampler(n_startup_trials=enough, multivariate=True, seed=turn.seed)
 
-        return Arm("search", make, most=self.most)
+        return Arm("search", self.kind, make, most=self.most)
