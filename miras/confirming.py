@@ -129,9 +129,9 @@ def _plan(study: "Study", records: list[TrialRecord], home: Path) -> "Confirmati
 
 
 def _publish(found: list[Finding], name: str, home: Path) -> None:
+    from miras.page import to_markdown
     from miras.plots.confirmation.pictures import draw_all
     from miras.plots.confirmation.story import blocks
-    from miras.plots.page import to_markdown
     from miras.search.ledger.projection import write
 
     (home / FINDINGS).unlink(missing_ok=True)

@@ -4,12 +4,22 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+from miras.page import (
+    Block,
+    Code,
+    Heading,
+    Items,
+    Picture,
+    Pictures,
+    Text,
+    to_html,
+    to_markdown,
+)
 from miras.result import Finding, read
 from miras.statistics import luck_of_best
 
 from . import certainty, reading, tables
 from .confirmation.story import in_report
-from .page import Block, Code, Heading, Items, Picture, Pictures, Text, to_html, to_markdown
 from .registry import figures, panels
 from .study import Study, load, moment
 from .style import save

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 
+from miras.page import Table
 from miras.result import TrialRecord
 from miras.statistics import Rate
 from miras.statistics.dominance import front
 
 from . import reading
 from .certainty import Verdict
-from .page import Table
 from .study import Study, duration, moment, words
 
 SHOWN = 5

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from miras.page import Picture, Pictures
 from miras.result import Finding
 
-from ..page import Picture, Pictures
 from ..style import HEIGHT, canvas, save
 from . import forest, rescored
 

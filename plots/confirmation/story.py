@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
+from miras.page import Block, Heading, Items, Pictures, Table, Text
 from miras.result import Finding
-
-from ..page import Block, Heading, Items, Pictures, Table, Text
 
 Findings = Sequence[Finding]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import matplotlib.style
 
+from miras.page import Block, Heading, Picture, Pictures, Table, Text, to_markdown
 from miras.result import Shown, Verdict
 
-from ..page import Block, Heading, Picture, Pictures, Table, Text, to_markdown
 from ..style import STYLE, canvas
 from . import lines, points
 
