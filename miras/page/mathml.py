@@ -6,43 +6,24 @@ between equations stay words: `u ← silu(u) / ‖silu(u)‖ for u = q_t, k_t`.
 """
 
 import html
-import re
 from itertools import pairwise
 from typing import NamedTuple
 
-RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᵏᵛᵀˡ¼", "0123456789−kvTl¼", strict=True))
-LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
-PRIMES, MACRON = "′″", "\u0304"
-PAIRS = {"(": ")", "[": "]", "{": "}", "⌊": "⌋"}
-BARS = ("‖", "|")
-
-RELATIONS = frozenset("=←≤≥<>∈∪≠~")
-SUMS = frozenset("+−-")
-BETWEEN = frozenset("⊙·⊗×")
-PUNCTUATION = frozenset(",;:")
-
-ATTACHED = frozenset({"(", "_", "^", *PRIMES, *RAISED, *LOWERED, MACRON})
-"""What directly after a name of several letters says that it is no word."""
-
-MATHEMATICAL = frozenset({"dt", "log", "mod", "key_dim", "value_dim"})
-"""Names of several letters that are no words, though no bracket follows them."""
-
-TOKEN = re.compile(
-    r"(?P<space>\s+)"
-    r"|(?P<number>\d+(?:\.\d+)?(?:e[-−]?\d+)?)"
-    r"|(?P<name>[A-Za-z]+(?:_[A-Za-z]{2,})*|[^\W\d_⁰-₟ᴀ-ᶿʰ-˿])"
-    r"|(?P<dots>\.\.+|…)"
-    r"|(?P<sign>.)",
-    re.DOTALL,
+from miras.page.tokens import (
+    BARS,
+    BETWEEN,
+    LOWERED,
+    MACRON,
+    PAIRS,
+    PRIMES,
+    PUNCTUATION,
+    RAISED,
+    RELATIONS,
+    SUMS,
+    Token,
+    is_word,
+    tokens_of,
 )
-
-
-class Token(NamedTuple):
-    """A piece of a line, and whether a space stands before it."""
-
-    kind: str
-    text: str
-    spaced: bool
 
 
 class Node(NamedTuple):
@@ -57,7 +38,7 @@ def typeset(line: str) -> str:
     """A line of text and equations as HTML; equations may wrap at their signs."""
     found: list[str] = []
     run: list[Token] = []
-    tokens = _tokens(line)
+    tokens = tokens_of(line)
     depth = 0
 
     def flush() -> None:
@@ -69,7 +50,7 @@ def typeset(line: str) -> str:
             run.clear()
 
     for place, token in enumerate(tokens):
-        if depth == 0 and (token.text in PUNCTUATION or _word(tokens, place)):
+        if depth == 0 and (token.text in PUNCTUATION or is_word(tokens, place)):
             flush()
             found.append((" " if token.spaced and found else "") + html.escape(token.text))
             continue
@@ -77,32 +58,6 @@ def typeset(line: str) -> str:
         run.append(token)
     flush()
     return "".join(found)
-
-
-def _tokens(line: str) -> list[Token]:
-    found: list[Token] = []
-    spaced = False
-    for match in TOKEN.finditer(line.strip()):
-        kind = str(match.lastgroup)
-        if kind != "space":
-            found.append(Token(kind, match.group(), spaced))
-        spaced = kind == "space"
-    return found
-
-
-def _word(tokens: list[Token], place: int) -> bool:
-    """Whether a token is a word of a sentence, not a name in an equation."""
-    token = tokens[place]
-    if token.kind != "name" or token.text in MATHEMATICAL:
-        return False
-    after = tokens[place + 1] if place + 1 < len(tokens) else Token("", "", True)
-    if len(token.text) > 1:
-        applied = not after.spaced and after.text in ATTACHED
-        return "_" not in token.text and not applied
-    # `a matrix` has an article, `a learned` at the end of a line about a gate has a letter
-    before = tokens[place - 1] if place else Token("", ":", True)
-    sentence = before.text == ":" or (before.kind == "name" and len(before.text) > 1)
-    return token.text == "a" and after.kind == "name" and len(after.text) > 1 and sentence
 
 
 def _math(run: list[Token]) -> str:
@@ -234,7 +189,7 @@ class _Parser:
 
     def name(self, token: Token) -> str:
         """A letter, a function, or a word inside brackets; `M_key` is M of the key."""
-        if _word(self.tokens, self.place - 1):
+        if is_word(self.tokens, self.place - 1):
             ends = "\u00a0" if self.peek().text and self.peek().spaced else ""
             return f"<mtext>{token.text}{ends}</mtext>"
         first, _, rest = token.text.partition("_")
