@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from miras import batch
+from miras import batch, info
 from miras.memory import Memory
 from miras.optimizer import Stepping
 from miras.state import State
@@ -155,6 +155,7 @@ def write(memory: Memory, optimizer: Stepping, token: Token, state: State) -> St
             change, after = optimizer.move(gradient, buffers, now)
             buffers = buffers | after
             if change is not None:
+                info.note_lengths("change", change)
                 weights = {name: retained[name] + change[name] for name in retained}
                 weights, buffers = memory.retention.settle(weights, buffers, now)
     if token.due(optimizer.batch):
@@ -177,9 +178,11 @@ def answer(memory: Memory, token: Token, state: State) -> tuple[Tensor, State]:
     output = architecture.let_out(output, token.gates)
     token = token._replace(query=query)
     address = None
-    if memory.retention.notices:
+    if memory.retention.notices or info.watched():
         address = architecture.address(weights, query, token.gates)
-    if address is not None:
+    if address is not None and info.watched():
+        info.note("address/asked", address.detach())
+    if address is not None and memory.retention.notices:
         state = state._replace(buffers=memory.retention.notice(state.buffers, address, token))
     return output, state._replace(weights=architecture.trace(state.weights, token))
 
@@ -193,6 +196,7 @@ def store(memory: Memory, token: Token, state: State) -> tuple[Tensor, State]:
     predicted = architecture.predict(kept, token.key, token.gates)
     value = memory.optimizer.stored(token.value, predicted, token.gates)
     residual = predicted - token.value
+    info.note_lengths("surprise", {"residual": residual})
     gate, buffers = memory.optimizer.choose(residual, buffers)
     now = token._replace(residual=residual, weights=kept, step=gate)
     stored = architecture.store(kept, token.key, value)

@@ -7,10 +7,11 @@ wraps the run in `collecting`:
         logits, state = model(tokens)
     loss = task_loss + info.loss()
 
-Nothing is kept, and nothing is computed that costs much, where nobody collects (`wanted`).
+Nothing is kept, and nothing is computed that costs much, where nobody collects (`wanted`). What is
+said of every single token is for looking alone, not for training (`watched`).
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -24,7 +25,8 @@ LOSS = "loss/"
 class Info:
     """Noted tensors by name, each name with the tensors of one run in their order."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: bool = False) -> None:
+        self.watch = watch
         self.noted: dict[str, list[Tensor]] = {}
 
     def __getitem__(self, name: str) -> Tensor:
@@ -48,9 +50,12 @@ _CURRENT: ContextVar[Info | None] = ContextVar("info", default=None)
 
 
 @contextmanager
-def collecting() -> Generator[Info]:
-    """Collect what is noted inside; an inner collection hides an outer one."""
-    token = _CURRENT.set(Info())
+def collecting(watch: bool = False) -> Generator[Info]:
+    """Collect what is noted inside; an inner collection hides an outer one.
+
+    To `watch` is to ask the definition about every token, too: the lengths of errors and changes.
+    """
+    token = _CURRENT.set(Info(watch))
     try:
         found = _CURRENT.get()
         assert found is not None
@@ -64,8 +69,22 @@ def wanted() -> bool:
     return _CURRENT.get() is not None
 
 
+def watched() -> bool:
+    """Whether somebody looks at every single token."""
+    current = _CURRENT.get()
+    return current is not None and current.watch
+
+
 def note(name: str, tensor: Tensor) -> None:
     """Note a tensor, with its gradient; `loss/...` names join the training loss."""
     current = _CURRENT.get()
     if current is not None:
         current.noted.setdefault(name, []).append(tensor)
+
+
+def note_lengths(name: str, leaves: Mapping[str, Tensor]) -> None:
+    """Note the length of each leaf `[batch, heads, ...]` as `name/leaf`, where somebody watches."""
+    if watched():
+        for leaf, tensor in leaves.items():
+            flat = tensor.detach().reshape(*tensor.shape[:2], -1)
+            note(f"{name}/{leaf}", flat.square().sum(-1).sqrt())

@@ -40,7 +40,7 @@ def run(
     An interrupted training leaves a checkpoint in the folder: the same command goes on from there.
     """
     found = model_file(file)
-    made = changed({"model": found.model, "task": _task(task_name)}, changes)
+    made = changed({"model": found.model, "task": named_task(task_name)}, changes)
     spec, task = cast(ModelSpec, made["model"]), cast(Task, made["task"])
     refuse_giants(spec, task.vocabulary)
     rate = learning_rate or found.learning_rate or DEFAULT_RATE
@@ -107,7 +107,8 @@ def model_file(file: str) -> ModelFile:
     return ModelFile(model=ModelSpec(pattern=(memory(file),)))
 
 
-def _task(name: str) -> Task:
+def named_task(name: str) -> Task:
+    """The task of a name, with its defaults, or of a file."""
     known = leaves("miras.tasks")
     if Path(name).suffix in (".yaml", ".yml"):
         return validate(read(name), AnyTask)

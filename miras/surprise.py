@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from miras import info
 from miras.memory import Memory
 from miras.optimizer import Stepping
 from miras.state import State, carried
@@ -101,6 +102,8 @@ def _of_pair(memory: Memory, weights: Weights, pair: Token) -> tuple[Weights, To
     gradient = pull(memory.bias.error(prediction, target, gates, limit))
     address = architecture.address(weights, pair.key, gates)
     residual = prediction - target
+    info.note_lengths("gradient", gradient)
+    info.note_lengths("surprise", {"residual": residual})
     pair = pair._replace(residual=residual, prediction=prediction)
     pair = pair._replace(address=address, step=steps.get(""))
     return architecture.stepped(gradient, steps), pair

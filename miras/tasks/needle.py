@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from miras.part import SpecError
-from miras.tasks import IGNORE, Floor, HeldOut, Objective, Rows, certain
+from miras.tasks import IGNORE, Answers, Batch, Floor, HeldOut, Objective, Rows, certain
 from miras.tasks.corpus import Source, corpus
 from miras.tasks.frequency import mode_share
 from miras.tasks.ladder import Ladder, Rung
@@ -27,6 +27,9 @@ MARK = 256
 
 KEY = 4
 """Letters of a key."""
+
+FIFTHS = 5
+"""Parts of the haystack by which accuracy is told apart."""
 
 MOST = 1024
 """Bytes of a value; the floor of more takes long to compute."""
@@ -53,6 +56,7 @@ class Needle(Ladder):
     Floor: the most frequent digit of the value at all its places: E[max count] / d for digits
     drawn uniformly (0.29 for 7 decimal ones). It finds the needle and does not keep its order.
     Extrapolation: 2, 4 and 8 times the trained length.
+    Metrics: `accuracy/depth=0.3/d=7`, of the needles in the second fifth of the haystack.
 
     Source: RULER (arXiv 2404.06654), S-NIAH 1 to 3; passkey retrieval (arXiv 2305.16300). Differs:
     trained on the task at small lengths, not asked of a language model; accuracy per byte of the
@@ -157,6 +161,24 @@ class Needle(Ladder):
         tokens[np.arange(sequences)[:, None], depth + np.arange(needle.shape[1])] = needle
         tokens[:, hay + needle.shape[1] :] = np.concatenate([question, value], 1)
         return tokens
+
+    def needles(self, tokens: Int64[Tensor, "batch time"]) -> tuple[Int64[Tensor, " batch"], int]:
+        """Where the needle begins in each row, and how many tokens of it there are."""
+        first, value = self._place(tokens)
+        return value[:, 0] - KEY - 2, KEY + 3 + tokens.shape[1] - first
+
+    def details(self, batch: Batch, answers: Answers) -> dict[str, float]:
+        """Accuracy by depth: the fifth of the haystack with the needle, named by its middle."""
+        begin, long = self.needles(batch.tokens)
+        digits = long - KEY - 3
+        hay = self.hay(Rung(batch.tokens.shape[1], digits))
+        fifth = begin.numpy() * FIFTHS // (hay + 1)
+        right = answers.correct.reshape(len(fifth), digits).mean(1)
+        return {
+            f"accuracy/depth={(each + 0.5) / FIFTHS:g}": float(right[fifth == each].mean())
+            for each in range(FIFTHS)
+            if (fifth == each).any()
+        }
 
     def _place(self, tokens: Int64[Tensor, "batch time"]) -> tuple[int, Int64[Tensor, "batch 1"]]:
         """Where the answer begins, in all rows, and where the value stands in the text."""
