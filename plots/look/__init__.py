@@ -1,0 +1,1 @@
+"""Figures from inside a memory, drawn from what `miras look` has written down."""

@@ -1,0 +1,69 @@
+"""Addresses: which slots, or which stored pairs, each token reads and writes."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from miras.result import Seen
+
+from ..style import FOUND
+from .seen import LEGIBLE, headed, marks, of, title, token_axis
+
+COLOURS = "cividis"
+MEANING = {"reads": "weight of the slot in the read", "writes": "change of the slot (length)"}
+
+
+class Row(NamedTuple):
+    """One slot over all tokens. `panel` is the memory, and whether it reads or writes.
+
+    A weight is None where there was no such slot yet, in memories whose slots are pairs.
+    """
+
+    panel: str
+    what: str
+    slot: int
+    weights: tuple[float | None, ...]
+    tokens: tuple[str, ...]
+    marked: tuple[int, ...]
+    meaning: str
+
+
+def table(seen: Sequence[Seen]) -> list[Row]:
+    """Every slot of every look at addresses, reads before writes."""
+    rows: list[Row] = []
+    for look in of(seen, "addresses"):
+        places, meaning = marks(look.asked, look.told)
+        for what in (name for name in MEANING if name in look.tables):
+            for slot, weights in enumerate(look.tables[what]):
+                panel = f"{title(look)}: {what}"
+                shown = (look.tokens, tuple(sorted(places)), meaning)
+                rows.append(Row(panel, what, slot, weights, *shown))
+    return rows
+
+
+def height(rows: list[Row]) -> float:
+    """Inches: a slot is at least as high as can be seen."""
+    return min(5.2, 2.3 + 0.06 * max(16, len(rows)))
+
+
+def draw(axes: Axes, rows: list[Row]) -> None:
+    """Slots from the top down, tokens from left to right, brighter where the weight is larger."""
+    whole = [[float("nan") if x is None else x for x in row.weights] for row in rows]
+    image = axes.imshow(whole, aspect="auto", cmap=COLOURS, vmin=0.0, interpolation="nearest")
+    axes.grid(visible=False)
+    axes.set_facecolor("white")
+    tokens = rows[0].tokens
+    token_axis(axes, tokens, rows[0].marked, rows[0].meaning)
+    if len(tokens) > LEGIBLE:
+        axes.set_xlabel("token" + (f"; orange: {rows[0].meaning}" if rows[0].marked else ""))
+        for place in rows[0].marked:
+            axes.plot(place, -0.6, marker="|", color=FOUND, ms=5, clip_on=False)
+    axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_ylabel("slot")
+    headed(axes, rows[0].panel)
+    bar = axes.figure.colorbar(image, ax=axes, pad=0.02, aspect=25)
+    bar.set_label(MEANING[rows[0].what], fontsize=8.5)
+    cast(Any, bar.outline).set_visible(False)
