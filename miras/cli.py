@@ -120,6 +120,9 @@ def explain(
     heads: Annotated[int, typer.Option(help="memories per layer")] = 2,
     key_dim: Annotated[int, typer.Option(help="size of a key")] = 32,
     value_dim: Annotated[int, typer.Option(help="size of a value")] = 32,
+    html: Annotated[
+        Path | None, typer.Option(help="write it as one HTML file with typeset equations instead")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print equations, state, cost, plan and relatives of a memory."""
@@ -127,6 +130,10 @@ def explain(
     from miras.checking import memory
 
     found = explaining.explain(memory(file), heads=heads, key_dim=key_dim, value_dim=value_dim)
+    if html is not None:
+        html.write_text(explaining.html(found), encoding="utf-8")
+        print(html)
+        return
     print(json.dumps(explaining.plain(found), indent=2) if as_json else explaining.text(found))
 
 

@@ -5,6 +5,7 @@ import re
 from html.parser import HTMLParser
 from itertools import pairwise
 
+SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᵏᵛᵀˡ", "0123456789−kvTl")
 VOID = ("meta", "img", "wbr")
 FETCHING = ("src", "href", "srcset", "data", "poster", "action", "background", "xlink:href")
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
@@ -74,3 +75,14 @@ class Page(HTMLParser):
         levels = [level for level, _ in self.outline]
         assert levels[0] == 1 and levels.count(1) == 1 and all(text for _, text in self.outline)
         assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def letters(text: str) -> str:
+    """What a line says without its layout; `1e-06` as it is typeset."""
+    text = re.sub(r"\b1e-0?(\d+)", r"10−\1", text).replace("..", "…").replace("-", "−")
+    text = re.sub(r"([ᵏᵛᵀˡ⁰¹²′″])(_(?:\{[^}]*\}|\w))", r"\2\1", text).translate(SUPERSCRIPTS)
+    return re.sub(r"[\s_^<>(){}*\u0304]|[₀-₉]", lambda each: _digit(each.group()), text)
+
+
+def _digit(sign: str) -> str:
+    return "0123456789"["₀₁₂₃₄₅₆₇₈₉".index(sign)] if sign in "₀₁₂₃₄₅₆₇₈₉" else ""

@@ -10,6 +10,8 @@ from miras.explain.compositions import composed
 from miras.explain.counting import kept, products, state_floats
 from miras.explain.explanation import Constant, Explanation, Gate, Plan, Relative
 from miras.explain.formulas import equations, letter, symbols
+from miras.explain.page import computed as computed
+from miras.explain.page import html as html
 from miras.explain.printing import text as text
 from miras.gate import Use
 from miras.known import cells as known

@@ -4,14 +4,13 @@ from collections.abc import Iterable
 from textwrap import wrap
 
 from miras.explain.counting import LENGTH
-from miras.explain.explanation import Constant, Explanation, Relative
+from miras.explain.explanation import Constant, Explanation, Gate, Relative
 
 WIDTH = 98
 
 
 def text(found: Explanation) -> str:
     """The explanation in sections, lines of at most 100 columns where equations allow."""
-    sizes = f"{found.heads} heads, keys of {found.key_dim}, values of {found.value_dim}"
     sections = {
         found.name or "A memory without a name": [*_wrapped(found.paper), *_wrapped(found.summary)],
         "Choices": _choices(found),
@@ -20,9 +19,9 @@ def text(found: Explanation) -> str:
         "Where": [*_hanging(found.where), *_wrapped(found.pace)],
         "In the paper": _wrapped(found.paper_equation),
         "Gates, made from the layer's input x": _hanging(_gates(found)),
-        "Learned constants": _hanging(_constant(each) for each in found.constants),
-        f"State of {sizes}": _hanging(_state(found)),
-        "Multiply-adds per token": _work(found),
+        "Learned constants": _hanging(constant(each) for each in found.constants),
+        f"State of {sizes(found)}": _hanging([state(found)]),
+        "Multiply-adds per token": _wrapped(work(found)),
         "Plans that are exact for it, work per token and head": _plan(found),
         "Equal to": [line for each in found.equals for line in _relative(each)],
         "Nearest": _relative(found.nearest),
@@ -90,31 +89,44 @@ def _gates(found: Explanation) -> list[str]:
     lines: list[str] = []
     for gate in found.gates:
         if gate.made:
-            span = f"{gate.low:g} and up" if gate.high is None else f"{gate.low:g} to {gate.high:g}"
             lines.append(f"{gate.written} = {gate.made}")
-            lines.append(f"    {gate.name}, {gate.shape}, {span}: {gate.meaning}")
+            lines.append(f"    {meaning(gate)}")
         else:
             lines.append(f"{gate.name} = {gate.written}")
     return lines
 
 
-def _constant(found: Constant) -> str:
+def meaning(gate: Gate) -> str:
+    """Name, shape and range of a gate, and what it does."""
+    span = f"{gate.low:g} and up" if gate.high is None else f"{gate.low:g} to {gate.high:g}"
+    return f"{gate.name}, {gate.shape}, {span}: {gate.meaning}"
+
+
+def constant(found: Constant) -> str:
+    """Name, shape and meaning of what a layer learns."""
     shape = ", ".join(str(size) for size in found.shape)
     return f"{found.name} [{shape}] per head: {found.meaning}"
 
 
-def _state(found: Explanation) -> list[str]:
+def sizes(found: Explanation) -> str:
+    """The layer whose numbers are given."""
+    return f"{found.heads} heads, keys of {found.key_dim}, values of {found.value_dim}"
+
+
+def state(found: Explanation) -> str:
+    """How much is kept for a sequence, and of what."""
     after = f" after {LENGTH:,} tokens, {found.growth:,} more per token" if found.growth else ""
     whole = f"{found.state_floats:,} floats per sequence{after}"
     if len(found.state) < 2:
-        return [whole]
-    return [whole + ": " + ", ".join(f"{name} {count:,}" for name, count in found.state.items())]
+        return whole
+    return whole + ": " + ", ".join(f"{name} {count:,}" for name, count in found.state.items())
 
 
-def _work(found: Explanation) -> list[str]:
+def work(found: Explanation) -> str:
+    """What the definition costs, and where."""
     at = f" after {LENGTH:,} tokens" if found.growth else ""
     parts = ", ".join(f"{name} {count:,}" for name, count in found.products.items())
-    return _wrapped(f"{found.multiply_adds:,} by the definition{at}: {parts}")
+    return f"{found.multiply_adds:,} by the definition{at}: {parts}"
 
 
 def _plan(found: Explanation) -> list[str]:

@@ -53,9 +53,10 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Code:
-    """Text to copy, letter by letter."""
+    """Text to copy, letter by letter; `wrapped` if its lines mean nothing."""
 
     text: str
+    wrapped: bool = False
 
 
 @dataclass(frozen=True)

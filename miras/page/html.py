@@ -77,8 +77,9 @@ def _html(block: Block, names: dict[str, str]) -> str:
             return f"<p>{html.escape(text)}</p>"
         case Items(texts):
             return "<ul>\n" + "\n".join(f"<li>{html.escape(t)}</li>" for t in texts) + "\n</ul>"
-        case Code(text):
-            return f'<pre tabindex="0">{html.escape(text)}</pre>'
+        case Code(text, wrapped):
+            kind = 'class="wrapped"' if wrapped else 'tabindex="0"'
+            return f"<pre {kind}>{html.escape(text)}</pre>"
         case Equations(lines):
             return _boxed("equations", map(_equation, lines))
         case Terms(pairs):

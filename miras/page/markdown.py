@@ -30,7 +30,7 @@ def _markdown(block: Block) -> str:
             return _plain(text)
         case Items(texts):
             return "\n".join(f"- {_plain(text)}" for text in texts)
-        case Code(text):
+        case Code(text, _):
             return _fenced(text.rstrip())
         case Equations(lines):
             return _fenced("\n".join(lines))

@@ -31,6 +31,7 @@ td.n { white-space: nowrap; }
 figure { margin: 0; break-inside: avoid; }
 img { display: block; width: 100%; max-width: 34rem; height: auto; }
 pre { background: #f6f6f6; padding: .8rem; overflow-x: auto; font-size: .85rem; line-height: 1.4; }
+.wrapped { white-space: pre-wrap; }
 math { font-family: "STIX Two Math", "Cambria Math", "Latin Modern Math", math; font-size: 1.1em; }
 .equations, .terms { margin: .6rem 0; }
 .equation { margin: 0; padding: .35rem 0 .35rem 2rem; text-indent: -2rem; max-width: none;

@@ -57,9 +57,9 @@ def is_word(tokens: list[Token], place: int) -> bool:
         return False
     after = tokens[place + 1] if place + 1 < len(tokens) else Token("", "", True)
     if len(token.text) > 1:
-        applied = not after.spaced and after.text in ATTACHED
-        return "_" not in token.text and not applied
-    # `a matrix` has an article, `a learned` at the end of a line about a gate has a letter
+        return after.spaced or after.text not in ATTACHED
+    # `a matrix` has an article; `a learned` after a comma, or with another a in the line, a letter
     before = tokens[place - 1] if place else Token("", ":", True)
     sentence = before.text == ":" or (before.kind == "name" and len(before.text) > 1)
-    return token.text == "a" and after.kind == "name" and len(after.text) > 1 and sentence
+    alone = sum(each.text == "a" for each in tokens) == 1
+    return token.text == "a" and after.kind == "name" and len(after.text) > 1 and sentence and alone
