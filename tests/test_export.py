@@ -15,6 +15,7 @@ from miras.export import python
 from miras.export.file import class_name
 from miras.known import named
 from miras.layer import Layer
+from miras.memory import Memory
 from miras.part import SpecError
 
 ALONE = '''
@@ -106,6 +107,12 @@ def test_a_file_says_what_it_is(exported) -> None:
 def test_what_cannot_be_written_is_refused_in_a_sentence() -> None:
     with pytest.raises(SpecError, match=r"composition of several memories.*--to hf"):
         python(named("titans-mag"))
+
+
+def test_a_plan_that_fills_in_rows_is_left_out() -> None:
+    """The substitution of a robust error writes row after row into one tensor."""
+    text = python(Memory.model_validate({"architecture": "matrix", "bias": "huber"}), 16, 2)
+    assert "def token" in text and "def piece" not in text
 
 
 def test_command_writes_a_file(tmp_path: Path) -> None:

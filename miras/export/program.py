@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
-from miras.export.expressions import Group, Text, call, flat, lines
+from miras.export.expressions import Text, call, flat, lines
 from miras.export.nodes import Node, Program, Ref, references
 from miras.export.spelling import Speller, changes, root
 
@@ -170,12 +170,6 @@ class Writer:
         if self._effect(node):
             target = node.arguments[0]
             self.spell.names[ref] = flat(self.spell.expression(target))
-            if node.operation.endswith("__setitem__"):
-                index = Group(
-                    self.spell.expression(target), "[", self.spell.index(node.arguments[1]), "]"
-                )
-                value = self.spell.expression(node.arguments[2])
-                return lines(f"{flat(index)} = ", value, indent=self.indent)
             return lines("", expression, indent=self.indent)
         short = len(flat(expression)) <= LONG or node.operation == "alias"
         if not self._named(node) and short:

@@ -139,7 +139,7 @@ class Recorder(TorchFunctionMode):
             return shape[int(args[1])] if len(args) > 1 else shape
         if last in REFUSED:
             raise Unwritable(f"asks tensors for numbers ({last}), which only a run can answer")
-        if kwargs.get("out") is not None:
+        if last == "__setitem__" or kwargs.get("out") is not None:
             raise Unwritable(f"writes results of {last} into tensors that are there already")
         result: Any = func(*args, **kwargs)
         if last in ASKED or not tensors(result):

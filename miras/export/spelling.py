@@ -212,4 +212,4 @@ def _as_index(name: str, arguments: tuple[Any, ...]) -> list[Expression] | None:
 def changes(node: Node) -> bool:
     """Whether an operation changes a tensor in its place."""
     name = node.operation.rpartition(".")[2]
-    return name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
+    return name.endswith("_") and not name.endswith("__")
