@@ -2,6 +2,7 @@
 
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from miras.search.study import Study
 
 FOLDER, PLAN, FINDINGS = "confirm", "plan.json", "findings.jsonl"
+
+WHO = ("finalist", "baseline", "worker")
 
 
 def confirm(
@@ -52,17 +55,24 @@ def settle(
     from miras.search.sweep.standing import Standing
     from miras.search.sweep.sweep import RESULTS
     from miras.search.sweep.sweep import run as run_sweep
+    from miras.search.workers.progress import duration
 
     study, records = _opened(folder, file, storage)
     home = folder / FOLDER
     with alone(home):
         plan = _plan(study, records, home)
         sweep = plan.sweep.model_copy(update={"workers": workers or plan.sweep.workers})
-        count, seconds = Standing(sweep, read(home / RESULTS, Result)).left()
+        begun = Standing(sweep, read(home / RESULTS, Result))
+        count, seconds = begun.left()
+        took = [run.seconds for each in records for run in each.results if run.status == "ok"]
+        if took and not any(begun.runs.values()):  # then those of the search are the best guess
+            seconds = count * fmean(took)
+        numbers = (len(plan.finalists), len(plan.baselines), sweep.workers)
+        counted = [f"{n} {what}{'s' * (n != 1)}" for n, what in zip(numbers, WHO, strict=True)]
         print(
-            f"{len(plan.finalists)} finalists against {len(plan.baselines)} baselines:"
-            f" {count} runs are left, about {seconds / 3600 / sweep.workers:.1f} hours with"
-            f" {sweep.workers} workers, more where a grid of rates grows",
+            f"{counted[0]} against {counted[1]}: {count} runs are left, about"
+            f" {duration(seconds / sweep.workers)} with {counted[2]}, more where a grid of rates"
+            " grows",
             flush=True,
         )
         try:

@@ -117,6 +117,8 @@ def _finding(data: Any, model: Any, detail: ErrorDetails) -> _Finding:
     if kind == "union_tag_not_found":
         return _Finding(kind, path, f"its kind is missing; add `kind:` with {_one_of(kinds)}")
     if _about_type(kind):
+        if "constant" in kinds and type(given) in (int, float):
+            instead += f"; for this number write {{kind: constant, value: {given}}}"
         default = _one_of(kinds) if kinds else "lines of the form `key: value`"
         return _Finding(kind, path, instead, _WANTED.get(kind.split("_")[0], default))
     if (wanted := detail["msg"].removeprefix("Input should be ")) != detail["msg"]:

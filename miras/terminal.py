@@ -52,7 +52,8 @@ def progress(title: str, first: float = 0.0) -> Generator[Tick]:
     try:
         yield tick
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 def table(rows: list[dict[str, str]], as_json: bool) -> None:

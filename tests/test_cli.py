@@ -19,6 +19,11 @@ WRONG = {
         (2, 21),
         "less than or equal to 4",
     ),
+    "number for a gate": (
+        "architecture: matrix\nbias: {kind: huber, threshold: 1.5}\n",
+        (2, 32),
+        "write {kind: constant, value: 1.5}",
+    ),
     "duplicate key": ("bias: l2\narchitecture: matrix\nbias: dot\n", (3, 1), "bias"),
     "number as text": ("architecture: {kind: mlp, initial_std: 1e-3x}\n", (1, 40), "initial_std"),
     "unknown known memory": ("use: gated-deltanett\n", (1, 6), "gated-deltanet"),

@@ -273,7 +273,8 @@ def documents(drawn: Sequence[Drawn]) -> str:
     draws = len(drawn) + refused.total()
     rules = ", ".join(f"{rule} {count}" for rule, count in refused.most_common())
     share = percent(refused.total() / draws) if draws else "0 %"
-    first = f"{len(drawn)} memories from {draws} draws; {share} refused"
+    memories = "1 memory" if len(drawn) == 1 else f"{len(drawn)} memories"
+    first = f"{memories} from {draws} draw{'s' * (draws != 1)}; {share} refused"
     head = wrap(first + (f": {rules}" if rules else ""), 98)
     texts = [dump(each.memory.model_copy(update={"name": describe(each.memory)})) for each in drawn]
     return "\n".join(f"# {line}" for line in head) + "\n" + "---\n".join(texts)

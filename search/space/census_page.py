@@ -35,7 +35,7 @@ def text(found: "Census") -> str:
     names = f"{len(found.known)} of {found.known_of} known memories are inside"
     shown = f"{names}: {', '.join(found.known)}" if found.known else names
     lines += _block("known", shown)
-    lines += ["", "refused by"]
+    lines += ["", "refused by"] if found.rules or found.unattributed else []
     width = max((len(rule.rule) for rule in found.rules), default=0)
     for rule in found.rules:
         start = f"  {rule.rule:<{width}}  {percent(rule.share):>7}  "
@@ -43,7 +43,9 @@ def text(found: "Census") -> str:
     if found.unattributed:
         lines.append(f"  {'(not divided)':<{width}}  {percent(found.unattributed):>7}")
     lines += ["", *wrap(f"{found.structure} Well-typed ones were {found.said}.", 98)]
-    lines += wrap("A refused structure is put down to the rule that was found to object first.", 98)
+    if found.rules:
+        told = "A refused structure is put down to the rule that was found to object first."
+        lines += wrap(told, 98)
     return "\n".join(lines)
 
 

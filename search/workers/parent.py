@@ -7,6 +7,7 @@ workers held and nothing else.
 """
 
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy.exc import DBAPIError
@@ -192,7 +193,9 @@ class Parent:
         if left:
             self.display.say(f"the time budget is used up: {left} trials were not begun")
         folder = self.place.folder
-        self.display.say(f"results are in {folder}: `miras report {folder}`")
+        here = Path.cwd()
+        near = folder.relative_to(here) if folder.is_relative_to(here) else folder
+        self.display.say(f"results are in {near}: `miras report {near}`")
 
     def close(self) -> None:
         """End all workers in order; what they held is open again."""
