@@ -62,8 +62,10 @@ def draw(axes: Axes, rows: list[Row]) -> None:
             axes.plot(place, -0.6, marker="|", color=FOUND, ms=5, clip_on=False)
     axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_ylabel("slot")
+    pairs = any(None in row.weights for row in rows)
+    axes.set_ylabel("stored pair, by its token" if pairs else "slot")
     headed(axes, rows[0].panel)
     bar = axes.figure.colorbar(image, ax=axes, pad=0.02, aspect=25)
-    bar.set_label(MEANING[rows[0].what], fontsize=8.5)
+    meaning = "weight of the pair in the read" if pairs else MEANING[rows[0].what]
+    bar.set_label(meaning, fontsize=8.5)
     cast(Any, bar.outline).set_visible(False)
