@@ -2,8 +2,6 @@
 
 import json
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +11,10 @@ from typer.core import TyperGroup
 from miras.benching import bench
 from miras.confirming import confirm
 from miras.exporting import export
+from miras.looking import look
 from miras.migrating import migrate
 from miras.part import SpecError
+from miras.reporting import plot, report
 from miras.searching import search, status, work
 from miras.training import generate, train
 from miras.validating import validate
@@ -140,6 +140,7 @@ def explain(
 app.command()(train)
 app.command()(generate)
 app.command()(export)
+app.command()(look)
 app.command()(search)
 app.command()(work)
 app.command()(migrate)
@@ -220,32 +221,8 @@ app.command()(confirm)
 app.command()(status)
 
 
-@app.command()
-def report(run: Annotated[Path, typer.Argument(help="folder of a study")]) -> None:
-    """Write report.html, report.md and figures of a study."""
-    from miras.plots import write
-
-    with _sentences():
-        print(write(run))
-
-
-@app.command()
-def plot(
-    figure: Annotated[str, typer.Argument(help="name of a figure; `list` names them all")],
-    run: Annotated[Path, typer.Argument(help="folder of a study")] = Path(),
-) -> None:
-    """Draw one figure of a study as SVG and PNG."""
-    from miras.plots import draw, figures
-
-    if figure == "list":
-        for name, kind in figures().items():
-            print(f"{name:<12} {kind.summary}")
-        return
-    with _sentences():
-        for path in draw(figure, run):
-            print(path)
-
-
+app.command()(report)
+app.command()(plot)
 app.command()(bench)
 app.command()(validate)
 
@@ -258,15 +235,6 @@ def schema(
     from miras.checking import schema_of
 
     print(json.dumps(schema_of(kind), indent=2))
-
-
-@contextmanager
-def _sentences() -> Generator[None]:
-    """The figures know nothing of miras but its results: what is wrong there is a ValueError."""
-    try:
-        yield
-    except ValueError as error:
-        raise SpecError(str(error)) from None
 
 
 if __name__ == "__main__":

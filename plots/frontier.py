@@ -1,23 +1,27 @@
-"""Score against size of the state: which memories no other beats on both."""
+"""Score against what it costs: which memories no other beats on both."""
 
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from miras.statistics.dominance import front
 
 from . import reading
+from .costs import COSTS, STATE, Cost, cost_of
 from .style import FOUND, INK, KNOWN, RANDOM, End, name_ends
 
 
 class Row(NamedTuple):
-    """One trained memory on one objective (`panel`), with one standard error over seeds."""
+    """One trained memory on one objective, against one cost; both with one standard error."""
 
     panel: str
     name: str
     origin: str
-    state_floats: int
+    cost: str
+    size: float
+    least: float
+    most: float
     score: float
     low: float
     high: float
@@ -30,19 +34,40 @@ LOOKS = {
     "random": (RANDOM, "D", "random arm"),
 }
 
+WIDE = 6.0
+"""Times the smallest cost from which on a logarithmic axis shows more."""
+
 
 def table(records: reading.Records) -> list[Row]:
-    """Every trained memory with its score and its state, in floats per layer."""
+    """Every trained memory with its score and cost.
+
+    Each objective against the state, and the mean of them (or the only one) against other costs,
+    where they were measured and differ.
+    """
+    found = reading.panels(records)
+    rows = [row for panel in found for row in _panel(records, panel, STATE)]
+    for cost in COSTS:
+        if found and cost is not STATE:
+            more = _panel(records, found[0], cost)
+            rows += more if len({row.size for row in more}) > 1 else []
+    return rows
+
+
+def _panel(records: reading.Records, objective: str, cost: Cost) -> list[Row]:
+    members = reading.tasks_of(records, objective)
+    found = [
+        (record, value, paid)
+        for record, value in reading.scored([r for r in records if r.origin != "null"], objective)
+        if (paid := cost_of(record, cost))
+    ]
+    sign = 1 if cost.more_is_better else -1
+    best = front([(value, sign * paid.mean) for _, value, paid in found])
+    panel = objective if cost is STATE else f"{objective}, {cost.name}"
     rows: list[Row] = []
-    shown = [r for r in records if r.origin != "null" and reading.state_floats(r) > 0]
-    for panel in reading.panels(records):
-        members = reading.tasks_of(records, panel)
-        found = reading.scored(shown, panel)
-        best = front([(value, -reading.state_floats(record)) for record, value in found])
-        for (record, value), on_front in zip(found, best, strict=True):
-            low, high, _ = reading.interval(value, reading.seed_scores(record, members))
-            name, size = reading.label(record), reading.state_floats(record)
-            rows.append(Row(panel, name, record.origin, size, value, low, high, on_front))
+    for (record, value, paid), on_front in zip(found, best, strict=True):
+        low, high, _ = reading.interval(value, reading.seed_scores(record, members))
+        name = reading.label(record)
+        rows.append(Row(panel, name, record.origin, cost.name, *paid, value, low, high, on_front))
     return rows
 
 
@@ -56,27 +81,51 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     for origin, (colour, marker, text) in LOOKS.items():
         chosen = [row for row in rows if row.origin == origin]
         if chosen:
-            sizes = [row.state_floats for row in chosen]
+            sizes = [row.size for row in chosen]
             scores = [row.score for row in chosen]
             above = 4 if origin == "baseline" else 3
             axes.scatter(sizes, scores, s=26, c=colour, marker=marker, label=text, zorder=above)
             lows, highs = [row.low for row in chosen], [row.high for row in chosen]
             axes.vlines(sizes, lows, highs, colors=colour, linewidth=1)
-    edge = sorted((row.state_floats, row.score) for row in rows if row.on_front)
-    right = max(row.state_floats for row in rows)
-    sizes, scores = zip(*edge, (right, edge[-1][1]), strict=True)
-    axes.step(sizes, scores, where="post", color=INK, linewidth=1, label="front", zorder=2)
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_locator(LogLocator(base=2, numticks=5))
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
+            lefts, rights = [row.least for row in chosen], [row.most for row in chosen]
+            axes.hlines(scores, lefts, rights, colors=colour, linewidth=1)
+    cost = next(cost for cost in COSTS if cost.name == rows[0].cost)
+    _front(axes, rows, cost)
+    _scale(axes, rows, cost)
     axes.margins(x=0.08, y=0.08)
-    ends = [End(r.state_floats, r.score, r.name, LOOKS[r.origin][0]) for r in _named(rows)]
+    ends = [End(r.size, r.score, r.name, LOOKS[r.origin][0]) for r in _named(rows)]
     name_ends(axes, ends)
-    axes.set_title(f"Score and state: {rows[0].panel}")
-    axes.set_xlabel("state (floats per layer, log scale)")
+    axes.set_title(f"Score and {cost.name}: {rows[0].panel.removesuffix(f', {cost.name}')}")
     axes.set_ylabel("score (0 = floor, 1 = ceiling)")
     axes.figure.legend(loc="outside lower left", ncols=4, columnspacing=1)
+
+
+def _front(axes: Axes, rows: list[Row], cost: Cost) -> None:
+    """What can be had at a cost: to the right of a member of the front, to the left of a fast one.
+
+    It ends where the figure does.
+    """
+    edge = sorted((row.size, row.score) for row in rows if row.on_front)
+    if cost.more_is_better:
+        edge.insert(0, (min(row.size for row in rows), edge[0][1]))
+    else:
+        edge.append((max(row.size for row in rows), edge[-1][1]))
+    sizes, scores = zip(*edge, strict=True)
+    where = "pre" if cost.more_is_better else "post"
+    axes.step(sizes, scores, where=where, color=INK, linewidth=1, label="front", zorder=2)
+
+
+def _scale(axes: Axes, rows: list[Row], cost: Cost) -> None:
+    sizes = [row.size for row in rows]
+    if max(sizes) < WIDE * min(sizes):
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+        axes.set_xlabel(cost.label)
+    else:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_locator(LogLocator(base=2, numticks=5))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel(f"{cost.label.removesuffix(')')}, log scale)")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
 def _named(rows: list[Row]) -> list[Row]:

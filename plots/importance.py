@@ -1,23 +1,29 @@
 """Which choice of the grammar decides a score, and how much of that chance alone would show."""
 
-from typing import Any, NamedTuple, cast
+from collections.abc import Sequence
+from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from miras.result import TrialRecord
-
 from . import reading
+from .slots import levels, with_defaults
 from .style import FOUND, QUIET, readable
 
-AXES = ("architecture", "bias", "retention", "optimizer")
-LEARNING_RATE = "learning rate"
 SHUFFLES = 2000
 FEWEST = 8
 """Memories below which a share of variance says nothing."""
+
+APART = 3
+"""Memories that must have another choice than the most frequent one."""
+
+MOST = 12
+"""Slots that are shown; those that are left out explain less."""
 
 Numbers = NDArray[np.float64]
 
@@ -62,76 +68,16 @@ def table(records: reading.Records) -> list[Row]:
             names = levels([drawn[record.number][slot] for record, _ in owners])
             row = _judge(panel, slot, names, [value for _, value in owners])
             judged += [row] if row else []
-        rows += sorted(judged, key=lambda row: -row.explained)
+        rows += sorted(judged, key=lambda row: -row.explained)[:MOST]
     return rows
-
-
-def choices(record: TrialRecord) -> dict[str, str | float]:
-    """Slot -> choice. `bias.huber.switch` of a derivation is the slot `bias.switch`.
-
-    From the memory as written and from the derivation, which known memories lack. The learning
-    rate is the one that the memory was trained with.
-    """
-    found: dict[str, str | float] = {}
-    for slot, part in record.memory.items():
-        if isinstance(part, dict) or slot in AXES:
-            _read(slot, part, found)
-    for name, value in record.choices.items():
-        if name not in ("learning_rate", "lr"):
-            _read(".".join(name.split(".")[::2]), value, found)
-    if record.learning_rate > 0:
-        found[LEARNING_RATE] = record.learning_rate
-    return found
-
-
-def with_defaults(records: reading.Records) -> dict[int, dict[str, str | float]]:
-    """The choices by trial number, with what a memory leaves out of its four axes.
-
-    A memory as written leaves out defaults. Which choice is the default shows where a derivation
-    names one that the memory then does not: it holds for the known memories of the study too.
-    """
-    defaults = {
-        axis: str(record.choices[axis])
-        for record in records
-        for axis in AXES
-        if axis in record.choices and axis not in record.memory
-    }
-    found = {record.number: choices(record) for record in records}
-    for chosen in found.values():
-        for axis in AXES:
-            chosen.setdefault(axis, defaults.get(axis, "default"))
-    return found
-
-
-def _read(slot: str, part: Any, found: dict[str, str | float]) -> None:
-    if isinstance(part, dict):
-        for field, value in cast("dict[str, Any]", part).items():
-            _read(slot if field == "kind" else f"{slot}.{field}", value, found)
-    elif isinstance(part, bool):
-        found[slot] = str(part).lower()
-    elif isinstance(part, str | int | float):
-        found[slot] = part
-
-
-def levels(values: list[str | float]) -> list[str]:
-    """The choices as names; more than five different numbers become thirds by rank."""
-    numbers = sorted(value for value in values if not isinstance(value, str))
-    if len(set(numbers)) <= 5:
-        return [value if isinstance(value, str) else f"{value:g}" for value in values]
-    low, high = numbers[len(numbers) // 3], numbers[2 * len(numbers) // 3]
-    return [value if isinstance(value, str) else _third(value, low, high) for value in values]
-
-
-def _third(value: float, low: float, high: float) -> str:
-    if value < low:
-        return f"below {low:.2g}"
-    return f"{low:.2g} to {high:.2g}" if value < high else f"from {high:.2g}"
 
 
 def _judge(panel: str, slot: str, chosen: list[str], scores: list[float]) -> Row | None:
     names = sorted(set(chosen))
     values = np.array(scores, dtype=np.float64)
     if len(scores) < FEWEST or not 2 <= len(names) <= len(scores) // 2 or np.ptp(values) == 0:
+        return None
+    if len(chosen) - max(map(chosen.count, names)) < APART:
         return None
     member = np.array([[choice == name for name in names] for choice in chosen], dtype=np.float64)
     random = np.random.default_rng(0)
@@ -140,7 +86,6 @@ def _judge(panel: str, slot: str, chosen: list[str], scores: list[float]) -> Row
     share = float(explained(values[None], member)[0])
     low, high = np.quantile(chance, [0.025, 0.975])
     larger = int((chance >= share - 1e-12).sum())
-    means = values @ member / member.sum(axis=0)
     return Row(
         panel=panel,
         slot=slot,
@@ -150,8 +95,17 @@ def _judge(panel: str, slot: str, chosen: list[str], scores: list[float]) -> Row
         low=float(low),
         high=float(high),
         probability=(1 + larger) / (1 + SHUFFLES),
-        best=names[int(means.argmax())],
+        best=best(chosen, scores),
     )
+
+
+def best(chosen: Sequence[str], scores: Sequence[float]) -> str:
+    """The choice of the best mean, among those of several memories if there are such."""
+    groups: dict[str, list[float]] = {}
+    for choice, score in sorted(zip(chosen, scores, strict=True)):
+        groups.setdefault(choice, []).append(score)
+    several = {choice for choice, found in groups.items() if len(found) > 1} or set(groups)
+    return max(sorted(several), key=lambda choice: fmean(groups[choice]))
 
 
 def explained(scores: Numbers, member: Numbers) -> Numbers:
@@ -170,6 +124,13 @@ def height(rows: list[Row]) -> float:
 
 def draw(axes: Axes, rows: list[Row]) -> None:
     """One panel: a dot for each slot on a grey bar of what chance gives."""
+    dots(axes, rows)
+    axes.set_title(f"What decides: {rows[0].panel}")
+    axes.set_xlabel("share of the variance explained")
+
+
+def dots(axes: Axes, rows: list[Row], counted: str = "choices") -> None:
+    """Shares of variance, each on what chance gives."""
     for place, row in enumerate(rows):
         axes.barh(place, row.high - row.low, 0.55, row.low, color="#DDDDDD", zorder=1)
         clear = row.explained > row.high
@@ -179,15 +140,14 @@ def draw(axes: Axes, rows: list[Row]) -> None:
                 f"best: {row.best}", (row.explained, place), (7, 0), textcoords="offset points",
                 va="center", fontsize=8, color=readable(FOUND),
             )  # fmt: skip
-    names = [f"{row.slot}\n({row.choices} choices)" for row in rows]
+    names = [f"{row.slot}\n({row.choices} {counted})" for row in rows]
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.axvline(0, color=QUIET, linewidth=0.8, zorder=2)
     axes.use_sticky_edges = False
     axes.margins(x=0.08)
-    axes.set_title(f"What decides: {rows[0].panel}")
-    axes.set_xlabel("share of the variance explained")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
     marks = [
         Line2D([], [], marker="o", ls="", color=FOUND, label="beyond chance"),
         Line2D([], [], marker="o", ls="", color=FOUND, mfc="white", label="as chance"),

@@ -12,6 +12,9 @@ from miras.statistics import Rate, success
 MEAN = "mean of objectives"
 Records = Sequence[TrialRecord]
 
+Between = Callable[[Records], Sequence[Sequence[float]]]
+"""How far each memory of some records is from each other one; NaN for one that cannot be read."""
+
 
 class Interval(NamedTuple):
     """Mean minus and plus one standard error over seeds; the mean itself with one seed."""

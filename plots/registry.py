@@ -1,9 +1,13 @@
-"""The figures by name: one file of this folder with `table` and `draw` is one figure."""
+"""The figures by name: a file of this folder with `table` and `draw` is one figure.
+
+So are those of the folders `confirmation` and `look`.
+"""
 
 import importlib
+import inspect
 import pkgutil
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,8 +15,11 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .reading import Records
-from .study import records
+from miras.result import Finding, Seen
+
+from .look.seen import looks
+from .reading import Between, Records
+from .study import findings, records
 from .style import HEIGHT, canvas, save
 
 
@@ -23,14 +30,17 @@ def _same_height(_: list[Any]) -> float:
 class Kind(NamedTuple):
     """What a figure file gives.
 
-    `table(records)` makes typed rows; the field `panel` of a row says on which panel it belongs.
-    `draw(axes, rows)` draws the rows of one panel. `height(rows)` is the height of that panel in
-    inches; a file without it gets the usual height.
+    `table` makes typed rows of what its arguments name: `records` of trials, `findings` of a
+    confirmation, what was `seen` inside memories, and `between`, which measures how far memories
+    are from each other. The field `panel` of a row says on which panel it belongs. `draw(axes,
+    rows)` draws the rows of one panel. `height(rows)` is the height of that panel in inches; a file
+    without it gets the usual height.
     """
 
     name: str
     summary: str
-    table: Callable[[Records], list[Any]]
+    takes: tuple[str, ...]
+    table: Callable[..., list[Any]]
     draw: Callable[[Axes, list[Any]], None]
     height: Callable[[list[Any]], float]
 
@@ -48,23 +58,35 @@ class Panel(NamedTuple):
 def figures() -> dict[str, Kind]:
     """All figures, by the name of their file."""
     found: dict[str, Kind] = {}
-    for file in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        parts = vars(importlib.import_module(f"{__package__}.{file.name}"))
-        if {"table", "draw"} <= parts.keys():
-            summary = str(parts["__doc__"] or "").split("\n\n")[0].replace("\n", " ")
-            height = parts.get("height", _same_height)
-            found[file.name] = Kind(file.name, summary, parts["table"], parts["draw"], height)
-    return found
+    here = Path(__file__).parent
+    for folder in ("", "confirmation", "look"):
+        package = f"{__package__}.{folder}".rstrip(".")
+        for file in pkgutil.iter_modules([str(here / folder)]):
+            parts = vars(importlib.import_module(f"{package}.{file.name}"))
+            if {"table", "draw"} <= parts.keys():
+                summary = str(parts["__doc__"] or "").split("\n\n")[0].replace("\n", " ")
+                height = parts.get("height", _same_height)
+                takes = tuple(inspect.signature(parts["table"]).parameters)
+                kind = Kind(file.name, summary, takes, parts["table"], parts["draw"], height)
+                found[file.name] = kind
+    return dict(sorted(found.items()))
 
 
-def panels(name: str, records: Records) -> list[Panel]:
+def panels(
+    name: str,
+    records: Records,
+    findings: Sequence[Finding] = (),
+    between: Between | None = None,
+    seen: Sequence[Seen] = (),
+) -> list[Panel]:
     """Draw a figure: one panel for each objective or task, none where there is nothing to show."""
     known = figures()
     if name not in known:
         raise ValueError(f"there is no figure {name!r}: choose one of {', '.join(known)}")
     kind = known[name]
+    offered = {"records": records, "findings": findings, "between": between, "seen": seen}
     groups: dict[str, list[Any]] = {}
-    for row in kind.table(records):
+    for row in kind.table(**{each: offered[each] for each in kind.takes}):
         groups.setdefault(row.panel, []).append(row)
     drawn: list[Panel] = []
     for title, rows in groups.items():
@@ -75,21 +97,33 @@ def panels(name: str, records: Records) -> list[Panel]:
     return drawn
 
 
-def plot(name: str, records: Records, folder: Path) -> list[Path]:
+def plot(
+    name: str,
+    records: Records,
+    folder: Path,
+    findings: Sequence[Finding] = (),
+    between: Between | None = None,
+    seen: Sequence[Seen] = (),
+) -> list[Path]:
     """Draw a figure and write every panel as SVG and PNG; returns the files."""
     return [
-        file for panel in panels(name, records) for file in save(panel.figure, folder, panel.name)
+        file
+        for panel in panels(name, records, findings, between, seen)
+        for file in save(panel.figure, folder, panel.name)
     ]
 
 
-def draw(name: str, run: Path) -> list[Path]:
+def draw(name: str, run: Path, between: Between | None = None) -> list[Path]:
     """Draw a figure of a run into its folder `figures`; returns the files.
 
-    A run is the folder of a study or comparison, or one of its files of JSON lines. Raises
+    A run is the folder of a study, comparison or look, or one of its files of JSON lines. Raises
     ValueError if there is no such run or figure, or if the run has nothing for the figure to show.
     """
     folder = run if run.is_dir() else run.parent
-    files = plot(name, records(run), folder / "figures")
+    if name in figures() and "seen" in figures()[name].takes:
+        files = plot(name, (), folder / "figures", seen=looks(run))
+    else:
+        files = plot(name, records(run), folder / "figures", findings(folder), between)
     if not files:
         raise ValueError(f"{run} has nothing yet that the figure {name} could show")
     return files

@@ -4,98 +4,42 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-from miras.page import (
-    Block,
-    Code,
-    Heading,
-    Items,
-    Picture,
-    Pictures,
-    Text,
-    to_html,
-    to_markdown,
-)
-from miras.result import Finding, read
+from miras.page import Block, Code, Heading, Items, Pictures, Text, to_html, to_markdown
 from miras.statistics import luck_of_best
 
 from . import certainty, reading, tables
 from .confirmation.story import in_report
-from .registry import figures, panels
+from .gallery import AFTERWARDS, COURSE, FIGURES, WORDS, draw_all, in_order
+from .registry import figures
 from .study import Study, load, moment
-from .style import save
-
-FIGURES = {
-    "objectives": "Best memories of each objective",
-    "frontier": "Pareto front",
-    "curves": "Learning curves",
-    "ladder": "Accuracy by difficulty",
-    "bits": "Text",
-    "importance": "Which choices matter",
-    "outcomes": "The search, and what failed",
-}
-"""Headings of the figures that the report knows; it shows others under their own name."""
-
-APART = {"validity"}
-"""Figures of another page: `miras validate` shows what the ladders show here."""
-
-WORDS = {
-    "curves": "Validation score while training, of the known memories and of the three best"
-    " candidates of each task. A memory that still climbs at the end was cut off by the budget,"
-    " not by its capacity.",
-    "ladder": "Raw accuracy as a task gets harder. The dotted floor is what the best guess without"
-    " memory reaches; a line on the floor has learnt nothing there.",
-    "bits": "Bits per byte on text that was not trained on; less is better. The diamonds only"
-    " count: how often each byte occurs (unigram), or follows those before it (bigram, 5-gram).",
-    "importance": "For each slot of the grammar: the share of the variance of the score that the"
-    " choice in it explains (epsilon squared, corrected for the number of choices). The grey bar"
-    " holds 95 % of what shuffled scores give: a point inside it is no finding, and of forty"
-    " points about one lies beyond it by chance. The search does not draw evenly, and diverged"
-    " memories have no score, so this says what mattered among the memories that were tried.",
-}
 
 
-def write(folder: Path) -> Path:
+def write(folder: Path, between: reading.Between | None = None) -> Path:
     """Write `report.html`, `report.md` and `figures/` into a study folder; returns the HTML file.
 
     Works at any time: of an unfinished study it says so, and figures with nothing to show are left
-    out. Raises ValueError if there is no study or its files are damaged.
+    out, as is the map of memories where nobody says how far they are from each other. Raises
+    ValueError if there is no study or its files are damaged.
     """
     study = load(folder)
     title = f"Search report: {study.name}"
-    blocks = compose(study, draw_all(study))
+    blocks = compose(study, draw_all(study, between))
     page = folder / "report.html"
     (folder / "report.md").write_text(to_markdown(title, blocks), encoding="utf-8")
     page.write_text(to_html(title, blocks), encoding="utf-8")
     return page
 
 
-def draw_all(study: Study) -> dict[str, Pictures]:
-    """Draw and save every figure that has something to show."""
-    drawn: dict[str, Pictures] = {}
-    for name, kind in figures().items():
-        if name in APART:
-            continue
-        members: list[Picture] = []
-        for panel in panels(name, study.records):
-            vector, pixels = save(panel.figure, study.folder / "figures", panel.name)
-            summary = f"{panel.title}: {kind.summary}"
-            members.append(Picture(f"figures/{pixels.name}", summary, vector.read_bytes()))
-        if members:
-            drawn[name] = Pictures(members)
-    return drawn
-
-
 def compose(study: Study, drawn: dict[str, Pictures]) -> list[Block]:
     """The report as blocks, in the order in which a stranger asks."""
-    others = [name for name in drawn if name not in FIGURES]
     sections = [
         _standing(study),
         _in_short(study),
         _setting(study),
         _best(study, drawn),
-        _sureness(study),
+        _sureness(study, drawn),
         _frontier(study, drawn),
-        *(_figure(drawn, name) for name in ("curves", "ladder", "bits", "importance", *others)),
+        *(_figure(drawn, name) for name in in_order(drawn)),
         _course(study, drawn),
         _winner(study),
         _repeat(study),
@@ -175,7 +119,7 @@ def _best(study: Study, drawn: dict[str, Pictures]) -> list[Block]:
     return [Heading(FIGURES["objectives"]), drawn["objectives"], *found]
 
 
-def _sureness(study: Study) -> list[Block]:
+def _sureness(study: Study, drawn: dict[str, Pictures]) -> list[Block]:
     found = certainty.verdicts(study.records)
     if not found:
         return []
@@ -202,7 +146,8 @@ def _sureness(study: Study) -> list[Block]:
         ),
         *([Text(str(study.manifest["selection"]))] if "selection" in study.manifest else []),
         tables.sureness(found),
-        *in_report(read(study.folder / "confirm" / "findings.jsonl", Finding)),
+        *in_report(study.findings),
+        *(drawn[name] for name in AFTERWARDS if name in drawn),
     ]
 
 
@@ -212,9 +157,11 @@ def _frontier(study: Study, drawn: dict[str, Pictures]) -> list[Block]:
     return [
         Heading(FIGURES["frontier"]),
         Text(
-            "Each figure shows one objective against the size of the state: a memory on the front"
-            " is beaten by no other on both. The table takes all objectives and the state together;"
-            " with many objectives most memories are on that front."
+            "Each figure shows one objective against the size of the state, and the mean of all"
+            " objectives against each other cost that was measured: a memory on the front is beaten"
+            " by no other on both. Bars are one standard error over seeds. Speed is that of this"
+            " machine and this program. The table takes all objectives and the state together; with"
+            " many objectives most memories are on that front."
         ),
         drawn["frontier"],
         tables.on_front(study.records),
@@ -223,8 +170,6 @@ def _frontier(study: Study, drawn: dict[str, Pictures]) -> list[Block]:
 
 def _figure(drawn: dict[str, Pictures], name: str) -> list[Block]:
     """A figure under its heading; one more file in the folder is one more section here."""
-    if name not in drawn:
-        return []
     title = FIGURES.get(name, name.replace("_", " ").capitalize())
     return [Heading(title), Text(WORDS.get(name, figures()[name].summary)), drawn[name]]
 
@@ -233,8 +178,9 @@ def _course(study: Study, drawn: dict[str, Pictures]) -> list[Block]:
     if not study.records:
         return []
     blocks: list[Block] = [Heading(FIGURES["outcomes"])]
-    if "outcomes" in drawn:
-        blocks.append(drawn["outcomes"])
+    for name in COURSE:
+        if name in drawn:
+            blocks += [Text(WORDS[name]), drawn[name]]
     failed = [record for record in study.records if record.status != "ok"]
     if not failed:
         return [*blocks, Text("No trial failed.")]

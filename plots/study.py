@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from miras.result import Result, TrialRecord, read
+from miras.result import Finding, Result, TrialRecord, read
 
 from . import reading
 
@@ -21,6 +21,7 @@ class Study:
     manifest: Mapping[str, Any]
     records: Sequence[TrialRecord]
     winner: str
+    findings: Sequence[Finding] = ()
 
     @property
     def finished(self) -> bool:
@@ -60,6 +61,7 @@ def load(folder: Path) -> Study:
         manifest=manifest,
         records=[by_number[number] for number in sorted(by_number)],
         winner=winner.read_text(encoding="utf-8") if winner.is_file() else "",
+        findings=findings(folder),
     )
 
 
@@ -77,6 +79,12 @@ def records(path: Path) -> list[TrialRecord]:
     if single:
         return reading.grouped(read(file, Result))
     return [reading.completed(record) for record in read(file, TrialRecord)]
+
+
+def findings(folder: Path) -> list[Finding]:
+    """What a confirmation found, of the folder of its study or its own; none without one."""
+    own = folder / "findings.jsonl"
+    return read(own if own.is_file() else folder / "confirm" / own.name, Finding)
 
 
 def _manifest(path: Path) -> dict[str, Any]:

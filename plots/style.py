@@ -137,3 +137,90 @@ def name_ends(axes: Axes, ends: Sequence[End]) -> None:
                 "shrinkA": 1, "shrinkB": 1, "alpha": 0.6, "relpos": (0, 0.5),
             },
         )  # fmt: skip
+
+
+class Spot(NamedTuple):
+    """A point of a map, with a name if it is to have one there."""
+
+    x: float
+    y: float
+    text: str
+    colour: str
+    named: bool
+
+
+def name_spots(axes: Axes, spots: Sequence[Spot], size: float = 7.5) -> None:
+    """Write names beside points where they cover least: neither points nor other names.
+
+    Call it last: it draws the figure once to know where the points are.
+    """
+    figure = axes.get_figure(root=True)
+    if figure is None:
+        return
+    figure.draw_without_rendering()
+    points = [tuple(map(float, axes.transData.transform((spot.x, spot.y)))) for spot in spots]
+    inside = axes.get_window_extent()
+    pixels = figure.dpi / 72
+    room = Box(inside.x0, inside.y0, inside.x1, inside.y1)
+    taken = [Box(x - 3 * pixels, y - 3 * pixels, x + 3 * pixels, y + 3 * pixels) for x, y in points]
+    for spot, (x, y) in zip(spots, points, strict=True):
+        if not spot.named:
+            continue
+        wide, tall = 0.6 * size * pixels * len(spot.text), 1.2 * size * pixels
+        boxes = [_beside(x, y, wide, tall, place, pixels) for place in _AROUND]
+        covered = [sum(map(box.shared, taken)) + 3 * (box.area - box.shared(room)) for box in boxes]
+        rank = covered.index(min(covered))
+        box = boxes[rank]
+        taken.append(box)
+        line = {"arrowstyle": "-", "color": QUIET, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
+        name = axes.annotate(
+            spot.text,
+            xy=(spot.x, spot.y),
+            xytext=((box.left - x) / pixels, ((box.low + box.high) / 2 - y) / pixels),
+            textcoords="offset points",
+            color=readable(spot.colour),
+            fontsize=size,
+            va="center",
+            zorder=6,
+            arrowprops=None if _AROUND[rank][2] <= 6 else line,
+        )
+        name.set_in_layout(False)
+
+
+def _beside(
+    x: float, y: float, wide: float, tall: float, place: tuple[int, int, int], pixels: float
+) -> "Box":
+    """Where a name would stand."""
+    right, up, far = place
+    gap = far * pixels
+    left = x + gap if right > 0 else x - gap - wide if right < 0 else x - wide / 2
+    middle = y + up * (gap + (tall / 2 if right == 0 else 0))
+    return Box(left, middle - tall / 2, left + wide, middle + tall / 2)
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels."""
+
+    left: float
+    low: float
+    right: float
+    high: float
+
+    @property
+    def area(self) -> float:
+        """Pixels in it."""
+        return (self.right - self.left) * (self.high - self.low)
+
+    def shared(self, other: "Box") -> float:
+        """Pixels that it has in common with another one."""
+        wide = min(self.right, other.right) - max(self.left, other.left)
+        tall = min(self.high, other.high) - max(self.low, other.low)
+        return max(0.0, wide) * max(0.0, tall)
+
+
+_AROUND = [
+    (right, up, far)
+    for far in (6, 13, 24)
+    for right, up in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
+]
+"""Where a name may stand, best first: right or left, above or below, and how many points away."""

@@ -4,7 +4,7 @@ import math
 import random
 from typing import Any
 
-from miras.result import Point, Result, TrialRecord
+from miras.result import Point, Result, Sitting, TrialRecord
 
 # Records by hand
 
@@ -82,6 +82,9 @@ def synthetic(trials: int = 20, seeds: int = 1, diverging: float = 0.15) -> list
     return [_trial(number, dice, seeds, diverging) for number in range(trials)]
 
 
+_SAMPLERS = {"random": "random"}
+
+
 def _trial(number: int, dice: random.Random, seeds: int, diverging: float) -> TrialRecord:
     twin = number == len(KNOWN)
     known = number < len(KNOWN)
@@ -123,6 +126,12 @@ def _trial(number: int, dice: random.Random, seeds: int, diverging: float) -> Tr
         status="diverged" if lost else "ok",
         reason="the loss was not finite at step 120" if lost else "",
         equals=("deltanet",) if number == 14 else (),
+        proposed_by=""
+        if known or twin
+        else _SAMPLERS.get(origin, ("tpe", "evolution")[number % 2]),
+        sittings=(
+            Sitting(worker=f"f/{number % 2}", started=10.0 * number, ended=10.0 * number + 19.0),
+        ),
         seconds=10.0 * seeds,
     )
 

@@ -15,7 +15,7 @@ COMMANDS = {
     *("cli", "terminal", "checking", "listing", "running", "demonstrating", "mapping", "benching"),
     *("validating", "searching", "migrating", "confirming", "task_table"),
     "documentation",
-    *("exporting", "looking"),
+    *("exporting", "looking", "reporting"),
     *("training", "training_text", "editing", "beginning"),
 }
 """Modules behind the command line: these alone import search, plots, benchmarks, in functions."""

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from plot_cases import LOST, record, result, scoring, seeded, synthetic
 
 from miras import plots
 from miras.plots import bits, curves, frontier, ladder, objectives, outcomes, reading
-from miras.result import Result, append
+from miras.result import Finding, Result, TrialRecord, append
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,7 +28,7 @@ def test_frontier_table() -> None:
         record(5, "search", **LOST),
     ]
     rows = frontier.table(records)
-    assert [(row.name, row.state_floats, row.score, row.on_front) for row in rows] == [
+    assert [(row.name, row.size, row.score, row.on_front) for row in rows] == [
         ("#1 candidate", 1024, 0.7, True),
         ("#3 candidate", 4096, 0.6, False),
         ("m0", 1024, 0.5, False),
@@ -128,14 +129,31 @@ def test_outcomes_table() -> None:
 # Figures and files
 
 
+OF_A_STUDY = {
+    *("objectives", "frontier", "curves", "ladder", "heatmap", "landscape", "importance"),
+    *("interaction", "history", "outcomes", "timeline", "forest", "rescored"),
+}
+CONFIRMED = [
+    Finding(topic="rescored", subject="#9 a", role="finalist", numbers={"search": 1, "again": 2}),
+    Finding(topic="lead", subject="#9 a", against="gla", mean=0.1, low=-0.1, high=0.3),
+]
+
+
+def by_number(records: Sequence[TrialRecord]) -> list[list[float]]:
+    """Memories as far from each other as their numbers."""
+    return [[abs(one.number - other.number) for one in records] for other in records]
+
+
 def test_every_figure_is_drawn_and_the_same_records_give_the_same_files(tmp_path: Path) -> None:
     records = synthetic(20, seeds=2)
+    drawn: set[str] = set()
     for name, kind in plots.figures().items():
         assert kind.summary.endswith(".")
-        first = plots.plot(name, records, tmp_path / "first")
-        if name != "bits":  # the made-up study has no text
-            assert {file.suffix for file in first} == {".svg", ".png"}
+        first = plots.plot(name, records, tmp_path / "first", CONFIRMED, by_number)
+        assert {file.suffix for file in first} in (set(), {".svg", ".png"})
         assert all(file.name.startswith(name) for file in first)
+        drawn |= {name} if first else set()
+    assert drawn >= OF_A_STUDY
     again = plots.plot("ladder", records, tmp_path / "again")
     for file in again:
         assert file.read_bytes() == (tmp_path / "first" / file.name).read_bytes()
@@ -143,7 +161,7 @@ def test_every_figure_is_drawn_and_the_same_records_give_the_same_files(tmp_path
 
 
 def test_unknown_figure_says_which_there_are() -> None:
-    with pytest.raises(ValueError, match="no figure 'frontiers': choose one of bits, curves"):
+    with pytest.raises(ValueError, match="no figure 'frontiers': choose one of addresses, bits"):
         plots.panels("frontiers", [])
 
 

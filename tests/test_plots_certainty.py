@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from plot_cases import record, scoring, seeded
 
-from miras.plots import certainty, importance
+from miras.plots import certainty, importance, slots
 from miras.result import TrialRecord
 
 # Importance
@@ -68,7 +68,7 @@ def test_choices_come_from_the_memory_and_from_the_derivation() -> None:
         },
         learning_rate=0.01,
     )
-    assert importance.choices(trial) == {
+    assert slots.choices(trial) == {
         "bias": "l2",
         "retention": "decay",
         "retention.gate": "mamba",
@@ -83,14 +83,14 @@ def test_a_default_left_out_is_known_from_a_derivation() -> None:
     written = record(0, memory={"bias": "dot", "architecture": "matrix"})
     silent = record(1, memory={"architecture": "matrix"})
     derived = record(2, "search", memory={"architecture": "matrix"}, choices={"bias": "l2"})
-    found = importance.with_defaults([written, silent, derived])
+    found = slots.with_defaults([written, silent, derived])
     assert [found[number]["bias"] for number in range(3)] == ["dot", "l2", "l2"]
     assert found[1]["retention"] == "default"
 
 
 def test_many_numbers_become_thirds() -> None:
-    assert importance.levels([1.0, 2.0, 1.0]) == ["1", "2", "1"]
-    names = importance.levels([float(n) for n in range(9)])
+    assert slots.levels([1.0, 2.0, 1.0]) == ["1", "2", "1"]
+    names = slots.levels([float(n) for n in range(9)])
     assert names == ["below 3"] * 3 + ["3 to 6"] * 3 + ["from 6"] * 3
 
 

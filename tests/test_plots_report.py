@@ -94,7 +94,7 @@ def test_report_of_a_study(tmp_path: Path) -> None:
     text = plots.write(folder).read_text()
     found = Page(text)
     drawn_files = sorted(path.name for path in (folder / "figures").glob("*.svg"))
-    assert len(drawn_files) == found.tags.count("img") == 14
+    assert len(drawn_files) == found.tags.count("img") == 28
     found.check()
     assert found.tags.count("table") == text.count('<div class="scroll"')
     assert found.headings == [
@@ -105,7 +105,9 @@ def test_report_of_a_study(tmp_path: Path) -> None:
         "Pareto front",
         "Learning curves",
         "Accuracy by difficulty",
+        "The space, two choices at a time",
         "Which choices matter",
+        "Which choices matter together",
         "The search, and what failed",
         "The winner, to take away",
         "How to repeat it",
@@ -129,7 +131,7 @@ def test_report_of_a_study(tmp_path: Path) -> None:
 
     markdown = (folder / "report.md").read_text()
     linked = [line.split("](")[1][:-1] for line in markdown.splitlines() if line.startswith("![")]
-    assert len(linked) == 14 and all((folder / path).is_file() for path in linked)
+    assert len(linked) == 28 and all((folder / path).is_file() for path in linked)
     assert "\\<script" in markdown and "````\nbias: {kind: huber}" in markdown
 
 
@@ -159,7 +161,7 @@ def test_report_of_diverged_trials_alone(tmp_path: Path) -> None:
     found = Page(plots.write(folder).read_text())
     assert "No trial ended with a score" in found.text
     assert "14 of 14 trials ended without a score" in found.text
-    assert found.tags.count("img") == 1
+    assert found.tags.count("img") == 2
 
 
 def test_written_twice_a_report_is_the_same(tmp_path: Path) -> None:

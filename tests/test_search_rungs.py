@@ -1,6 +1,7 @@
 """Studies with rungs, from end to end, with trainings that take no time."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,20 @@ def test_trials_have_the_runs_of_the_rungs_that_they_saw(played: list[TrialRecor
         assert set(record.objectives) == (
             {"recall"} if record.rung == 1 else {"recall", "tracking"}
         )
+
+
+def test_trials_tell_who_thought_of_them_and_who_trained_them_when(
+    played: list[TrialRecord],
+) -> None:
+    for record in played:
+        assert len(record.sittings) == max(1, record.rung)
+        times = [time for each in record.sittings for time in (each.started, each.ended)]
+        assert times == sorted(times)
+        assert all(re.fullmatch(r"[0-9a-f]{8}/\d+", each.worker) for each in record.sittings)
+        known = record.origin in ("baseline", "null")
+        minds = {"search": {"tpe", "evolution"}, "random": {"random"}}
+        assert record.proposed_by in ({""} if known else minds[record.origin])
+    assert {record.proposed_by for record in played} == {"", "tpe", "evolution", "random"}
 
 
 def test_half_goes_on_and_measures_for_others_always_do(played: list[TrialRecord]) -> None:

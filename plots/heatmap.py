@@ -1,0 +1,155 @@
+"""The space slot by slot: mean score, best score and number of memories of each pair of choices."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import combinations
+from statistics import fmean
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from . import reading
+from .slots import AXES, levels, with_defaults
+
+MOST = 6
+"""Pairs of slots that are shown."""
+
+WIDEST, TALLEST = 6, 10
+"""Choices of a slot that have columns or rows of their own."""
+
+OTHERS = "all others"
+
+
+class Row(NamedTuple):
+    """One cell: two choices (the `panel` names their slots), and the memories that have both.
+
+    `mean` and `best` are over the `scored` ones of the memories that were `tried`.
+    """
+
+    panel: str
+    objective: str
+    down: str
+    across: str
+    tried: int
+    scored: int
+    mean: float | None
+    best: float | None
+
+
+def table(records: reading.Records) -> list[Row]:
+    """Pairs of axes of one memory that differ in the study, those of most memories first."""
+    objective = next(iter(reading.panels(records)), "")
+    tried = [r for r in records if r.origin != "null" and r.memory]
+    drawn = with_defaults(tried)
+    axes = sorted(
+        {slot for chosen in drawn.values() for slot in chosen if slot.rpartition(".")[2] in AXES},
+        key=lambda slot: (slot.rpartition(".")[0], AXES.index(slot.rpartition(".")[2])),
+    )
+    pairs = [
+        (pair, [record for record in tried if all(slot in drawn[record.number] for slot in pair)])
+        for pair in combinations(axes, 2)
+        if pair[0].rpartition(".")[0] == pair[1].rpartition(".")[0]
+    ]
+    rows: list[list[Row]] = []
+    for pair, owners in sorted(pairs, key=lambda each: -len(each[1])):
+        one, other = (levels([drawn[record.number][slot] for record in owners]) for slot in pair)
+        if min(len(set(one)), len(set(other))) > 1:
+            rows.append(_pair(objective, pair, one, other, owners))
+    told = [pair for pair in rows if any(row.scored for row in pair)]
+    return [row for pair in told[:MOST] for row in pair]
+
+
+def _pair(
+    objective: str,
+    pair: tuple[str, str],
+    one: Sequence[str],
+    other: Sequence[str],
+    owners: reading.Records,
+) -> list[Row]:
+    """The slot with more choices goes down, where there is room."""
+    if len(set(one)) < len(set(other)):
+        pair, one, other = (pair[1], pair[0]), other, one
+    down, across = _fewer(one, TALLEST), _fewer(other, WIDEST)
+    scores: dict[tuple[str, str], list[float | None]] = {}
+    for record, *cell in zip(owners, down, across, strict=True):
+        scores.setdefault((cell[0], cell[1]), []).append(reading.score(record, objective))
+    rows: list[Row] = []
+    for cell, found in sorted(scores.items(), key=lambda each: _places(each[0])):
+        known = [score for score in found if score is not None]
+        mean, best = (fmean(known), max(known)) if known else (None, None)
+        panel = f"{pair[0]} × {pair[1]}"
+        rows.append(Row(panel, objective, *cell, len(found), len(known), mean, best))
+    return rows
+
+
+def _fewer(names: Sequence[str], most: int) -> list[str]:
+    """The most frequent choices by name, the rest together."""
+    counts = Counter(names)
+    if len(counts) <= most:
+        return list(names)
+    kept = {name for name, _ in counts.most_common(most - 1)}
+    return [name if name in kept else OTHERS for name in names]
+
+
+def _places(cell: Sequence[str]) -> list[tuple[bool, str]]:
+    return [(name == OTHERS, name) for name in cell]
+
+
+def height(rows: list[Row]) -> float:
+    """Inches: a line of cells for each choice."""
+    return 1.4 + 0.55 * len({row.down for row in rows})
+
+
+def draw(axes: Axes, rows: list[Row]) -> None:
+    """One panel: dark cells are good, hatched ones have no score, empty ones nobody tried."""
+    down = sorted({row.down for row in rows}, key=lambda name: _places([name]))
+    across = sorted({row.across for row in rows}, key=lambda name: _places([name]))
+    means = np.full((len(down), len(across)), np.nan)
+    for row in rows:
+        if row.mean is not None:
+            means[down.index(row.down), across.index(row.across)] = row.mean
+    known = means[~np.isnan(means)]
+    low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
+    high = max(high, low + 0.01)
+    edges = [np.arange(len(names) + 1) - 0.5 for names in (across, down)]
+    pale = low - 0.15 * (high - low)
+    axes.pcolormesh(*edges, means, cmap="Blues", vmin=pale, vmax=high, edgecolors="white", lw=2)
+    for row in rows:
+        x, y = across.index(row.across), down.index(row.down)
+        if row.mean is None or row.best is None:
+            box = Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, hatch="////", ec="#CCCCCC", lw=0)
+            axes.add_patch(box)
+            axes.text(x, y, f"{row.tried} without", ha="center", va="center", fontsize=7)
+            continue
+        bright = (row.mean - low) / (high - low) > 0.6
+        colour = "white" if bright else "#222222"
+        best = f"best {row.best:.2f}\n" if row.scored > 1 else ""
+        lost = f", {row.tried - row.scored} without" if row.tried > row.scored else ""
+        for text, up, size, weight in (
+            (f"{row.mean:.2f}", 0.24, 9.5, "bold"),
+            (f"{best}of {row.scored}{lost}", -0.16, 7.0 if len(across) < 5 else 6.0, "normal"),
+        ):
+            axes.text(
+                x, y - up, text, color=colour, ha="center", va="center",
+                fontsize=size, fontweight=weight, linespacing=1.1,
+            )  # fmt: skip
+    names = [_short(name) for name in across]
+    slanted = sum(map(len, names)) > 34
+    axes.set_xticks(range(len(across)), names)
+    if slanted:
+        axes.tick_params(axis="x", rotation=20)
+    axes.set_yticks(range(len(down)), [_short(name) for name in down])
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    axes.set_ylim(len(down) - 0.5, -0.5)
+    slots = rows[0].panel.split(" × ")
+    axes.set_ylabel(slots[0])
+    axes.set_xlabel(slots[1])
+    axes.set_title(f"Mean score: {rows[0].panel}")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 16 else f"{name[:15]}…"

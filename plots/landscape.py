@@ -1,0 +1,164 @@
+"""The space as a map: memories that differ in little lie close to each other."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from . import reading
+from .style import FOUND, INK, QUIET, Spot, name_spots
+
+FEWEST = 4
+"""Memories that make a map."""
+
+MOST = 300
+"""Memories on a map; of more, the known ones and those of the best and latest trials."""
+
+LABELLED = 3
+"""New memories that are named: the best ones."""
+
+
+class Row(NamedTuple):
+    """One memory on the map; `held` are the shares of all differences that x and y hold."""
+
+    panel: str
+    name: str
+    origin: str
+    new: bool
+    labelled: bool
+    x: float
+    y: float
+    score: float | None
+    held: tuple[float, float]
+
+
+def table(records: reading.Records, between: reading.Between | None) -> list[Row]:
+    """The different memories of a study in the plane, by classical multidimensional scaling.
+
+    What is scaled are square roots of the numbers of values in which two memories differ: such
+    numbers are squares of distances, of points that have a coordinate for each value.
+
+    Source: Torgerson 1952, Gower 1966.
+    """
+    panel = next(iter(reading.panels(records)), "")
+    shown = _shown(records, panel)
+    if between is None or len(shown) < FEWEST:
+        return []
+    squares = np.array(between(shown), dtype=np.float64)
+    readable = [place for place in range(len(shown)) if not np.isnan(squares[place]).all()]
+    if len(readable) < FEWEST:
+        return []
+    points, held = scaled(squares[np.ix_(readable, readable)])
+    candidates = (shown[place] for place in readable if reading.is_new(shown[place]))
+    best = [record.number for record, _ in reading.scored(list(candidates), panel)[:LABELLED]]
+    return [
+        Row(
+            panel,
+            reading.label(record),
+            record.origin,
+            reading.is_new(record),
+            record.origin == "baseline" or record.number in best,
+            float(x),
+            float(y),
+            reading.score(record, panel),
+            held,
+        )
+        for record, (x, y) in zip((shown[place] for place in readable), points, strict=True)
+    ]
+
+
+def _shown(records: reading.Records, panel: str) -> list[reading.TrialRecord]:
+    """One record for each memory: the first, or the known memory itself."""
+    first: dict[str, reading.TrialRecord] = {}
+    for record in sorted(records, key=lambda each: (each.origin != "baseline", each.number)):
+        if record.memory and record.origin != "null":
+            first.setdefault(record.key, record)
+
+    def rank(record: reading.TrialRecord) -> tuple[bool, float, int]:
+        score = reading.score(record, panel)
+        return record.origin != "baseline", -math.inf if score is None else -score, -record.number
+
+    ranked = sorted(first.values(), key=rank)
+    return sorted(ranked[:MOST], key=lambda record: record.number)
+
+
+def scaled(squares: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[float, float]]:
+    """Points [memories, 2] whose distances squared are nearest to these, and what each axis holds.
+
+    Signs are such that the point that is farthest out on an axis is on its positive side.
+    """
+    count = len(squares)
+    centre = np.eye(count) - 1 / count
+    sizes, directions = np.linalg.eigh(-0.5 * centre @ squares @ centre)
+    sizes, directions = np.clip(sizes[::-1], 0, None), directions[:, ::-1]
+    points = directions[:, :2] * np.sqrt(sizes[:2])
+    farthest = np.abs(points).argmax(axis=0)
+    points = points * np.where(points[farthest, [0, 1]] < 0, -1, 1)
+    total = max(float(sizes.sum()), 1e-12)
+    return points, (float(sizes[0]) / total, float(sizes[1]) / total)
+
+
+def height(rows: list[Row]) -> float:
+    """Inches: as tall as the map is, which has one scale for both directions."""
+    wide, tall = (
+        max(values) - min(values) for values in zip(*((r.x, r.y) for r in rows), strict=True)
+    )
+    return min(6.0, max(3.6, 1.6 + 2.9 * (tall or 1.0) / (wide or 1.0)))
+
+
+def draw(axes: Axes, rows: list[Row]) -> None:
+    """One panel: colour is the score, squares are known memories, crosses failed."""
+    scores = [row.score for row in rows if row.score is not None]
+    low, high = (min(scores), max(scores)) if scores else (0.0, 1.0)
+    colours = ScalarMappable(Normalize(low, max(high, low + 0.01)), "viridis")
+    failed = [row for row in rows if row.score is None]
+    axes.scatter(
+        [r.x for r in failed], [r.y for r in failed], s=22, c=QUIET, marker="x", lw=1, zorder=2
+    )
+    for row in rows:
+        if row.score is not None:
+            colour = colours.to_rgba(row.score)
+            known = row.origin == "baseline"
+            axes.plot(
+                row.x,
+                row.y,
+                "s" if known else "o",
+                color=colour if known or row.new else "white",
+                markeredgecolor=INK if known else "white" if row.new else colour,
+                markeredgewidth=0.5 if row.new else 1.0,
+                markersize=6.5 if known else 6,
+                zorder=4 if known else 3,
+            )
+    figure = axes.get_figure(root=True)
+    if figure and scores:
+        bar = figure.colorbar(colours, ax=axes, label="score (0 = floor, 1 = ceiling)", shrink=0.7)
+        if bar.solids is not None:
+            bar.solids.set_rasterized(False)  # no picture inside a drawing
+            bar.solids.set_edgecolor("face")
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.margins(0.12)
+    axes.grid(visible=False)
+    axes.set_xticklabels([])
+    axes.set_yticklabels([])
+    axes.tick_params(length=0)
+    axes.set_title(f"Where the memories lie: {rows[0].panel}")
+    axes.set_xlabel(f"first direction ({rows[0].held[0]:.0%} of the differences)")
+    axes.set_ylabel(f"second direction ({rows[0].held[1]:.0%})")
+    marks = [
+        Line2D([], [], marker="s", ls="", mfc="white", mec=INK, label="known memory"),
+        Line2D([], [], marker="o", ls="", color=QUIET, label="new"),
+    ]
+    if any(r.origin != "baseline" and not r.new for r in rows):
+        twin = Line2D([], [], marker="o", ls="", mfc="white", mec=QUIET, label="equals a known one")
+        marks.append(twin)
+    if failed:
+        marks.append(Line2D([], [], marker="x", ls="", color=QUIET, label="without a score"))
+    axes.figure.legend(handles=marks, loc="outside lower left", ncols=4, columnspacing=1)
+    spots = [Spot(r.x, r.y, r.name, INK if r.origin == "baseline" else FOUND, r.labelled)
+             for r in rows]  # fmt: skip
+    name_spots(axes, spots)
