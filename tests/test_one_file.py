@@ -1,55 +1,19 @@
-"""Adding a bias is one new file: everything else picks it up."""
+"""Adding a part is one new file (those of docs/parts.md): everything else picks it up."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from docs_pages import ROOT, blocks, files
 
-ROOT = Path(__file__).parent.parent
-
-CAUCHY = '''"""Logarithmic error: far outliers push less than near ones."""
-
-from collections.abc import Mapping
-from typing import ClassVar, Literal
-
-from pydantic import Field
-from torch import Tensor
-
-from miras.bias import Bias, Gates
-
-
-class Cauchy(Bias):
-    """loss = c^2 / 2 sum_j log(1 + r_j^2 / c^2), error_j = r_j / (1 + r_j^2 / c^2).
-
-    r = prediction - target. The error is largest at |r_j| = c and falls off beyond it.
-
-    Source: Holland and Welsch 1977, the Cauchy weight of robust regression.
-    """
-
-    kind: Literal["cauchy"] = "cauchy"
-    scale: float = Field(default=1.0, gt=0.0, le=10.0, description="c, in value units")
-    bounded: ClassVar[bool] = True
-    coordinate_wise: ClassVar[bool] = True
-
-    def loss(self, prediction: Tensor, target: Tensor, gates: Gates) -> Tensor:
-        ratio = ((prediction - target) / self.scale).square()
-        return self.scale**2 / 2 * ratio.log1p().sum(-1)
-
-    def error(
-        self, prediction: Tensor, target: Tensor, gates: Gates, limit: Tensor | None = None
-    ) -> Tensor:
-        residual = prediction - target
-        return residual / (1 + (residual / self.scale).square())
-
-    def formula(
-        self, prediction: str, target: str, gates: Mapping[str, str], limit: str | None = None
-    ) -> str:
-        return f"r / (1 + r² / {self.scale**2:g}), r = {prediction} − {target}"
-'''
+FILES = files("parts.md")
+CAUCHY = FILES["miras/bias/cauchy.py"]
 
 SEEN = """
 import json, sys
@@ -96,18 +60,56 @@ for name, found in {
     print(json.dumps([name, found]))
 """
 
+USED = """
+import json, sys
+from miras import testing
+from miras.canonical import key
+from miras.checking import memory as read
+from miras.explain import explain, text
+from miras.operator import choose
+from miras.part import leaves
+
+keys = set()
+for axis, kind, file in json.loads(sys.argv[1]):
+    part = leaves(f"miras.{axis}")[kind]()
+    testing.check_part(part)
+    getattr(testing, f"check_{axis}")(part)
+    memory = read(file)
+    keys.add(key(memory))
+    assert len(text(explain(memory))) > 400
+    testing.check_plan(memory, choose(memory, 4, 4))
+    testing.check_split(memory)
+    testing.check_causality(memory)
+assert len(keys) == len(json.loads(sys.argv[1]))
+
+from sampler_cases import PLAIN, alike, ground, search
+best = {
+    kind: max(value[0] for _, value in search(kind, ground(PLAIN), 40, alike) if value)
+    for kind in ("climb", "random")
+}
+assert best["climb"] == 1.0 > best["random"], best
+
+from pathlib import Path
+from miras.plots import figures, panels, records
+run = Path(sys.argv[2])
+(panel, *_) = panels("effort", records(run))
+assert "what a second buys" in figures()["effort"].summary.lower()
+assert len(panel.rows) > 5 and all(row.seconds > 0 for row in panel.rows)
+"""
+
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the tree, without results, to which one file is added and nothing else."""
+    """A copy of the tree, without results, to which the files of the page are added."""
     found = tmp_path_factory.mktemp("checkout")
     for folder in ("miras", "search", "plots", "spaces", "studies", "tests"):
         unwanted = shutil.ignore_patterns("__pycache__", "*.jsonl", "*.png", "*.svg")
         shutil.copytree(ROOT / folder, found / folder, symlinks=True, ignore=unwanted)
     shutil.copy(ROOT / "pyproject.toml", found)
-    (found / "miras" / "bias" / "cauchy.py").write_text(CAUCHY)
+    for name, text in FILES.items():
+        (found / name).write_text(text, encoding="utf-8")
     return found
 
 
@@ -156,12 +158,59 @@ def test_the_command_line_sees_it(checkout: Path, words: tuple[str, ...], wanted
     assert wanted in done.stdout
 
 
-def test_the_tests_of_all_parts_run_on_it(checkout: Path) -> None:
-    files = [f"tests/{name}.py" for name in ("test_parts", "test_truth_biases")]
-    done = python(checkout, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "cauchy", *files)
+def test_every_part_of_the_page_is_used_as_the_page_says(checkout: Path, tmp_path: Path) -> None:
+    """Beside its file each part has a memory, which plans, splits and explanations agree on."""
+    asked: list[tuple[str, str, str]] = []
+    for file, memory in pairwise(blocks("parts.md")):
+        if file.file.startswith("miras/") and memory.language == "yaml":
+            _, axis, name = Path(file.file).with_suffix("").parts
+            (tmp_path / f"{name}.yaml").write_text(memory.text, encoding="utf-8")
+            asked.append((axis, name, str(tmp_path / f"{name}.yaml")))
+    assert len(asked) == sum(name.startswith("miras/") for name in FILES) == 6
+    done = python(checkout, "-c", USED, json.dumps(asked), str(ROOT / "studies/quickstart"))
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_tests_of_all_parts_run_on_them(checkout: Path) -> None:
+    names = " or ".join(Path(name).stem for name in FILES if name.startswith("miras/"))
+    suites = [f"tests/{name}.py" for name in ("test_parts", "test_truth_biases")]
+    words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", f"({names}) and not start")
+    done = python(checkout, *words, *suites)
     assert done.returncode == 0, done.stdout
     passed = int(done.stdout.split(" passed")[0].split()[-1])
-    assert passed >= 9
+    assert passed >= 9 * 6
+
+
+def test_parts_of_another_package_are_found(tmp_path: Path) -> None:
+    """Through the entry points that the page shows, in a package as pip installs it."""
+    (toml,) = (block for block in blocks("parts.md") if block.language == "toml")
+    points = tomllib.loads(toml.text)["project"]["entry-points"]["miras.parts"]
+    (tmp_path / "mine").mkdir()
+    sources = {Path(name).stem: text for name, text in FILES.items()}
+    sources["climb"] = (
+        sources["climb"]
+        .replace("from ..", "from miras.search.")
+        .replace("from .", "from miras.search.sampler")
+    )
+    for value in points.values():
+        name = value.removeprefix("mine.")
+        (tmp_path / "mine" / f"{name}.py").write_text(sources[name], encoding="utf-8")
+    about = tmp_path / "mine-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1\n")
+    lines = [f"{name} = {value}" for name, value in points.items()]
+    (about / "entry_points.txt").write_text("\n".join(["[miras.parts]", *lines]))
+    script = (
+        "from miras.checking import memory\n"
+        "from miras.search import Study\n"
+        "assert memory('mine.yaml').bias.kind == 'cauchy'\n"
+        "budget = {'trials': 9}\n"
+        "given = {'space': 'quickstart', 'tasks': ['mqar'], 'sampler': 'climb', 'budget': budget}\n"
+        "assert Study.model_validate(given).sampler.kind == 'climb'\n"
+    )
+    (tmp_path / "mine.yaml").write_text("architecture: matrix\nbias: cauchy\nretention: softsign\n")
+    done = python(tmp_path, "-c", script)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_suite_finds_a_wrong_derivative(checkout: Path) -> None:

@@ -101,8 +101,8 @@ def pages() -> dict[str, str]:
         said = sentence(inspect.getdoc(importlib.import_module(axis.package)))
         said = said.partition(": ")[2]
         rows.append(f"| [{axis.title}]({name}.md) | {count} | {said} |")
-    files = "[Files](files.md): memories, models, trainings, studies, sweeps and spaces."
-    found["README.md"] = MADE + INDEX.format(rows="\n".join(rows), files=files)
+    listed = "[Files](files.md): memories, models, trainings, studies, sweeps and spaces."
+    found["README.md"] = MADE + INDEX.format(rows="\n".join(rows), files=listed)
     return found
 
 

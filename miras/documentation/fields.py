@@ -77,7 +77,12 @@ def _takes(kind: Any, bounds: Mapping[str, Any], nested: Nested) -> str:
             return f"[{page}]({page}.md)"
         nested.setdefault(kind)
         return f"[{words(kind)}](#{words(kind, '-')})"
-    said = {bool: "`true`, `false`", int: "whole number", float: "number", str: "text"}
+    said: dict[Any, str] = {
+        bool: "`true`, `false`",
+        int: "whole number",
+        float: "number",
+        str: "text",
+    }
     said |= {type(None): "`null`", Path: "path", Any: "anything"}
     return said.get(kind, str(kind)) + (_range(bounds) if kind in (int, float) else "")
 
