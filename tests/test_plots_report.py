@@ -94,7 +94,7 @@ def test_report_of_a_study(tmp_path: Path) -> None:
     text = plots.write(folder).read_text()
     found = Page(text)
     drawn_files = sorted(path.name for path in (folder / "figures").glob("*.svg"))
-    assert len(drawn_files) == found.tags.count("img") == 28
+    assert len(drawn_files) == found.tags.count("img") == 25
     found.check()
     assert found.tags.count("table") == text.count('<div class="scroll"')
     assert found.headings == [
@@ -131,7 +131,7 @@ def test_report_of_a_study(tmp_path: Path) -> None:
 
     markdown = (folder / "report.md").read_text()
     linked = [line.split("](")[1][:-1] for line in markdown.splitlines() if line.startswith("![")]
-    assert len(linked) == 28 and all((folder / path).is_file() for path in linked)
+    assert len(linked) == 25 and all((folder / path).is_file() for path in linked)
     assert "\\<script" in markdown and "````\nbias: {kind: huber}" in markdown
 
 
