@@ -1,11 +1,9 @@
-"""What kind of file is this, and is it right? Behind `miras check`, `explain` and `schema`."""
+"""What kind of file is this, and is it right? Behind `miras check` and `explain`."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
-
-from pydantic import TypeAdapter
 
 from miras.composition import AnyCell, AnyComposition
 from miras.demonstration.spec import load_demonstrations
@@ -89,16 +87,3 @@ def _has_hole(data: Any) -> bool:
         hole = len(fields) == 1 and next(iter(fields)) in ("any", "float", "int")
         return hole or any(_has_hole(value) for value in fields.values())
     return isinstance(data, list) and any(_has_hole(value) for value in cast(list[Any], data))
-
-
-def schema_of(kind: str) -> dict[str, Any]:
-    """The JSON Schema of a kind of file."""
-    models: dict[str, Any] = {"memory": AnyCell, "model": ModelFile, "training": TrainingFile}
-    if kind in ("space", "study"):
-        from miras.search import Study, space_schema
-
-        return space_schema() if kind == "space" else TypeAdapter(Study).json_schema()
-    if kind not in models:
-        names = "memory, model, training, space or study"
-        raise SpecError(f"there is no schema {kind!r}: use {names}")
-    return TypeAdapter(models[kind]).json_schema()

@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from miras.beginning import init
 from miras.benching import bench
 from miras.confirming import confirm
+from miras.editing import schema
 from miras.exporting import export
 from miras.looking import look
 from miras.migrating import migrate
@@ -227,14 +229,8 @@ app.command()(bench)
 app.command()(validate)
 
 
-@app.command()
-def schema(
-    kind: Annotated[str, typer.Argument(help="memory, model, space or study")],
-) -> None:
-    """Print the JSON Schema of a kind of file, for editors."""
-    from miras.checking import schema_of
-
-    print(json.dumps(schema_of(kind), indent=2))
+app.command()(schema)
+app.command()(init)
 
 
 if __name__ == "__main__":

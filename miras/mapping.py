@@ -5,14 +5,16 @@ import re
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from miras.composition import Composition
 from miras.composition import kind as kind_of
 from miras.explain import choices
 from miras.known import cells, compositions, known
 from miras.listing import usual_plan
-from miras.load import read
+from miras.load import load
 from miras.memory import Memory
 from miras.part import SpecError, leaves
 
@@ -109,10 +111,28 @@ def _systems() -> Iterable[str]:
     yield f"\nKnown memories beyond that catalogue: {others}."
 
 
+class System(BaseModel):
+    """A system of the field."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    system: str
+    known: tuple[str, ...] = Field(default=(), description="known memories that say it")
+    note: str = Field(default="", description="what is left out, or why there is no file")
+
+
+class Systems(BaseModel):
+    """The systems of the field in the catalogue's order."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    systems: tuple[System, ...]
+
+
 def systems() -> list[dict[str, Any]]:
     """Systems of the field in the catalogue's order: `system`, `known` and `note` of each."""
-    path = _folder() / "map" / "systems.yaml"
-    return cast(list[dict[str, Any]], read(path).value(("systems",)))
+    found = load(_folder() / "map" / "systems.yaml", Systems)
+    return [each.model_dump(exclude_defaults=True) for each in found.systems]
 
 
 def _spaces() -> Iterable[str]:

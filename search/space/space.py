@@ -32,18 +32,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic import TypeAdapter
-
 from miras.composition import AnyCell
-from miras.known import known
 from miras.load import DataPath, Document, SpecFileError, nearest, read
 from miras.model import ModelSpec
 from miras.part import SpecError
 
-from .cells import MOST_CHANGES
 from .holes import Reader
 from .nodes import Fields, Node, Number, fingerprint, size, walk
 from .opening import TITLES, type_of
+from .schema import space_schema as space_schema
 
 
 @dataclass(frozen=True)
@@ -108,105 +105,3 @@ def _stack(reader: Reader, at: DataPath, data: Mapping[str, Any]) -> Node:
             reader.complain((*at, name), message, at_key=True)
     wanted = type_of(ModelSpec.model_fields["pattern"])
     return Fields("", {"pattern": reader.node((*at, "pattern"), wanted, {})})
-
-
-def space_schema() -> dict[str, Any]:
-    """JSON Schema of a space file: memories, compositions and patterns, with holes for values."""
-    schema: dict[str, Any] = TypeAdapter(AnyCell).json_schema()
-    parts = cast("dict[str, Any]", schema["$defs"])
-    cell: dict[str, Any] = {"$ref": "#/$defs/Cell"}
-    kinds = ["Memory"]
-    for name, part in parts.items():
-        fields = cast("dict[str, Any]", part.get("properties", {}))
-        compose = fields.pop("compose", None)
-        of = fields.pop("of", None)
-        for field in fields.keys() - TITLES - {"kind"}:
-            fields[field] = _opened(fields[field])
-        if compose is not None:
-            kinds.append(name)
-            several: dict[str, Any] = {"type": "array", "items": {"type": "string"}, "minItems": 1}
-            fields["compose"] = {"anyOf": [compose, _hole({"any": several})]}
-            fields["of"] = _list(cell) if of.get("type") == "array" else cell
-        if name in kinds:
-            part.pop("required", None)
-            fields["use"] = {
-                "enum": list(known()),
-                "description": "a known memory to start from; what else is written changes it",
-            }
-    changes: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": MOST_CHANGES}
-    ends: dict[str, Any] = {"type": "array", "items": {"type": "integer"}, "minItems": 2}
-    titles = dict.fromkeys(TITLES, True)
-    parts["Mutation"] = {
-        "type": "object",
-        "description": "a known memory of which a few places are changed",
-        "properties": titles
-        | {
-            "mutate": cell,
-            "changes": {"anyOf": [changes, _hole({"int": ends})]},
-            "among": {"anyOf": [{"enum": ["open", "all"]}, {"$ref": "#/$defs/Memory"}]},
-        },
-        "required": ["mutate"],
-        "additionalProperties": False,
-    }
-    parts["Cell"] = {
-        "anyOf": [
-            *({"$ref": f"#/$defs/{name}"} for name in (*kinds, "Mutation")),
-            {"enum": list(known())},
-            _several(cell),
-        ]
-    }
-    parts["Pattern"] = {
-        "type": "object",
-        "description": "memories layer by layer, repeated until every layer has one",
-        "properties": titles | {"pattern": _list(cell)},
-        "required": ["pattern"],
-        "additionalProperties": False,
-    }
-    return {"title": "Space", "anyOf": [cell, {"$ref": "#/$defs/Pattern"}], "$defs": parts}
-
-
-def _list(item: dict[str, Any]) -> dict[str, Any]:
-    """A list, or one of several."""
-    listed: dict[str, Any] = {"type": "array", "items": item, "minItems": 1}
-    return {"anyOf": [listed, _several(listed)]}
-
-
-def _several(option: dict[str, Any]) -> dict[str, Any]:
-    return _hole({"any": {"type": "array", "items": option, "minItems": 1}})
-
-
-def _opened(value: dict[str, Any]) -> dict[str, Any]:
-    """A value, or a hole in its place."""
-    about = {name: value[name] for name in ("default", "description") if name in value}
-    plain = _loose(value)
-    ends: dict[str, Any] = {"type": "array", "minItems": 2, "maxItems": 3}
-    numbers: dict[str, Any] = {"float": ends, "int": ends | {"maxItems": 2}}
-    every = {"enum": ["all", "open"]}
-    option = {"anyOf": [plain, _hole(numbers), every]}
-    several = {"anyOf": [every, {"type": "array", "items": option, "minItems": 1}]}
-    return about | {"anyOf": [plain, _hole(numbers | {"any": several})]}
-
-
-def _loose(value: Any) -> Any:
-    """Without `oneOf`: a change to a known memory may leave `kind` out, and so fit many parts."""
-    if isinstance(value, list):
-        return [_loose(item) for item in cast("list[Any]", value)]
-    if not isinstance(value, dict):
-        return value
-    parts = cast("dict[str, Any]", value).items()
-    return {
-        "anyOf" if name == "oneOf" else name: _loose(part)
-        for name, part in parts
-        if name != "discriminator"
-    }
-
-
-def _hole(keys: dict[str, Any]) -> dict[str, Any]:
-    one: dict[str, Any] = {
-        "additionalProperties": False,
-        "oneOf": [{"required": [k]} for k in keys],
-    }
-    if "any" in keys:
-        weight = {"type": "number", "exclusiveMinimum": 0}
-        keys = keys | {"weights": {"type": "array", "items": weight, "minItems": 2}}
-    return {"type": "object", "properties": keys} | one
