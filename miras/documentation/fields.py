@@ -77,14 +77,16 @@ def _takes(kind: Any, bounds: Mapping[str, Any], nested: Nested) -> str:
             return f"[{page}]({page}.md)"
         nested.setdefault(kind)
         return f"[{words(kind)}](#{words(kind, '-')})"
-    said: dict[Any, str] = {
+    plainly: dict[Any, str] = {
         bool: "`true`, `false`",
         int: "whole number",
         float: "number",
         str: "text",
+        Path: "path",
+        Any: "anything",
+        type(None): "`null`",
     }
-    said |= {type(None): "`null`", Path: "path", Any: "anything"}
-    return said.get(kind, str(kind)) + (_range(bounds) if kind in (int, float) else "")
+    return plainly.get(kind, str(kind)) + (_range(bounds) if kind in (int, float) else "")
 
 
 def _page(kind: Any) -> str:
