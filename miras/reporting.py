@@ -4,12 +4,16 @@ import math
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from miras.exporting import WINNER
 from miras.part import SpecError
 from miras.result import TrialRecord
+
+if TYPE_CHECKING:
+    from miras.page import Block
 
 
 def report(run: Annotated[Path, typer.Argument(help="folder of a study")]) -> None:
@@ -17,12 +21,15 @@ def report(run: Annotated[Path, typer.Argument(help="folder of a study")]) -> No
     from miras.plots import write
 
     with _sentences():
-        print(write(run, between))
+        print(write(run, between, equations(run / WINNER)))
 
 
 def plot(
     figure: Annotated[str, typer.Argument(help="name of a figure; `list` names them all")],
     run: Annotated[Path, typer.Argument(help="folder of a study")] = Path(),
+    others: Annotated[
+        list[Path] | None, typer.Argument(help="further studies; `history` shows them beside it")
+    ] = None,
 ) -> None:
     """Draw one figure of a study as SVG and PNG."""
     from miras.plots import draw, figures
@@ -32,7 +39,7 @@ def plot(
             print(f"{name:<12} {kind.summary}")
         return
     with _sentences():
-        for path in draw(figure, run, between):
+        for path in draw(figure, run, between, others or ()):
             print(path)
 
 
@@ -49,12 +56,36 @@ def between(records: Sequence[TrialRecord]) -> list[list[float]]:
     table = [[0.0] * len(found) for _ in found]
     for row, one in enumerate(found):
         for column, other in enumerate(found[:row]):
-            bad = isinstance(one, Refusal) or isinstance(other, Refusal)
-            apart = math.nan if bad else float(distance(one, other).values)
+            if isinstance(one, Refusal) or isinstance(other, Refusal):
+                apart = math.nan
+            else:
+                apart = float(distance(one, other).values)
             table[row][column] = table[column][row] = apart
         if isinstance(one, Refusal):
             table[row][row] = math.nan
     return table
+
+
+def equations(path: Path) -> "list[Block]":
+    """Choices and equations of each memory of a model file; nothing where there is no file."""
+    from miras.explain import computed, explain
+    from miras.load import load
+    from miras.model import ModelFile
+    from miras.page import Heading, Text
+
+    if not path.is_file():
+        return []
+    try:
+        memories = list(dict.fromkeys(load(path, ModelFile).model.pattern))
+    except SpecError as error:
+        return [Text(f"Its equations are not shown: this version of miras cannot read it. {error}")]
+    if len(memories) == 1:
+        return computed(explain(memories[0]), 3)
+    found: list[Block] = []
+    for place, memory in enumerate(memories, 1):
+        found.append(Heading(f"Memory {place}: {memory.name or 'without a name'}", 3))
+        found += computed(explain(memory), 4)
+    return found
 
 
 @contextmanager

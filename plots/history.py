@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Sequence
+from itertools import cycle
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from . import reading
-from .style import INK, KNOWN, RANDOM, End, name_ends
+from .style import KNOWN, RANDOM, End, name_ends
 
 CHANCE = "random"
 KNOWN_BEST = "best known memory"
 COLOURS = ("#D55E00", "#CC79A7", "#56B4E9", "#E69F00", "#777777", "#882255")
+DASHES = ("-", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)))
 LOW, HIGH = 0.025, 0.975
 
 
@@ -24,6 +26,7 @@ class Row(NamedTuple):
     """
 
     panel: str
+    study: str
     sampler: str
     tried: int
     best: float | None
@@ -31,12 +34,25 @@ class Row(NamedTuple):
     high: float | None
 
 
-def table(records: reading.Records) -> list[Row]:
-    """On the mean of the objectives: every sampler, then the best of the known memories.
+def table(records: reading.Records, others: Sequence[reading.Records] = ()) -> list[Row]:
+    """On the mean of the objectives: every sampler of each study, and the best known memory.
 
     A study that does not say which sampler thought of a trial has the search as one sampler.
     """
+    names = reading.objectives(records)
+    for other in others:
+        if (found := reading.objectives(other)) != names:
+            raise ValueError(
+                f"studies of other objectives cannot be compared: {', '.join(names)}, and"
+                f" {', '.join(found)}"
+            )
     panel = next(iter(reading.panels(records)), reading.MEAN)
+    rows = [row for each in (records, *others) for row in _study(panel, each)]
+    return rows if any(row.best is not None for row in rows if row.tried) else []
+
+
+def _study(panel: str, records: reading.Records) -> list[Row]:
+    study = records[0].study if records else ""
     arms: dict[str, list[float | None]] = {}
     for record in sorted(records, key=lambda each: each.number):
         if reading.is_candidate(record):
@@ -48,12 +64,10 @@ def table(records: reading.Records) -> list[Row]:
         for tried, score in enumerate(arms[arm], 1):
             best = max((x for x in (best, score) if x is not None), default=None)
             band = any_order(arms[arm], tried) if arm == CHANCE else (None, None)
-            rows.append(Row(panel, arm, tried, best, *band))
-    if all(row.best is None for row in rows):
-        return []
+            rows.append(Row(panel, study, arm, tried, best, *band))
     known = [value for r, value in reading.scored(records, panel) if r.origin == "baseline"]
     if known:
-        rows.append(Row(panel, KNOWN_BEST, 0, max(known), None, None))
+        rows.append(Row(panel, study, KNOWN_BEST, 0, max(known), None, None))
     return rows
 
 
@@ -73,33 +87,37 @@ def any_order(scores: Sequence[float | None], tried: int) -> tuple[float | None,
 
 
 def draw(axes: Axes, rows: list[Row]) -> None:
-    """One panel: steps that only rise, a band around chance, a line for what was known."""
+    """One panel: steps that only rise, a band around chance, a line for what was known.
+
+    A sampler has a colour, a study a kind of line.
+    """
     last = max(row.tried for row in rows)
+    studies = list(dict.fromkeys(row.study for row in rows))
+    samplers = dict.fromkeys(r.sampler for r in rows if r.sampler not in (CHANCE, KNOWN_BEST))
+    colours = dict(zip(samplers, cycle(COLOURS))) | {CHANCE: RANDOM, KNOWN_BEST: KNOWN}
     ends: list[End] = []
-    colours = iter(COLOURS)
-    for arm in dict.fromkeys(row.sampler for row in rows):
-        if arm == KNOWN_BEST:
-            continue
-        colour = RANDOM if arm == CHANCE else next(colours, INK)
-        own = [row for row in rows if row.sampler == arm]
-        steps = [(row.tried, row.best) for row in own if row.best is not None]
-        band = [(row.tried, row.low, row.high) for row in own if None not in (row.low, row.high)]
+    for study, sampler in dict.fromkeys((row.study, row.sampler) for row in rows):
+        own = [row for row in rows if (row.study, row.sampler) == (study, sampler)]
+        known, colour = [row.best for row in own if not row.tried], colours[sampler]
+        steps = [(row.tried, row.best) for row in own if row.tried and row.best is not None]
+        band = [(r.tried, r.low, r.high) for r in own if r.low is not None and r.high is not None]
         if band:
             tried, lows, highs = zip(*band, strict=True)
-            text = "chance in other orders (95 %)"
+            text = "" if axes.collections else "chance in other orders (95 %)"
             axes.fill_between(
                 tried, lows, highs, step="post", color=colour, alpha=0.18, lw=0, label=text
             )
+        name = f"{study}: {sampler}" if len(studies) > 1 else sampler
+        if known and known[0] is not None:
+            axes.axhline(known[0], color=KNOWN, linewidth=1.2, linestyle="--")
+            ends.append(End(last, known[0], name, KNOWN))
         if steps:
             tried, best = zip(*steps, strict=True)
-            axes.step(tried, best, where="post", color=colour, linewidth=1.8)
+            dashes = DASHES[studies.index(study) % len(DASHES)]
+            axes.step(tried, best, where="post", color=colour, linewidth=1.8, linestyle=dashes)
             axes.plot(tried[-1], best[-1], "o", color=colour, markersize=4)
             count = f"{len(own)} trial{'s' if len(own) > 1 else ''}"
-            ends.append(End(tried[-1], best[-1], f"{arm}, {count}", colour))
-    known = next((row.best for row in rows if row.sampler == KNOWN_BEST), None)
-    if known is not None:
-        axes.axhline(known, color=KNOWN, linewidth=1.2, linestyle="--")
-        ends.append(End(last, known, KNOWN_BEST, KNOWN))
+            ends.append(End(tried[-1], best[-1], f"{name}, {count}", colour))
     axes.margins(x=0.04, y=0.08)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     axes.set_title(f"Best so far: {rows[0].panel}")

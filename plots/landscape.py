@@ -115,14 +115,15 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     """One panel: colour is the score, squares are known memories, crosses failed."""
     scores = [row.score for row in rows if row.score is not None]
     low, high = (min(scores), max(scores)) if scores else (0.0, 1.0)
-    colours = ScalarMappable(Normalize(low, max(high, low + 0.01)), "viridis")
+    scale = Normalize(low, max(high, low + 0.01))
+    colours = ScalarMappable(scale, "viridis")
     failed = [row for row in rows if row.score is None]
     axes.scatter(
         [r.x for r in failed], [r.y for r in failed], s=22, c=QUIET, marker="x", lw=1, zorder=2
     )
     for row in rows:
         if row.score is not None:
-            colour = colours.to_rgba(row.score)
+            colour = colours.cmap(scale(row.score))
             known = row.origin == "baseline"
             axes.plot(
                 row.x,

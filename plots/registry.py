@@ -30,11 +30,11 @@ def _same_height(_: list[Any]) -> float:
 class Kind(NamedTuple):
     """What a figure file gives.
 
-    `table` makes typed rows of what its arguments name: `records` of trials, `findings` of a
-    confirmation, what was `seen` inside memories, and `between`, which measures how far memories
-    are from each other. The field `panel` of a row says on which panel it belongs. `draw(axes,
-    rows)` draws the rows of one panel. `height(rows)` is the height of that panel in inches; a file
-    without it gets the usual height.
+    `table` makes typed rows of what its arguments name: `records` of trials, those of `others` (of
+    further runs), `findings` of a confirmation, what was `seen` inside memories, and `between`,
+    which measures how far memories are from each other. The field `panel` of a row says on which
+    panel it belongs. `draw(axes, rows)` draws the rows of one panel. `height(rows)` is the height
+    of that panel in inches; a file without it gets the usual height.
     """
 
     name: str
@@ -78,13 +78,15 @@ def panels(
     findings: Sequence[Finding] = (),
     between: Between | None = None,
     seen: Sequence[Seen] = (),
+    others: Sequence[Records] = (),
 ) -> list[Panel]:
     """Draw a figure: one panel for each objective or task, none where there is nothing to show."""
     known = figures()
     if name not in known:
         raise ValueError(f"there is no figure {name!r}: choose one of {', '.join(known)}")
     kind = known[name]
-    offered = {"records": records, "findings": findings, "between": between, "seen": seen}
+    offered: dict[str, Any] = {"records": records, "findings": findings, "between": between}
+    offered |= {"seen": seen, "others": others}
     groups: dict[str, list[Any]] = {}
     for row in kind.table(**{each: offered[each] for each in kind.takes}):
         groups.setdefault(row.panel, []).append(row)
@@ -104,26 +106,37 @@ def plot(
     findings: Sequence[Finding] = (),
     between: Between | None = None,
     seen: Sequence[Seen] = (),
+    others: Sequence[Records] = (),
 ) -> list[Path]:
     """Draw a figure and write every panel as SVG and PNG; returns the files."""
     return [
         file
-        for panel in panels(name, records, findings, between, seen)
+        for panel in panels(name, records, findings, between, seen, others)
         for file in save(panel.figure, folder, panel.name)
     ]
 
 
-def draw(name: str, run: Path, between: Between | None = None) -> list[Path]:
-    """Draw a figure of a run into its folder `figures`; returns the files.
+def draw(
+    name: str, run: Path, between: Between | None = None, others: Sequence[Path] = ()
+) -> list[Path]:
+    """Draw a figure of a run, beside `others` if it can, into its folder `figures`; the files.
 
     A run is the folder of a study, comparison or look, or one of its files of JSON lines. Raises
     ValueError if there is no such run or figure, or if the run has nothing for the figure to show.
     """
     folder = run if run.is_dir() else run.parent
-    if name in figures() and "seen" in figures()[name].takes:
+    takes = figures()[name].takes if name in figures() else ()
+    if others and takes and "others" not in takes:
+        several = [each for each, kind in figures().items() if "others" in kind.takes]
+        raise ValueError(
+            f"the figure {name} shows one run: name one folder (several: {', '.join(several)})"
+        )
+    if "seen" in takes:
         files = plot(name, (), folder / "figures", seen=looks(run))
     else:
-        files = plot(name, records(run), folder / "figures", findings(folder), between)
+        more = [records(other) for other in others]
+        found = findings(folder)
+        files = plot(name, records(run), folder / "figures", found, between, others=more)
     if not files:
         raise ValueError(f"{run} has nothing yet that the figure {name} could show")
     return files

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 STYLE = Path(__file__).with_name("miras.mplstyle")
 
@@ -168,7 +169,7 @@ def name_spots(axes: Axes, spots: Sequence[Spot], size: float = 7.5) -> None:
             continue
         wide, tall = 0.6 * size * pixels * len(spot.text), 1.2 * size * pixels
         boxes = [_beside(x, y, wide, tall, place, pixels) for place in _AROUND]
-        covered = [sum(map(box.shared, taken)) + 3 * (box.area - box.shared(room)) for box in boxes]
+        covered = [sum(map(box.shared, taken)) + 9 * (box.area - box.shared(room)) for box in boxes]
         rank = covered.index(min(covered))
         box = boxes[rank]
         taken.append(box)
@@ -183,6 +184,7 @@ def name_spots(axes: Axes, spots: Sequence[Spot], size: float = 7.5) -> None:
             va="center",
             zorder=6,
             arrowprops=None if _AROUND[rank][2] <= 6 else line,
+            path_effects=[withStroke(linewidth=2, foreground="white")],  # lines pass behind it
         )
         name.set_in_layout(False)
 

@@ -113,7 +113,7 @@ def test_scaling_finds_points_again_from_their_distances() -> None:
 
 
 def test_landscape_shows_each_memory_once_and_leaves_out_what_cannot_be_read() -> None:
-    named = {"memory": {"bias": "l2"}}
+    named: dict[str, Any] = {"memory": {"bias": "l2"}}
     records = [record(n, **named) for n in range(3)]
     records += [record(n, "search", objectives={"recall": n / 10}, **named) for n in range(3, 8)]
     records += [records[3].model_copy(update={"number": 8}), record(9, "search")]
@@ -229,6 +229,12 @@ def test_history_counts_trials_of_each_sampler() -> None:
     silent = [scoring(1, 0.3), scoring(2, 0.4, origin="random")]
     assert [row.sampler for row in history.table(silent)] == ["search", "random"]
     assert history.table(records[:1]) == []
+    later = [each.model_copy(update={"study": "later"}) for each in silent]
+    several = [(row.study, row.sampler) for row in history.table(silent, [later])]
+    assert several == [("s", "search"), ("s", "random"), ("later", "search"), ("later", "random")]
+    stranger = record(objectives={"tracking": 0.5})
+    with pytest.raises(ValueError, match="studies of other objectives cannot be compared"):
+        history.table(silent, [[stranger]])
 
 
 # Workers
@@ -274,5 +280,7 @@ def test_selection_against_fresh_seeds_is_drawn_from_a_study_or_its_confirmation
     assert "forest" in plots.figures()
     with pytest.raises(ValueError, match="nothing yet that the figure forest could show"):
         plots.draw("forest", tmp_path)
+    with pytest.raises(ValueError, match=r"shows one run: name one folder \(several: history\)"):
+        plots.draw("rescored", tmp_path, None, [tmp_path])
     plots.write(tmp_path)
     assert "figures/rescored.png" in (tmp_path / "report.md").read_text()

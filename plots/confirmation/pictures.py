@@ -6,7 +6,7 @@ from pathlib import Path
 from miras.page import Picture, Pictures
 from miras.result import Finding
 
-from ..style import HEIGHT, canvas, save
+from ..style import canvas, save
 from . import forest, rescored
 
 
@@ -22,7 +22,7 @@ def draw_all(findings: Sequence[Finding], folder: Path) -> Pictures | None:
         words = f"{panel} against others"
         drawn.append(Picture(f"figures/{pixels.name}", words, vector.read_bytes()))
     if dots := rescored.table(findings):
-        with canvas(HEIGHT) as (figure, axes):
+        with canvas(rescored.height(dots)) as (figure, axes):
             rescored.draw(axes, dots)
         vector, pixels = save(figure, folder / "figures", "rescored")
         drawn.append(Picture(f"figures/{pixels.name}", dots[0].panel, vector.read_bytes()))

@@ -7,61 +7,78 @@ from matplotlib.axes import Axes
 
 from miras.result import Finding
 
-from ..style import FOUND, INK, KNOWN, QUIET, readable
+from ..style import FOUND, INK, KNOWN, QUIET, Spot, name_spots
 
 
 class Row(NamedTuple):
-    """A memory, or the line over all of them: then its name is empty and it goes from a to b."""
+    """A memory, or the line over all of them: then its name is empty and it goes from a to b.
+
+    `low` and `high` are the interval of 95 % of the score on fresh seeds.
+    """
 
     panel: str
     name: str
     finalist: bool
     search: float
     again: float
+    low: float
+    high: float
 
 
 def table(findings: Sequence[Finding]) -> list[Row]:
     """Finalists and baselines, then both ends of the line of regression where there is one."""
     panel = "Scores in the search and on fresh seeds"
-    rows = [
-        Row(
-            panel,
-            each.subject,
-            each.role == "finalist",
-            each.numbers["search"],
-            each.numbers["again"],
-        )
-        for each in findings
-        if each.topic == "rescored"
-    ]
+    scores = [each for each in findings if each.topic == "score"]
+    sure = {each.subject: each for each in scores if each.where == scores[0].where}
+    rows: list[Row] = []
+    for each in findings:
+        if each.topic == "rescored":
+            search, again = each.numbers["search"], each.numbers["again"]
+            known = sure.get(each.subject)
+            low = known.low if known and known.low is not None else again
+            high = known.high if known and known.high is not None else again
+            finalist = each.role == "finalist"
+            rows.append(Row(panel, each.subject, finalist, search, again, low, high))
     line = next((each.numbers for each in findings if each.topic == "curse"), None)
     if line is None:
         return rows
     ends = [pick(row.search for row in rows) for pick in (min, max)]
-    return rows + [Row(panel, "", False, x, line["intercept"] + line["slope"] * x) for x in ends]
+    means = [line["intercept"] + line["slope"] * x for x in ends]
+    return rows + [Row(panel, "", False, x, y, y, y) for x, y in zip(ends, means, strict=True)]
+
+
+def height(rows: Sequence[Row]) -> float:
+    """Inches: about square."""
+    return 4.2
 
 
 def draw(axes: Axes, rows: Sequence[Row]) -> None:
     """One panel: what lies below the diagonal was better in the search than it is."""
     named = [row for row in rows if row.name]
     line = [row for row in rows if not row.name]
-    values = [value for row in rows for value in (row.search, row.again)]
+    values = [value for row in rows for value in (row.search, row.again, row.low, row.high)]
     low, high = min(values), max(values)
     pad = 0.06 * ((high - low) or 1.0)
     low, high = low - pad, high + pad
-    axes.plot([low, high], [low, high], color=QUIET, linewidth=0.9, linestyle=":")
+    axes.plot([low, high], [low, high], color=QUIET, lw=0.9, ls=":", label="no change")
     if line:
-        axes.plot([each.search for each in line], [each.again for each in line], color=INK, lw=1.0)
-    for row in named:
-        colour = FOUND if row.finalist else KNOWN
-        axes.plot(row.search, row.again, "o", color=colour, markersize=5.5)
-        if row.finalist:
-            axes.annotate(
-                row.name.split()[0], (row.search, row.again), (0, 7), textcoords="offset points",
-                ha="center", fontsize=7.5, color=readable(colour),
-            )  # fmt: skip
+        x, y = [each.search for each in line], [each.again for each in line]
+        axes.plot(x, y, color=INK, lw=1.0, label="regression")
+    for finalist, colour, text in ((False, KNOWN, "known memory"), (True, FOUND, "finalist")):
+        own = [row for row in named if row.finalist == finalist]
+        if own:
+            x = [row.search for row in own]
+            axes.vlines(x, [row.low for row in own], [row.high for row in own], colors=colour, lw=1)
+            again = [row.again for row in own]
+            axes.plot(x, again, "o", color=colour, markersize=5.5, label=text)
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
     axes.set_title(named[0].panel)
     axes.set_xlabel("validation score in the search")
-    axes.set_ylabel("test score on fresh seeds")
+    axes.set_ylabel("test score on fresh seeds, 95 %")
+    axes.figure.legend(loc="outside lower left", ncols=4, columnspacing=1)
+    colours = {True: FOUND, False: KNOWN}
+    spots = [
+        Spot(r.search, r.again, r.name.split()[0], colours[r.finalist], r.finalist) for r in named
+    ]
+    name_spots(axes, spots)
