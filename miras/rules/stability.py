@@ -177,14 +177,34 @@ def _singular_link(memory: "Memory") -> str:
     )
 
 
+def _overshoots(memory: "Memory") -> "Stepping | None":
+    """The optimizer, if a key that is long enough makes it diverge."""
+    step = _explicit(memory)
+    if step is None or not memory.architecture.linear:
+        return None
+    if memory.bias.bounded and (not step.erases or getattr(step, "closed", False)):
+        return None
+    # The entries of a softmax sum to 1, so its norm is at most 1.
+    short = _unit_keys(memory) or kind(memory.architecture.features) == "softmax"
+    return None if short or step.scale == "key_dim" else step
+
+
+@rule("long-keys-again")
+def _long_keys_again(memory: "Memory") -> str:
+    step = _overshoots(memory)
+    if step is None or step.passes == 1:
+        return ""
+    return (
+        f"features {kind(memory.architecture.features)} may give long keys, and optimizer"
+        f" {kind(step)} multiplies what is stored by 1 - step |k|^2 in each of {step.passes} passes"
+        " over a token: use features silu_l2 or l2, scale: key_dim, or passes: 1"
+    )
+
+
 @rule("unit-keys", Verdict.warn)
 def _long_keys(memory: "Memory") -> str:
-    step = _explicit(memory)
-    if step is None or memory.bias.bounded or not memory.architecture.linear:
-        return ""
-    features = memory.architecture.features
-    # The entries of a softmax sum to 1, so its norm is at most 1.
-    if _unit_keys(memory) or step.scale == "key_dim" or kind(features) == "softmax":
+    step, features = _overshoots(memory), memory.architecture.features
+    if step is None or step.passes > 1:
         return ""
     return (
         f"features {kind(features)} may give long keys, and a step above 2 / |k|^2 of optimizer"

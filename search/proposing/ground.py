@@ -19,7 +19,7 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
-from ..space.choosers import Chooser, FromChoices
+from ..space.choosers import Chooser, Fitting, FromChoices
 from ..space.nodes import Choice, Node, Number, Value, size, walk
 
 Choices = Mapping[str, Value]
@@ -74,7 +74,7 @@ class _Distributions(FromChoices):
         super().__init__(choices)
         self.found: dict[str, BaseDistribution] = {}
 
-    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
+    def pick(self, name: str, options: tuple[str, ...], fitting: Fitting) -> str:
         self.found[name] = CategoricalDistribution(options)
         return super().pick(name, options, fitting)
 

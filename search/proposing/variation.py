@@ -5,7 +5,7 @@ from collections.abc import Iterator, Set
 
 import numpy as np
 
-from ..space.choosers import FromRandom
+from ..space.choosers import Fitting, FromRandom
 from ..space.nodes import Number, Value
 from .ground import Choices, Ground
 
@@ -41,13 +41,11 @@ class Varied:
         anew = any(place in self.regrown for place in _above(name))
         return None if anew else self.source.get(name)
 
-    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
-        old = self._old(name)
-        if name in self.changed:
-            fitting = tuple(option for option in fitting if option != old) or fitting
-        elif isinstance(old, str) and old in fitting:
+    def pick(self, name: str, options: tuple[str, ...], fitting: Fitting) -> str:
+        old, changed = self._old(name), name in self.changed
+        if isinstance(old, str) and not changed and old in fitting:
             return old
-        return self.chance.pick(name, options, fitting)
+        return fitting.draw(self.generator, without=old if changed else None)
 
     def number(self, name: str, among: Number) -> int | float:
         """Asked once more for a number that did not fit, it goes on looking, at first near it."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from miras.part import SpecError
 
-from .choosers import Chooser, Weighing
+from .choosers import Chooser, Fitting, Weighing
 from .mutation import holed, next_places
 from .narrowing import Narrowing
 from .nodes import (
@@ -68,7 +68,7 @@ class Asked:
         """Which option is taken."""
         options = tuple(node.options)
         narrowing, own = self._scope(name)
-        fitting = narrowing.fitting(own, options) if narrowing else options
+        fitting = Fitting(options, narrowing, own)
         name = shortened(name)
         if node.weights and isinstance(self.chooser, Weighing):
             picked = self.chooser.weigh(name, options, fitting, node.weights)
@@ -106,7 +106,7 @@ class Asked:
             at = shortened(joined(name, f"change.{number}"))
             picked = next(iter(open_ways))
             if len(places) > 1:
-                fitting = tuple(open_ways)
+                fitting = Fitting(tuple(open_ways))
                 weights = _shares(node, open_ways)
                 if isinstance(self.chooser, Weighing):
                     picked = self.chooser.weigh(at, places, fitting, weights)

@@ -1,6 +1,7 @@
 """Choosers: who fills the holes of a space."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -11,11 +12,66 @@ from miras.part import SpecError
 from .nodes import Number, Value
 
 
+class Narrows(Protocol):
+    """What knows which options fit."""
+
+    def fits(self, name: str, option: str) -> bool:
+        """Whether nothing objects to an option of a hole."""
+        ...
+
+    def fitting(self, name: str, options: Sequence[str]) -> tuple[str, ...]:
+        """The options to which nothing objects; all of them if something objects to each."""
+        ...
+
+
+class Fitting:
+    """The options that fit what was chosen before, all if none does; each asked about when needed.
+
+    To ask about one option may mean to look far ahead: who wants one of them does not pay for all.
+    """
+
+    def __init__(
+        self, options: tuple[str, ...], narrows: Narrows | None = None, name: str = ""
+    ) -> None:
+        self.options, self.narrows, self.name = options, narrows, name
+
+    @cached_property
+    def all(self) -> tuple[str, ...]:
+        """All of them, in their order."""
+        return self.narrows.fitting(self.name, self.options) if self.narrows else self.options
+
+    def __contains__(self, option: str) -> bool:
+        if option not in self.options:
+            return False
+        return self._fits(option) or (not any(map(self._fits, self.options)) and option in self.all)
+
+    def draw(
+        self,
+        generator: np.random.Generator,
+        weights: Mapping[str, float] | None = None,
+        without: Value | None = None,
+    ) -> str:
+        """One of those that fit, by weight or alike; another one than `without` if there is one.
+
+        Options are drawn without replacement until one fits: as likely as if all were known.
+        """
+        left = [option for option in self.options if option != without]
+        while left:
+            drawn = _any(left, generator, weights)
+            if self._fits(drawn):
+                return drawn
+            left.remove(drawn)
+        return _any(self.all, generator, weights)
+
+    def _fits(self, option: str) -> bool:
+        return self.narrows is None or self.narrows.fits(self.name, option)
+
+
 @runtime_checkable
 class Chooser(Protocol):
     """Somebody who decides. Names and options never depend on who it is."""
 
-    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
+    def pick(self, name: str, options: tuple[str, ...], fitting: Fitting) -> str:
         """One of at least two options; those that are not `fitting` would be refused."""
         ...
 
@@ -32,7 +88,7 @@ class Weighing(Protocol):
         self,
         name: str,
         options: tuple[str, ...],
-        fitting: tuple[str, ...],
+        fitting: Fitting,
         weights: Mapping[str, float],
     ) -> str:
         """One of the options that fit; those of twice the weight twice as often."""
@@ -50,19 +106,19 @@ class FromTrial:
         self.trial = trial
         self.generator = np.random.default_rng(trial.number if seed is None else seed)
 
-    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
+    def pick(self, name: str, options: tuple[str, ...], fitting: Fitting) -> str:
         return self.weigh(name, options, fitting, {})
 
     def weigh(
         self,
         name: str,
         options: tuple[str, ...],
-        fitting: tuple[str, ...],
+        fitting: Fitting,
         weights: Mapping[str, float],
     ) -> str:
         """What Optuna suggests, whatever the weights; they count where chance replaces it."""
         chosen = str(self.trial.suggest_categorical(name, options))
-        return chosen if chosen in fitting else _any(fitting, self.generator, weights)
+        return chosen if chosen in fitting else fitting.draw(self.generator, weights)
 
     def number(self, name: str, among: Number) -> int | float:
         if among.whole:
@@ -76,17 +132,17 @@ class FromRandom:
     def __init__(self, generator: np.random.Generator) -> None:
         self.generator = generator
 
-    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
-        return _any(fitting, self.generator)
+    def pick(self, name: str, options: tuple[str, ...], fitting: Fitting) -> str:
+        return fitting.draw(self.generator)
 
     def weigh(
         self,
         name: str,
         options: tuple[str, ...],
-        fitting: tuple[str, ...],
+        fitting: Fitting,
         weights: Mapping[str, float],
     ) -> str:
-        return _any(fitting, self.generator, weights)
+        return fitting.draw(self.generator, weights)
 
     def number(self, name: str, among: Number) -> int | float:
         if among.whole:
@@ -108,7 +164,7 @@ class FromChoices:
                 " with which it was made"
             )
 
-    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
+    def pick(self, name: str, options: tuple[str, ...], fitting: Fitting) -> str:
         self._recorded(name, self.choices.get(name) in options)
         return str(self.choices[name])
 
@@ -132,8 +188,8 @@ class Odometer:
         self.dials.append((position, positions))
         return position
 
-    def pick(self, name: str, options: tuple[str, ...], fitting: tuple[str, ...]) -> str:
-        return fitting[self._turn(len(fitting))]
+    def pick(self, name: str, options: tuple[str, ...], fitting: Fitting) -> str:
+        return fitting.all[self._turn(len(fitting.all))]
 
     def number(self, name: str, among: Number) -> int | float:
         if among.whole:
@@ -142,11 +198,11 @@ class Odometer:
 
 
 def _any(
-    options: tuple[str, ...],
+    options: Sequence[str],
     generator: np.random.Generator,
     weights: Mapping[str, float] | None = None,
 ) -> str:
     if not weights:
-        return options[generator.integers(len(options))]
+        return options[int(generator.integers(len(options)))]
     shares = np.array([weights.get(option, 1.0) for option in options])
-    return options[generator.choice(len(options), p=shares / shares.sum())]
+    return options[int(generator.choice(len(options), p=shares / shares.sum()))]

@@ -146,6 +146,10 @@ class Narrowing:
             self.refused = self._ask(asked)
         return self.refused
 
+    def fits(self, name: str, option: str) -> bool:
+        """Whether nothing objects to an option."""
+        return not self.waiting or bool(self.refused) or not self.objection(name, option)
+
     def fitting(self, name: str, options: Sequence[str]) -> tuple[str, ...]:
         """The options to which nothing objects; all of them if something objects to each."""
         wrong = self.refused
