@@ -1,36 +1,42 @@
 """The report of a study: what was searched, what won, how sure that is, and how to repeat it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from miras.page import Block, Code, Heading, Items, Pictures, Text, to_html, to_markdown
 from miras.statistics import luck_of_best
 
-from . import certainty, reading, tables
+from . import certainty, fairness, reading, tables
 from .confirmation.story import in_report
 from .gallery import AFTERWARDS, COURSE, FIGURES, WORDS, draw_all, in_order
 from .registry import figures
 from .study import Study, load, moment
 
 
-def write(folder: Path, between: reading.Between | None = None) -> Path:
+def write(
+    folder: Path, between: reading.Between | None = None, equations: Sequence[Block] = ()
+) -> Path:
     """Write `report.html`, `report.md` and `figures/` into a study folder; returns the HTML file.
 
     Works at any time: of an unfinished study it says so, and figures with nothing to show are left
     out, as is the map of memories where nobody says how far they are from each other. Raises
-    ValueError if there is no study or its files are damaged.
+    ValueError if there is no study or its files are damaged. `equations` are those of the winner,
+    from somebody who knows memories.
     """
     study = load(folder)
     title = f"Search report: {study.name}"
-    blocks = compose(study, draw_all(study, between))
+    blocks = compose(study, draw_all(study, between), equations)
     page = folder / "report.html"
     (folder / "report.md").write_text(to_markdown(title, blocks), encoding="utf-8")
     page.write_text(to_html(title, blocks), encoding="utf-8")
     return page
 
 
-def compose(study: Study, drawn: dict[str, Pictures]) -> list[Block]:
+def compose(
+    study: Study, drawn: dict[str, Pictures], equations: Sequence[Block] = ()
+) -> list[Block]:
     """The report as blocks, in the order in which a stranger asks."""
     sections = [
         _standing(study),
@@ -41,7 +47,7 @@ def compose(study: Study, drawn: dict[str, Pictures]) -> list[Block]:
         _frontier(study, drawn),
         *(_figure(drawn, name) for name in in_order(drawn)),
         _course(study, drawn),
-        _winner(study),
+        _winner(study, equations),
         _repeat(study),
     ]
     return [block for section in sections for block in section]
@@ -100,6 +106,7 @@ def _in_short(study: Study) -> list[Block]:
 
 def _setting(study: Study) -> list[Block]:
     description = study.manifest.get("description")
+    fair = fairness.sentences(study)
     blocks: list[Block] = [Text(str(description))] if description else []
     return [
         Heading("What was searched, and how"),
@@ -109,6 +116,7 @@ def _setting(study: Study) -> list[Block]:
             " trained by the same rules on the same data, and judged by the same tests."
         ),
         tables.setting(study),
+        *([Heading("How fair the comparison is", 3), Items(fair)] if fair else []),
     ]
 
 
@@ -191,13 +199,14 @@ def _course(study: Study, drawn: dict[str, Pictures]) -> list[Block]:
     return [*blocks, Text(text), tables.failures(failed)]
 
 
-def _winner(study: Study) -> list[Block]:
+def _winner(study: Study, equations: Sequence[Block]) -> list[Block]:
     if not study.winner:
         return []
     return [
         Heading("The winner, to take away"),
         Text("best.yaml, the best mean over all objectives, to be trained as it stands:"),
         Code(study.winner),
+        *equations,
     ]
 
 

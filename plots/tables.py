@@ -59,8 +59,8 @@ def setting(study: Study) -> Table:
             ("trials", f"{len(records)}: {ended}"),
             ("distinct memories", f"{len(keys)}, of them {len(new)} new"),
             ("runs of a memory on a task", seeds(records)),
-            ("trained numbers", _span([reading.parameters(record) for record in records])),
-            ("floats of state per layer", _span([reading.state_floats(r) for r in records])),
+            ("trained numbers", span([reading.parameters(record) for record in records])),
+            ("floats of state per layer", span([reading.state_floats(r) for r in records])),
             ("time of all trials together", duration(sum(record.seconds for record in records))),
         ]
     rows += [(key, moment(manifest[key])) for key in ("started", "finished") if manifest.get(key)]
@@ -88,7 +88,8 @@ def _tasks(study: Study) -> str:
     return ", ".join(found) if found else words(study.manifest.get("tasks") or "not recorded")
 
 
-def _span(sizes: Sequence[int]) -> str:
+def span(sizes: Sequence[int]) -> str:
+    """The smallest and the largest of sizes, those that are not known left out."""
     known = [size for size in sizes if size]
     if not known:
         return "not recorded"

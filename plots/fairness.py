@@ -1,0 +1,93 @@
+"""How fairly the memories of a study were compared, in sentences."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from . import reading
+from .study import Study
+from .tables import count, span
+
+
+def sentences(study: Study) -> list[str]:
+    """What was equal for all, what was not, and what that means; only what is on record."""
+    if not study.records:
+        return []
+    found = [_known(study), _rates(study.manifest.get("learning_rate")), _sizes(study)]
+    return [sentence for sentence in (*found, *_controls(study)) if sentence]
+
+
+def _known(study: Study) -> str:
+    known = sum(record.origin == "baseline" for record in study.records)
+    candidates = sum(reading.is_candidate(record) for record in study.records)
+    if not known:
+        return "No known memory was trained beside the candidates: nothing shows what is usual."
+    return (
+        f"{count(known, 'known memory', 'known memories')} and"
+        f" {count(candidates, 'candidate')} had the same tasks, data and length of training."
+    )
+
+
+def _rates(rate: Any) -> str:
+    if isinstance(rate, dict):
+        ends = cast("dict[str, Any]", rate)
+        some = f"{ends.get('baseline_rates', 'several')} rates"
+        return (
+            f"For a candidate the search chose the learning rate between {ends.get('low')} and"
+            f" {ends.get('high')}; a known memory was trained at {some} spread over the same range,"
+            " and the best by its validation score counts."
+        )
+    if isinstance(rate, list) and len(cast("list[Any]", rate)) > 1:
+        rates = ", ".join(f"{each:g}" for each in cast("list[float]", rate))
+        return (
+            f"Every memory was trained at each of the learning rates {rates}; the best by its"
+            " validation score counts."
+        )
+    one = cast("list[Any]", rate)[0] if isinstance(rate, list) and rate else rate
+    if not isinstance(one, int | float):
+        return ""
+    return (
+        f"All were trained at one learning rate, {one:g}: a memory that does better at another one"
+        " is judged too low, known or new."
+    )
+
+
+def _sizes(study: Study) -> str:
+    if study.manifest.get("match"):
+        return "Models were sized until they had about equally many trained numbers and state."
+    parameters, floats = (
+        _sorted([size(record) for record in study.records])
+        for size in (reading.parameters, reading.state_floats)
+    )
+    if not parameters or not floats:
+        return ""
+    if parameters[0] == parameters[-1] and floats[0] == floats[-1]:
+        return "All models had the same number of trained numbers and of floats of state."
+    return (
+        f"Sizes were not made equal: {span(parameters)} trained numbers, {span(floats)} floats of"
+        " state per layer. A larger state can be the whole reason for a better score; the Pareto"
+        " front shows scores beside sizes."
+    )
+
+
+def _sorted(sizes: Sequence[int]) -> list[int]:
+    return sorted(size for size in sizes if size)
+
+
+def _controls(study: Study) -> list[str]:
+    nulls = sum(record.origin == "null" for record in study.records)
+    chance = sum(record.origin == "random" for record in study.records)
+    found: list[str] = []
+    if nulls:
+        found.append(
+            f"{count(nulls, 'trial')} trained a known memory again on other seeds: how far such a"
+            " twin lies from its original is what chance does."
+        )
+    if chance:
+        found.append(
+            f"{count(chance, 'candidate')} had its choices drawn by chance, as a control of the"
+            " search."
+            if chance == 1
+            else f"{chance} candidates had their choices drawn by chance, as a control of the"
+            " search."
+        )
+    return found
