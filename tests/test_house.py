@@ -46,7 +46,7 @@ AXES = {  # folder of parts: what its files may import from miras, beside their 
     "features": {"part", "gate", "fused"},
     "tasks": {"part", "score"},
     "streams": {"part"},
-    "dream": {"part", "gate"},
+    "dream": {"part", "gate", "info"},
     "architecture": {"part", "gate", "features", "token", "info"},
     "bias": {"part", "gate", "features", "token", "info"},
     "retention": {"part", "gate", "features", "token", "info"},

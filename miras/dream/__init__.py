@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 from torch import Tensor
 
+from miras import info
 from miras.gate import Signal
 from miras.part import Part, one_of
 
@@ -37,6 +38,14 @@ class Dream(Part, ABC):
     @abstractmethod
     def dream(self, slots: Tensor, gates: Mapping[str, Tensor]) -> Tensor:
         """New content `[..., slots, dim]`; `gates` holds the constants `[heads, ...]`."""
+
+    def dreamt(self, slots: Tensor, gates: Mapping[str, Tensor]) -> Tensor:
+        """The content after a dream, noted beside what it was where somebody watches."""
+        found = self.dream(slots, gates)
+        if info.watched():
+            info.note("dream/before", slots.detach())
+            info.note("dream/after", found.detach())
+        return found
 
     def formula(self, slots: str) -> str:
         """`dream` in writing."""

@@ -255,11 +255,7 @@ class Stepping(Optimizer, Ahead, ABC):
     def rest(self, weights: Weights, buffers: Buffers, token: Token) -> tuple[Weights, Buffers]:
         """The accumulator after a while without input: what happens between two tokens."""
         if self.dream.due(token.position):
-            dreamt = self.dream.dream(weights["slots"], token.gates)
-            if info.watched():
-                info.note("dream/before", weights["slots"].detach())
-                info.note("dream/after", dreamt.detach())
-            weights = weights | {"slots": dreamt}
+            weights = weights | {"slots": self.dream.dreamt(weights["slots"], token.gates)}
         return weights, buffers
 
     def effective(self, step: Tensor, sensitivity: Tensor) -> Tensor:
