@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from . import reading
-from .slots import AXES, levels, with_defaults
+from .slots import AXES, cell_of, levels, with_defaults
 
 MOST = 6
 """Pairs of slots that are shown."""
@@ -39,26 +39,41 @@ class Row(NamedTuple):
 
 
 def table(records: reading.Records) -> list[Row]:
-    """Pairs of axes of one memory that differ in the study, those of most memories first."""
+    """Pairs of axes that differ in the study: of one memory, or one axis of two of its cells.
+
+    Of many pairs, in stacks of layers, those that explain most of the score.
+    """
     objective = next(iter(reading.panels(records)), "")
     tried = [r for r in records if r.origin != "null" and r.memory]
     drawn = with_defaults(tried)
     axes = sorted(
-        {slot for chosen in drawn.values() for slot in chosen if slot.rpartition(".")[2] in AXES},
-        key=lambda slot: (slot.rpartition(".")[0], AXES.index(slot.rpartition(".")[2])),
+        {slot for chosen in drawn.values() for slot in chosen if _axis(slot) in AXES},
+        key=lambda slot: (cell_of(slot), AXES.index(_axis(slot))),
     )
-    pairs = [
-        (pair, [record for record in tried if all(slot in drawn[record.number] for slot in pair)])
-        for pair in combinations(axes, 2)
-        if pair[0].rpartition(".")[0] == pair[1].rpartition(".")[0]
-    ]
-    rows: list[list[Row]] = []
-    for pair, owners in sorted(pairs, key=lambda each: -len(each[1])):
+    found: list[tuple[float, list[Row]]] = []
+    for pair in combinations(axes, 2):
+        if cell_of(pair[0]) != cell_of(pair[1]) and _axis(pair[0]) != _axis(pair[1]):
+            continue
+        owners = [record for record in tried if all(slot in drawn[record.number] for slot in pair)]
         one, other = (levels([drawn[record.number][slot] for record in owners]) for slot in pair)
         if min(len(set(one)), len(set(other))) > 1:
-            rows.append(_pair(objective, pair, one, other, owners))
-    told = [pair for pair in rows if any(row.scored for row in pair)]
-    return [row for pair in told[:MOST] for row in pair]
+            rows = _pair(objective, pair, one, other, owners)
+            if any(row.scored for row in rows):
+                found.append((_spread(rows), rows))
+    found.sort(key=lambda each: -each[0])
+    return [row for _, rows in found[:MOST] for row in rows]
+
+
+def _axis(slot: str) -> str:
+    return slot.removeprefix(cell_of(slot))
+
+
+def _spread(rows: Sequence[Row]) -> float:
+    """Variance of the means of cells, each with the number of its memories."""
+    known = [(row.scored, row.mean) for row in rows if row.mean is not None]
+    count = sum(number for number, _ in known)
+    middle = sum(number * mean for number, mean in known) / count
+    return sum(number * (mean - middle) ** 2 for number, mean in known) / count
 
 
 def _pair(
@@ -135,12 +150,12 @@ def draw(axes: Axes, rows: list[Row]) -> None:
                 x, y - up, text, color=colour, ha="center", va="center",
                 fontsize=size, fontweight=weight, linespacing=1.1,
             )  # fmt: skip
-    names = [_short(name) for name in across]
+    names = [reading.shortened(name, 16) for name in across]
     slanted = sum(map(len, names)) > 34
     axes.set_xticks(range(len(across)), names)
     if slanted:
         axes.tick_params(axis="x", rotation=20)
-    axes.set_yticks(range(len(down)), [_short(name) for name in down])
+    axes.set_yticks(range(len(down)), [reading.shortened(name, 16) for name in down])
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
@@ -148,8 +163,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     slots = rows[0].panel.split(" × ")
     axes.set_ylabel(slots[0])
     axes.set_xlabel(slots[1])
-    axes.set_title(f"Mean score: {rows[0].panel}")
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 16 else f"{name[:15]}…"
+    cell = cell_of(slots[0])
+    within = cell and cell == cell_of(slots[1])
+    title = f"{cell.rstrip('.')}: {_axis(slots[0])} × {_axis(slots[1])}" if within else None
+    axes.set_title(title or (rows[0].panel if cell else f"Mean score: {rows[0].panel}"))

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from . import reading
-from .slots import levels, with_defaults
+from .slots import cell_of, levels, with_defaults
 from .style import FOUND, QUIET, readable
 
 SHUFFLES = 2000
@@ -129,6 +129,17 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.set_xlabel("share of the variance explained")
 
 
+def _label(row: Row, counted: str) -> str:
+    """Two lines that leave room for the dots: slots of one of several memories have long names."""
+    first, *rest = row.slot.split(" × ")
+    cell = cell_of(row.slot)
+    if cell and rest:
+        return f"{first} ×\n{rest[0]} ({row.choices} {counted})"
+    if cell:
+        return f"{cell.rstrip('.')} ({row.choices} {counted})\n{row.slot.removeprefix(cell)}"
+    return f"{row.slot}\n({row.choices} {counted})"
+
+
 def dots(axes: Axes, rows: list[Row], counted: str = "choices") -> None:
     """Shares of variance, each on what chance gives."""
     for place, row in enumerate(rows):
@@ -137,11 +148,15 @@ def dots(axes: Axes, rows: list[Row], counted: str = "choices") -> None:
         axes.plot(row.explained, place, "o", color=FOUND, mfc=FOUND if clear else "white", zorder=3)
         if clear:
             axes.annotate(
-                f"best: {row.best}", (row.explained, place), (7, 0), textcoords="offset points",
-                va="center", fontsize=8, color=readable(FOUND),
-            )  # fmt: skip
-    names = [f"{row.slot}\n({row.choices} {counted})" for row in rows]
-    axes.set_yticks(range(len(rows)), names)
+                f"best: {reading.shortened(row.best)}",
+                xy=(row.explained, place),
+                xytext=(7, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+                color=readable(FOUND),
+            )
+    axes.set_yticks(range(len(rows)), [_label(row, counted) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.axvline(0, color=QUIET, linewidth=0.8, zorder=2)

@@ -77,6 +77,11 @@ def label(record: TrialRecord, width: int = 26) -> str:
         name = f"{name[: width - 8]}, again"
     elif record.origin != "baseline" and str(record.number) not in name:
         name = f"#{record.number} {name}"
+    return shortened(name, width)
+
+
+def shortened(name: str, width: int = 26) -> str:
+    """A name that fits."""
     return name if len(name) <= width else name[: width - 1].rstrip("-_ ") + "…"
 
 

@@ -34,8 +34,8 @@ def choices(record: TrialRecord) -> Slots:
         if name in ("learning_rate", "lr") or len(name) >= UNREADABLE:
             continue
         slot = ".".join(_in_cell(name.split("."), "", record.choices))
-        cell = INSIDE.match(f"{slot}.")
-        if not cell or cell[0] in cells:  # a pattern may be longer than there are layers
+        cell = cell_of(f"{slot}.")
+        if not cell or cell in cells:  # a pattern may be longer than there are layers
             left: Slots = {}
             _part(slot, _kind(value) if isinstance(value, str) else value, left)
             found = left | found
@@ -152,8 +152,13 @@ def _is_field(slot: str) -> bool:
 
 def _cells(chosen: Slots) -> set[str]:
     """What the slots of each memory begin with; nothing if it is the only one."""
-    found = (INSIDE.match(slot) for slot in chosen)
-    return {cell[0] for cell in found if cell} or {""}
+    return {cell for slot in chosen if (cell := cell_of(slot))} or {""}
+
+
+def cell_of(slot: str) -> str:
+    """What a slot of one of several memories begins with: `pattern.0.`; nothing for others."""
+    found = INSIDE.match(slot)
+    return found[0] if found else ""
 
 
 def levels(values: list[str | float]) -> list[str]:
