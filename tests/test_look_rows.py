@@ -19,8 +19,10 @@ from miras.memory import Memory
 from miras.part import SpecError
 from miras.result import Seen, read
 from miras.tasks import Task
+from miras.tasks.compositional import Compositional
 from miras.tasks.mqar import MQAR
 from miras.tasks.needle import Needle
+from miras.tasks.overwrite import Overwrite
 from miras.tasks.parity import Parity
 from miras.tasks.selective_copy import SelectiveCopy
 
@@ -100,7 +102,9 @@ def test_compositions_that_cannot_be_watched_are_refused() -> None:
     [
         (MQAR(), [7, 129, 3, 200, 256, 7, 260], "k1 v1 k2 v2 . k1 ."),
         (Needle(), [10, 112, 61, 32, 256, 200], "↵ p = ␣ _ ?"),
-        (SelectiveCopy(alphabet=4), [0, 3, 4, 5], "a d . ."),
+        (SelectiveCopy(alphabet=4), [0, 3, 4, 5], "a d . >"),
+        (Overwrite(), [3, 40, 5, 96, 3, 97, 98], "k1 v1 k2 W k1 Q ."),
+        (Compositional(), [3, 40, 64, 128], "a1 b1 v1 ."),
         (Parity(), [0, 1], "0 1"),
     ],
 )

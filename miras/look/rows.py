@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Int64
@@ -52,7 +52,7 @@ class Looking:
             raise SpecError(f"--head {head}: the layer has {self.layer.heads}, counted from 0")
         self.sequences, self.targets, self.seed = tokens, targets, seed
         self.said: dict[str, Any] = {
-            "name": self.memory.name or "memory",
+            "name": self.memory.name or model.spec.pattern[0].name or "memory",
             "where": f"layer {layer + 1} of {len(layers(model))}, head {head + 1}",
             "trained": trained,
             "task": task.name,
@@ -114,10 +114,10 @@ def addresses(look: Looking) -> Seen:
             " Look at a memory of slots (gsa, abc, memnet) or of pairs (softmax-attention)"
         )
     most = max(len(each) for each in reads)
-    padded = [[*each.tolist(), *[None] * (most - len(each))] for each in reads]
+    padded = [[*_plain(each), *[None] * (most - len(each))] for each in reads]
     tables = {"reads": table(zip(*padded, strict=True))}
     moved = [_moved(look.memory, call) for call in calls]
-    changed = [each[0, look.head].tolist() for each in moved if each is not None]
+    changed = [_plain(each[0, look.head]) for each in moved if each is not None]
     if len(changed) == len(calls):
         tables["writes"] = table(zip(*changed, strict=True))
     return look.row("addresses", **look.read(), tables=tables)
@@ -162,20 +162,19 @@ def graph(look: Looking) -> Seen:
         )
     t = dreams[-1]
     edges = stored(look.memory, calls[t].state)["edges"]
-    last = stored(look.memory, calls[t].last)["edges"]
-    found = {"edges": edges, "edges one token earlier": last}
+    found = {"edges": edges}
     for moment in ("before", "after"):
         content = calls[t].shown(f"dream/{moment}")
         assert content is not None
         found[f"slots {moment}"] = content
-    tables = {name: table(each[0, look.head].tolist()) for name, each in found.items()}
+    tables = {name: table(_plain(each[0, look.head])) for name, each in found.items()}
     return look.row("graph", numbers={"token": float(t)}, tables=tables)
 
 
 def transition(look: Looking) -> Seen:
     """Eigenvalues of the step from one state to the next, at a few tokens."""
     time = len(look.sequences[0])
-    at = sorted({round(place) for place in torch.linspace(1, time - 1, MATRICES).tolist()})
+    at = sorted({1 + round(each * (time - 2) / (MATRICES - 1)) for each in range(MATRICES)})
     values = spectrum(look.layer, look.head, look.calls(), at)
     series = {
         name: numbers(float(getattr(value, name)) for value in values)
@@ -205,6 +204,11 @@ TOPICS: dict[str, Callable[[Looking], Seen]] = {
     "spectrum": transition,
 }
 """What can be seen of a few sequences, by the name of its figure."""
+
+
+def _plain(tensor: Tensor) -> list[Any]:
+    """The numbers of a tensor, in lists of lists."""
+    return cast(Any, tensor).tolist()
 
 
 def number(value: float | None) -> float | None:

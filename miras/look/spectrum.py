@@ -1,6 +1,7 @@
 """The transition from one token to the next: its eigenvalues, from the definition itself."""
 
 from collections import Counter
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any, NamedTuple, cast
 
@@ -65,7 +66,8 @@ def transition(layer: Layer, head: int, call: Call) -> Tensor:
         )
 
     def moved(numbers: Tensor) -> Tensor:
-        pieces = iter(numbers.split([leaf.numel() for leaf in own]))
+        cut: Any = cast(Any, numbers).split([leaf.numel() for leaf in own])
+        pieces: Iterator[Tensor] = iter(cut)
 
         def put(leaf: Tensor) -> Tensor:
             piece = next(pieces).reshape(leaf[:, head].shape)

@@ -149,7 +149,7 @@ def slots(memory: Memory, state: State) -> Tensor | None:
     leaves = memory.architecture.leaves(1, 1)
     weights = stored(memory, state)
     rows = [
-        weights[name]
+        weights[name].detach()
         for name, leaf in leaves.items()
         if leaf.axes[0] == "slot" and set(leaf.axes) != {"slot"}
     ]

@@ -11,36 +11,50 @@ from miras.tasks.needle import MARK, Needle
 BYTES = (256, 257)
 """Vocabularies whose first 256 ids are bytes."""
 
-OTHER = "."
-"""A token that is neither key, value nor letter."""
+NUMBERED = {
+    "mqar": (("k", "keys"), ("v", "values"), (".", "filler")),
+    "in_context_recall": (("k", "keys"), ("v", "values")),
+    "overwrite": (("k", "keys"), ("v", "values"), ("W", ""), ("Q", ""), (".", "")),
+    "compositional": (("a", "keys"), ("b", "keys"), ("v", "values"), (".", "filler")),
+}
+"""Blocks of ids in their order: how a token is called, and the field with how many there are."""
+
+SPECIAL = ".>_"
+"""Ids after the letters: a blank, a mark, and whatever comes after it."""
 
 
 def words(task: Task, tokens: Int64[Tensor, " time"]) -> tuple[str, ...]:
     """Short names of tokens: bytes as characters, keys and values numbered as they appear."""
     ids = [int(token) for token in tokens]
-    keys, values = getattr(task, "keys", None), getattr(task, "values", None)
-    if isinstance(keys, int) and isinstance(values, int):
-        return _numbered(ids, keys, values)
+    if task.name in NUMBERED:
+        return _numbered(task, ids)
     if task.vocabulary in BYTES:
         return tuple(_byte(token) for token in ids)
     letters = getattr(task, "alphabet", None)
     if isinstance(letters, int) and letters <= 26:
-        return tuple(chr(97 + token) if token < letters else OTHER for token in ids)
+        return tuple(_letter(token, letters) for token in ids)
     return tuple(str(token) for token in ids)
 
 
-def _numbered(ids: Sequence[int], keys: int, values: int) -> tuple[str, ...]:
+def _numbered(task: Task, ids: Sequence[int]) -> tuple[str, ...]:
     """k1 v1 k2 v2 ..: the first key that comes is k1, the first value v1."""
-    known: dict[str, dict[int, int]] = {"k": {}, "v": {}}
+    names = [
+        name
+        for name, field in NUMBERED[task.name]
+        for _ in range(int(getattr(task, field)) if field else 1)
+    ]
+    known: dict[str, dict[int, int]] = {}
     found: list[str] = []
     for token in ids:
-        kind = "k" if token < keys else "v" if token < keys + values else ""
-        if not kind:
-            found.append(OTHER)
-            continue
-        numbers = known[kind]
-        found.append(f"{kind}{numbers.setdefault(token, len(numbers) + 1)}")
+        name = names[token] if token < len(names) else "."
+        numbers = known.setdefault(name, {})
+        number = numbers.setdefault(token, len(numbers) + 1)
+        found.append(f"{name}{number}" if name.islower() else name)
     return tuple(found)
+
+
+def _letter(token: int, letters: int) -> str:
+    return chr(97 + token) if token < letters else SPECIAL[min(token - letters, 2)]
 
 
 def _byte(token: int) -> str:
@@ -52,7 +66,7 @@ def _byte(token: int) -> str:
 
 def asked(targets: Int64[Tensor, " time"]) -> tuple[int, ...]:
     """Places at which an answer is due."""
-    return tuple(place for place, target in enumerate(targets.tolist()) if target != IGNORE)
+    return tuple(place for place, target in enumerate(targets) if int(target) != IGNORE)
 
 
 def told(task: Task, tokens: Int64[Tensor, " time"]) -> tuple[int, ...]:

@@ -58,8 +58,9 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     token_axis(axes, tokens, rows[0].marked, rows[0].meaning)
     if len(tokens) > LEGIBLE:
         axes.set_xlabel("token" + (f"; orange: {rows[0].meaning}" if rows[0].marked else ""))
-        for place in rows[0].marked:
-            axes.plot(place, -0.6, marker="|", color=FOUND, ms=5, clip_on=False)
+    above = axes.get_xaxis_transform()
+    for place in rows[0].marked:
+        axes.plot(place, 1.018, "v", color=FOUND, ms=3.5, transform=above, clip_on=False)
     axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.set_ylim(len(rows) - 0.5, -0.5)
     pairs = any(None in row.weights for row in rows)

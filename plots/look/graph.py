@@ -12,7 +12,7 @@ from miras.result import Seen
 from ..style import FOUND, INK, KNOWN
 from .seen import headed, of, title
 
-SHOWN = 40
+SHOWN = 30
 """Edges that are drawn: more are a tangle."""
 
 ALIKE = 0.9
@@ -97,7 +97,7 @@ def layout(edges: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def height(_: list[Row]) -> float:
     """Inches: as wide as high."""
-    return 4.6
+    return 4.3
 
 
 def draw(axes: Axes, rows: list[Row]) -> None:
@@ -123,11 +123,10 @@ def draw(axes: Axes, rows: list[Row]) -> None:
                     "shrinkB": 7,
                 },
             )
-    for row in rows:
-        twin, alike = row.nearest
-        if alike > ALIKE:
-            ends = zip(places[row.slot], places[twin], strict=True)
-            axes.plot(*ends, color=FOUND, lw=1.2, ls=":", zorder=2)
+    twins = [(row.slot, row.nearest[0]) for row in rows if row.nearest[1] > ALIKE]
+    for slot, twin in twins:
+        ends = zip(places[slot], places[twin], strict=True)
+        axes.plot(*ends, color=FOUND, lw=1.2, ls=":", zorder=2)
     dots = axes.scatter(
         [row.x for row in rows],
         [row.y for row in rows],
@@ -156,8 +155,8 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     headed(axes, rows[0].panel)
     shown = sum(len(row.edges) for row in rows)
     axes.set_xlabel(
-        f"{shown} strongest edges, largest {most:.2g}; token {rows[0].token + 1}\n"
-        f"orange: contents of cosine above {ALIKE:g}",
+        f"{shown} strongest edges, largest {most:.2g}; token {rows[0].token + 1}"
+        + (f"\norange: contents of cosine above {ALIKE:g}" if twins else ""),
         color=INK,
         fontsize=8.5,
     )

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter
 
 from miras.result import Seen
 
-from ..demonstrations.points import plain
 from ..style import End, name_ends, strokes
 from .seen import of
 
@@ -49,13 +48,13 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
-    axes.yaxis.set_major_formatter(FuncFormatter(plain))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(FuncFormatter(_thousands))
+    axes.minorticks_off()
     axes.set_title(f"Norm of the state over {max(row.tokens for row in rows):,.0f} tokens")
-    axes.set_xlabel(f"tokens of {rows[0].panel} read")
+    axes.set_xlabel(f"tokens of {rows[0].panel} read without a pause")
     axes.set_ylabel("norm of what one head stores")
     name_ends(axes, ends)
 
 
 def _thousands(number: float, _: int = 0) -> str:
-    return f"{number:,.0f}"
+    return f"{number:,.0f}" if number >= 1 else f"{number:g}"

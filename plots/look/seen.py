@@ -30,7 +30,8 @@ def of(seen: Iterable[Seen], topic: str) -> list[Seen]:
 
 def title(row: Seen) -> str:
     """What was looked at, as the name of a panel."""
-    return f"{row.name}, {row.where}" + ("" if row.trained else ", weights as drawn")
+    drawn = "" if row.trained else ", weights as drawn"
+    return f"{row.name} on {row.task}, {row.where}{drawn}"
 
 
 def headed(axes: Axes, text: str) -> None:

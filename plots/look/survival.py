@@ -86,17 +86,19 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     for name, stroke in zip(names, strokes([False] * len(names)), strict=True):
         line = [row for row in rows if row.name == name]
         times, shares = [row.tokens for row in line], [row.share for row in line]
-        look = {"color": stroke.colour, "ls": stroke.dashes, "lw": stroke.width}
-        axes.plot(times, shares, drawstyle="steps-post", **look)
+        axes.plot(
+            times, shares, drawstyle="steps-post", color=stroke.colour, ls=stroke.dashes,
+            lw=stroke.width,
+        )  # fmt: skip
         bands = [row.low for row in line], [row.high for row in line]
         axes.fill_between(times, *bands, step="post", color=stroke.colour, alpha=0.12, lw=0)
         cut = [(row.tokens, row.share) for row in line if row.cut_off]
         if cut:
             axes.plot(*zip(*cut, strict=True), "|", color=stroke.colour, ms=5, mew=0.8)
-        ends.append(End(times[-1], shares[-1], f"{name} ({line[0].at_risk})", stroke.colour))
+        ends.append(End(times[-1], shares[-1], f"{name}, n = {line[0].at_risk:,}", stroke.colour))
     axes.set_ylim(-0.02, 1.03)
     axes.set_xlim(left=0)
     axes.set_title(f"How long a content stays: {rows[0].panel}", fontsize=9.5)
-    axes.set_xlabel("tokens since it was written; ticks: text ended")
+    axes.set_xlabel("tokens since it was written; ticks: the text ended")
     axes.set_ylabel("share not yet overwritten (95 %)")
     name_ends(axes, ends)
