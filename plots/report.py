@@ -1,7 +1,8 @@
 """The report of a study: what was searched, what won, how sure that is, and how to repeat it."""
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,18 +17,21 @@ from .study import Study, load, moment
 
 
 def write(
-    folder: Path, between: reading.Between | None = None, equations: Sequence[Block] = ()
+    folder: Path,
+    between: reading.Between | None = None,
+    equations: Sequence[Block] = (),
+    tasks: Mapping[str, str] | None = None,
 ) -> Path:
     """Write `report.html`, `report.md` and `figures/` into a study folder; returns the HTML file.
 
     Works at any time: of an unfinished study it says so, and figures with nothing to show are left
     out, as is the map of memories where nobody says how far they are from each other. Raises
     ValueError if there is no study or its files are damaged. `equations` are those of the winner,
-    from somebody who knows memories.
+    `tasks` say what each kind of task asks, both from somebody who knows them.
     """
     study = load(folder)
     title = f"Search report: {study.name}"
-    blocks = compose(study, draw_all(study, between), equations)
+    blocks = compose(study, draw_all(study, between), equations, tasks or {})
     page = folder / "report.html"
     (folder / "report.md").write_text(to_markdown(title, blocks), encoding="utf-8")
     page.write_text(to_html(title, blocks), encoding="utf-8")
@@ -35,13 +39,16 @@ def write(
 
 
 def compose(
-    study: Study, drawn: dict[str, Pictures], equations: Sequence[Block] = ()
+    study: Study,
+    drawn: dict[str, Pictures],
+    equations: Sequence[Block],
+    tasks: Mapping[str, str],
 ) -> list[Block]:
     """The report as blocks, in the order in which a stranger asks."""
     sections = [
         _standing(study),
         _in_short(study),
-        _setting(study),
+        _setting(study, tasks),
         _best(study, drawn),
         _sureness(study, drawn),
         _frontier(study, drawn),
@@ -101,10 +108,27 @@ def _in_short(study: Study) -> list[Block]:
             "A memory is new if its normal form equals that of no known memory. Scores run from 0"
             " (the best guess without memory) to 1 (all that can be reached); larger is better."
         ),
+        *_chosen(study),
     ]
 
 
-def _setting(study: Study) -> list[Block]:
+def _chosen(study: Study) -> list[Block]:
+    """The memory of best.yaml in a sentence."""
+    trial = re.match(r"# Trial (\d+) ", study.winner)
+    found = [record for record in study.records if trial and record.number == int(trial[1])]
+    if not found:
+        return []
+    place = "is known" if not reading.is_candidate(found[0]) else "was proposed by the search"
+    return [
+        Text(
+            f"Of all, {tables.name(found[0])} has the best mean over the objectives by validation,"
+            f" which is how winners are chosen; it {place}. Its file, its choices and its equations"
+            " stand near the end."
+        )
+    ]
+
+
+def _setting(study: Study, asked: Mapping[str, str]) -> list[Block]:
     description = study.manifest.get("description")
     fair = fairness.sentences(study)
     blocks: list[Block] = [Text(str(description))] if description else []
@@ -115,6 +139,7 @@ def _setting(study: Study) -> list[Block]:
             "Every memory, known or proposed, was put into the same model around it (the shell),"
             " trained by the same rules on the same data, and judged by the same tests."
         ),
+        *tables.tasks(study, asked),
         tables.setting(study),
         *([Heading("How fair the comparison is", 3), Items(fair)] if fair else []),
     ]
@@ -221,7 +246,7 @@ def _repeat(study: Study) -> list[Block]:
             "With the same version of the program, the same study file and the same number of"
             " threads; other threads or processors round differently and shift scores a little."
         ),
-        Code("\n".join(lines)),
+        Code("\n".join(lines), wrapped=True),
         *_details(study),
     ]
 
@@ -232,10 +257,13 @@ def _details(study: Study) -> list[Block]:
     blocks: list[Block] = []
     if isinstance(space, dict):
         parts = cast("dict[str, Any]", space).items()
-        blocks += [Text("The space:"), Code("\n".join(f"{key}: {_flow(v)}" for key, v in parts))]
+        blocks += [
+            Text("The space:"),
+            Code("\n".join(f"{key}: {_flow(v)}" for key, v in parts), True),
+        ]
     if isinstance(tasks, list) and tasks:
         lines = [f"- {_flow(task)}" for task in cast("list[Any]", tasks)]
-        blocks += [Text("The tasks, with all their settings:"), Code("\n".join(lines))]
+        blocks += [Text("The tasks, with all their settings:"), Code("\n".join(lines), True)]
     return blocks
 
 

@@ -1,8 +1,9 @@
 """The tables of the report, as text cells."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import Any, cast
 
 from miras.page import Table
 from miras.result import TrialRecord
@@ -44,6 +45,27 @@ def seeds(records: reading.Records) -> str:
         return "no seed"
     low, high = min(counts), max(counts)
     return count(high, "seed") if low == high else f"{low} to {high} seeds"
+
+
+def tasks(study: Study, asked: Mapping[str, str]) -> list[Table]:
+    """What each task asks, and for which objective it counts; nothing where nobody says it."""
+    written = study.manifest.get("tasks")
+    kinds = {
+        str(each.get("name") or each.get("kind")): str(each.get("kind"))
+        for each in cast("list[dict[str, Any]]", written if isinstance(written, list) else [])
+        if isinstance(each, dict)
+    }
+    members = {name: reading.tasks_of(study.records, name) for name in study.objectives}
+    rows = [
+        [
+            name,
+            ", ".join(objective for objective, own in members.items() if name in own),
+            asked[kinds.get(name, name)],
+        ]
+        for name in reading.tasks(study.records)
+        if kinds.get(name, name) in asked
+    ]
+    return [Table(("task", "counts for", "what it asks"), rows)] if rows else []
 
 
 def setting(study: Study) -> Table:

@@ -10,8 +10,8 @@ from plot_cases import LOST, record, result, scoring, seeded, synthetic
 
 from miras import page as pages
 from miras import plots
-from miras.plots import tables
-from miras.plots.study import duration, moment, words
+from miras.plots import fairness, tables
+from miras.plots.study import duration, load, moment, words
 from miras.result import TrialRecord, append
 
 # Tables of the report
@@ -89,9 +89,13 @@ def test_report_of_a_study(tmp_path: Path) -> None:
         "versions": {"torch": "2.13.0"}, "seconds": 1000.0,
     }  # fmt: skip
     folder = study_folder(tmp_path / "made-up", records, **manifest)
-    (folder / "best.yaml").write_text("bias: {kind: huber}  # <best> ```\n")
+    (folder / "best.yaml").write_text(
+        "# Trial 12 of study made-up\nbias: {kind: huber}  # <best> ```\n"
+    )
 
-    text = plots.write(folder).read_text()
+    equations = [pages.Heading("Update", 3), pages.Equations(["W_t = W_{t−1} + v_t k_tᵀ"])]
+    asked = {"mqar": "Recall of <values> by key."}
+    text = plots.write(folder, equations=equations, tasks=asked).read_text()
     found = Page(text)
     drawn_files = sorted(path.name for path in (folder / "figures").glob("*.svg"))
     assert len(drawn_files) == found.tags.count("img") == 25
@@ -126,13 +130,54 @@ def test_report_of_a_study(tmp_path: Path) -> None:
         'bias: {"any": ["l2", "dot"]}\noptimizer: "gd"',
         '- {"kind": "mqar"}',
         "19, of them 12 new",
+        "Of all, #12 ",
+        "Recall of <values> by key.",
+        "6 known memories and",
+        "Sizes were not made equal",
     ):
         assert words_expected in found.text
 
     markdown = (folder / "report.md").read_text()
     linked = [line.split("](")[1][:-1] for line in markdown.splitlines() if line.startswith("![")]
     assert len(linked) == 25 and all((folder / path).is_file() for path in linked)
-    assert "\\<script" in markdown and "````\nbias: {kind: huber}" in markdown
+    assert "\\<script" in markdown and "````\n# Trial 12 of study made-up" in markdown
+    assert "```\nW_t = W_{t−1} + v_t k_tᵀ\n```" in markdown
+    assert found.outline[-2:] == [(3, "Update"), (2, "How to repeat it")]
+    assert found.tags.count("math") == 3
+
+
+RATES: list[tuple[Any, str]] = [
+    (0.01, "one learning rate, 0.01"),
+    ([0.01], "one learning rate, 0.01"),
+    ([0.001, 0.01], "each of the learning rates 0.001, 0.01"),
+    ({"low": 0.001, "high": 0.1, "baseline_rates": 3}, "between 0.001 and 0.1"),
+]
+
+
+@pytest.mark.parametrize(("rate", "words"), RATES)
+def test_fairness_says_what_was_equal(tmp_path: Path, rate: Any, words: str) -> None:
+    records = [record(0), scoring(1, 0.6)]
+    folder = study_folder(tmp_path / "s", records, learning_rate=rate)
+    told = fairness.sentences(load(folder))
+    assert words in told[1]
+    assert (
+        told[0] == "1 known memory and 1 candidate had the same tasks, data and length of training."
+    )
+    assert told[2] == "All models had the same number of trained numbers and of floats of state."
+
+
+def test_fairness_of_controls_and_of_no_baseline(tmp_path: Path) -> None:
+    twin = record(2).model_copy(update={"origin": "null"})
+    chance = scoring(3, 0.5).model_copy(update={"origin": "random"})
+    folder = study_folder(
+        tmp_path / "s", [scoring(1, 0.6), twin, chance], match={"parameters": 0.1}
+    )
+    told = fairness.sentences(load(folder))
+    assert told[0].startswith("No known memory was trained")
+    assert told[1].startswith("Models were sized until")
+    assert told[2].startswith("1 trial trained a known memory again")
+    assert told[3].startswith("1 candidate had its choices drawn by chance")
+    assert fairness.sentences(load(study_folder(tmp_path / "none", []))) == []
 
 
 def test_report_of_an_unfinished_study_says_so(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ table { border-collapse: collapse; font-size: .875rem; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .7rem .3rem 0;
   border-bottom: 1px solid #e6e6e6; min-width: 7rem; max-width: 26rem; }
 th { border-bottom: 2px solid #bbb; vertical-align: bottom; }
-th:first-child, td:first-child { min-width: 8.5rem; }
+th:first-child, td:first-child { min-width: 8.5rem; position: sticky; left: 0; background: #fff; }
 .t { min-width: 14rem; }
 .n { text-align: right; font-variant-numeric: tabular-nums; min-width: 3.5rem; }
 td.n { white-space: nowrap; }
