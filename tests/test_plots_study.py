@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from plot_cases import LOST, record, result, scoring
+from typer.testing import CliRunner
 
 from miras import plots
+from miras.cli import app
 from miras.known import known
 from miras.plots import (
     costs,
@@ -146,6 +148,14 @@ def test_distances_are_those_of_normal_forms() -> None:
     assert table[0, 2] == distance(known()["deltanet"], known()["gla"]).values > 0
     assert (table[:3, :3] == table[:3, :3].T).all() and not table.diagonal()[:3].any()
     assert np.isnan(table[3]).all() and np.isnan(table[:, 3]).all()
+
+
+def test_the_command_tells_the_map_how_far_memories_are_apart(tmp_path: Path) -> None:
+    for number, name in enumerate(["deltanet", "gated-deltanet", "gla", "retnet"]):
+        append(tmp_path / "trials.jsonl", record(number, memory=known()[name].model_dump()))
+    done = CliRunner().invoke(app, ["plot", "landscape", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "figures" / "landscape.png").is_file()
 
 
 # Slots together
