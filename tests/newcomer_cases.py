@@ -34,8 +34,15 @@ DESK = {
 SMALL_TEXT = " --set training.context=16 --set training.batch=4 --set training.windows=8"
 SMALL_TASK = " --steps 2 --set task.test=8 --set task.validation=8"
 
+PARITY = (
+    "  - {kind: parity, longest: 16, lengths: [32], steps: 200, batch: 64,"
+    " validation: 64, test: 256}\n"
+)
+"""The second task of the tutorial's study."""
+
 SMALLER: dict[str, dict[str, str]] = {
     "tutorial.md": {
+        PARITY: "",
         "steps: 300": "steps: 2",
         "steps: 200": "steps: 2",
         "--steps 300": "--steps 3",

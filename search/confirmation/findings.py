@@ -15,6 +15,7 @@ from miras.statistics import mean_interval
 from ..study import Study, measured_by
 from ..sweep.rates import width
 from ..sweep.standing import Place, Standing
+from ..workers.progress import duration
 from .aftermath import of_search
 from .checklist import checklist
 from .confirmation import BARE, HELD_OUT, OWN, Confirmation
@@ -107,7 +108,7 @@ def findings(
         _runs(records, standing),
     ]
     if count:
-        text = f"{count} runs are left, about {seconds / 3600:.1f} hours of one core"
+        text = f"{count} runs are left, about {duration(seconds)} of one core"
         found.append(Finding(topic="left", numbers={"runs": count}, sentence=text))
     found += [Finding(topic="left", sentence=f"left out: {each}") for each in plan.left_out]
     return [*found, *checklist(study, plan, found)]
