@@ -95,35 +95,6 @@ def equations(path: Path) -> "list[Block]":
     return found
 
 
-def asked() -> dict[str, str]:
-    """What each kind of task asks."""
-    from miras.part import leaves
-
-    return {kind: part.summary() for kind, part in leaves("miras.tasks").items()}
-
-
-def equations(path: Path) -> "list[Block]":
-    """Choices and equations of each memory of a model file; nothing where there is no file."""
-    from miras.explain import computed, explain
-    from miras.load import load
-    from miras.model import ModelFile
-    from miras.page import Heading, Text
-
-    if not path.is_file():
-        return []
-    try:
-        memories = list(dict.fromkeys(load(path, ModelFile).model.pattern))
-    except SpecError as error:
-        return [Text(f"Its equations are not shown: this version of miras cannot read it. {error}")]
-    if len(memories) == 1:
-        return computed(explain(memories[0]), 3)
-    found: list[Block] = []
-    for place, memory in enumerate(memories, 1):
-        found.append(Heading(f"Memory {place}: {memory.name or 'without a name'}", 3))
-        found += computed(explain(memory), 4)
-    return found
-
-
 @contextmanager
 def _sentences() -> Generator[None]:
     """The figures know nothing of miras but its results: what is wrong there is a ValueError."""
