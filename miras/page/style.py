@@ -8,6 +8,7 @@ body { font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; 
   background: #fff; max-width: 68rem; margin: 0 auto; padding: 1rem; overflow-wrap: break-word; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: .5rem 0 1rem; }
 h2 { font-size: 1.25rem; margin: 2.2rem 0 .6rem; padding-top: .6rem; border-top: 1px solid #ddd; }
+h4 { font-size: 1rem; margin: 1.1rem 0 .3rem; }
 h3 { font-size: 1.05rem; margin: 1.4rem 0 .4rem; }
 p, li, dd { max-width: 46rem; }
 ul { padding-left: 1.2rem; }
@@ -44,9 +45,9 @@ dd { margin: 0 0 .6rem 1.5rem; color: #444; }
   nav { display: none; }
   .scroll { overflow: visible; }
   table { font-size: 8pt; width: 100%; }
-  th, td, th:first-child, td:first-child, .t, .n { min-width: 0; }
+  th, td, th:first-child, td:first-child, .t, .n { min-width: 0; position: static; }
   pre { white-space: pre-wrap; border: 1px solid #ddd; }
-  h2, h3, .caption { break-after: avoid; }
+  h2, h3, h4, .caption, h2 + p { break-after: avoid; }
   tr, .equation, dt { break-inside: avoid; }
   dt { break-after: avoid; }
   .pictures { grid-template-columns: 1fr 1fr; }
