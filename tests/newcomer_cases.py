@@ -48,7 +48,7 @@ SMALLER: dict[str, dict[str, str]] = {
         "--steps 300": "--steps 3",
         "test: 256": "test: 16",
         "validation: 64": "validation: 8",
-        "trials: 12": "trials: 4",
+        "budget: {trials: 12}": "budget: {trials: 4}\nfirst_look: false",
         "learning_rates: [0.003, 0.01]": "learning_rates: [0.01]",
         "seeds: [101, 102, 103]": "seeds: [101, 102]",
         " --set training.context=128": SMALL_TEXT,
