@@ -150,10 +150,11 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.set_title(f"Where the memories lie: {rows[0].panel}")
     axes.set_xlabel(f"first direction ({rows[0].held[0]:.0%} of the differences)")
     axes.set_ylabel(f"second direction ({rows[0].held[1]:.0%})")
-    marks = [Line2D([], [], marker="o", ls="", color=QUIET, label="new")]
+    marks: list[Line2D] = []
     if any(row.origin == "baseline" for row in rows):
-        known = Line2D([], [], marker="s", ls="", mfc="white", mec=INK, label="known memory")
-        marks.insert(0, known)
+        marks.append(Line2D([], [], marker="s", ls="", mfc="white", mec=INK, label="known memory"))
+    if any(row.new for row in rows):
+        marks.append(Line2D([], [], marker="o", ls="", color=QUIET, label="new"))
     if any(r.origin != "baseline" and not r.new for r in rows):
         twin = Line2D([], [], marker="o", ls="", mfc="white", mec=QUIET, label="equals a known one")
         marks.append(twin)

@@ -30,9 +30,10 @@ def objectives(records: Records) -> list[str]:
 
 
 def panels(records: Records) -> list[str]:
-    """The objectives, after their mean where there are several."""
+    """The objectives, after their mean where there are several and some record has all of them."""
     names = objectives(records)
-    return [MEAN, *names] if len(names) > 1 else names
+    whole = any(len(record.objectives) == len(names) for record in records)
+    return [MEAN, *names] if len(names) > 1 and whole else names
 
 
 def score(record: TrialRecord, objective: str) -> float | None:
@@ -44,8 +45,10 @@ def score(record: TrialRecord, objective: str) -> float | None:
 
 
 def scored(records: Records, objective: str) -> list[tuple[TrialRecord, float]]:
-    """The records that have a value of this objective, best first."""
-    pairs = [(record, score(record, objective)) for record in records]
+    """The records that have a value of this objective, best first; for the mean, of all of them."""
+    count = len(objectives(records)) if objective == MEAN else 0
+    whole = [record for record in records if len(record.objectives) >= count]
+    pairs = [(record, score(record, objective)) for record in whole]
     found = [(record, value) for record, value in pairs if value is not None]
     return sorted(found, key=lambda pair: (-pair[1], pair[0].number))
 

@@ -118,3 +118,13 @@ def test_a_slow_learner_has_solved_what_it_solves() -> None:
     assert found[:2] == (2, 2) and runs[0].solving == 0.95
     assert reading.solved(record(results=()), ("mqar",), [0.8, 0.95])[:2] == (1, 2)
     assert result(score=None, metrics={"ladder": 0.95}).solving is None
+
+
+def test_a_mean_is_of_all_objectives_or_of_none() -> None:
+    whole = record(0, objectives={"recall": 0.4, "tracking": 0.2})
+    part = record(1, objectives={"recall": 0.9})
+    assert reading.panels([whole, part]) == [reading.MEAN, "recall", "tracking"]
+    assert [each.number for each, _ in reading.scored([whole, part], reading.MEAN)] == [0]
+    assert [each.number for each, _ in reading.scored([whole, part], "recall")] == [1, 0]
+    other = record(2, objectives={"tracking": 0.5})
+    assert reading.panels([part, other]) == ["recall", "tracking"]
