@@ -79,6 +79,8 @@ def look(
     folder = out or (Path(model) if found.trained else Path("runs/look"))
     folder = folder if folder.suffix != ".safetensors" else folder.parent
     seen: list[Seen] = []
+    if tuple(show) != (NORMS,):
+        looking.calls()  # what cannot be watched at all is no matter of a topic
     for topic in show or rows.TOPICS:
         try:
             seen.append(_long(looking, tokens) if topic == NORMS else rows.TOPICS[topic](looking))
@@ -114,6 +116,10 @@ def _found(model: str, task: str, seed: int, changes: Sequence[str]) -> _Found:
     folder = Path(model)
     if folder.is_dir() or folder.suffix == ".safetensors":
         path = folder / WEIGHTS if folder.is_dir() else folder
+        if not path.is_file():
+            raise SpecError(
+                f"{folder} holds no {WEIGHTS}: give the folder of a training, or a memory by name"
+            )
         own = named_task(task) if task else _task_of(path)
         own = cast(Task, changed({"task": own}, changes)["task"])
         trained = checkpoint.load(path)

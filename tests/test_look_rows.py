@@ -1,6 +1,7 @@
 """Into a memory while it works: what is written down of it, and the command."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from miras.cli import app
 from miras.known import named
 from miras.look import rows
+from miras.look.kept import followed
 from miras.look.norms import norms
 from miras.look.watching import chosen, slots, watch
 from miras.look.words import words
@@ -45,10 +47,37 @@ def test_writes_and_addresses_of_slots() -> None:
     assert [row[7] for row in seen.tables["writes"]] == pytest.approx(moved.tolist(), rel=1e-3)
 
 
-def test_addresses_of_pairs_grow_with_the_sequence() -> None:
+def test_addresses_of_pairs_are_those_of_their_tokens() -> None:
+    def held(name: Any) -> list[list[int]]:
+        """The tokens whose pairs are still there, after each token."""
+        rows_of = rows.addresses(looking(name, time=6)).tables["reads"]
+        return [[row for row in range(6) if rows_of[row][t] is not None] for t in range(6)]
+
     seen = rows.addresses(looking("softmax-attention", time=5))
     assert [row.count(None) for row in seen.tables["reads"]] == [0, 1, 2, 3, 4]
     assert "writes" not in seen.tables
+    window = {"use": "sliding-window", "retention": {"size": 3}}
+    assert held(window) == [[0], [0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5]]
+
+
+def test_pairs_are_followed_by_their_values() -> None:
+    a, b, c, d = torch.eye(4)
+    assert followed([], torch.zeros(0, 4), a[None], 0) == [0]
+    assert followed([0, 1], torch.stack((a, b)), torch.stack((a, b, c)), 2) == [0, 1, 2]
+    assert followed([0, 1, 2], torch.stack((a, b, c)), torch.stack((a, c, d)), 3) == [0, 2, 3]
+    # what was not admitted leaves a blank before the oldest
+    blank = torch.zeros(4)
+    assert followed([0, 1], torch.stack((a, b)), torch.stack((blank, a, b)), 2) == [None, 0, 1]
+
+
+def test_of_a_large_table_the_slots_that_are_read_most() -> None:
+    look = looking({"use": "gsa", "architecture": {"size": 200}}, time=5)
+    seen = rows.addresses(look)
+    assert len(seen.tables["reads"]) == len(seen.tables["writes"]) == rows.SLOTS
+    assert seen.numbers == {"slots": 200}
+    whole = torch.stack([call.noted["address/asked"][-1][0, 0] for call in look.calls()]).sum(0)
+    best = whole.topk(rows.SLOTS).indices.sort().values
+    assert seen.series["slot"] == tuple(best.tolist())
 
 
 def test_the_graph_is_that_of_the_last_dream() -> None:

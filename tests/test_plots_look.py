@@ -76,6 +76,10 @@ def test_addresses_by_slot() -> None:
         ("writes", 1, (0, 2, 0)),
     ]
     assert rows[0].panel == "gsa on mqar, layer 1 of 2, head 1: reads" and rows[0].marked == (2,)
+    assert not any(row.rest for row in rows)
+    part = {"series": {"slot": (3, 99)}, "numbers": {"slots": 200}}
+    rows = addresses.table([ADDRESSES.model_copy(update=part)])
+    assert [(row.slot, row.rest) for row in rows[:2]] == [(3, True), (99, True)]
 
 
 def test_survival_by_hand() -> None:

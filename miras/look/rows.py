@@ -9,7 +9,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from miras.layer import Layer
-from miras.look import lives, words
+from miras.look import kept, lives, words
 from miras.look.norms import grid, norms, stream
 from miras.look.spectrum import spectrum
 from miras.look.watching import Call, chosen, layers, length, size, slots, stored, watch
@@ -21,6 +21,9 @@ from miras.tasks import Task
 
 DIGITS = 4
 """Digits that count of every number that is written down."""
+
+SLOTS = 64
+"""Slots of a larger table that are shown."""
 
 MATRICES = 8
 """Tokens, evenly spaced, whose transition is taken apart."""
@@ -113,14 +116,34 @@ def addresses(look: Looking) -> Seen:
             f"{look.said['name']} has no slots and keeps no pairs: nothing in it has an address."
             " Look at a memory of slots (gsa, abc, memnet) or of pairs (softmax-attention)"
         )
-    most = max(len(each) for each in reads)
-    padded = [[*_plain(each), *[None] * (most - len(each))] for each in reads]
-    tables = {"reads": table(zip(*padded, strict=True))}
+    weights = [_plain(each) for each in reads]
+    if look.memory.architecture.stores_pairs:
+        columns = kept.by_token(weights, _held(look))
+        return look.row(
+            "addresses", **look.read(), tables={"reads": table(zip(*columns, strict=True))}
+        )
     moved = [_moved(look.memory, call) for call in calls]
     changed = [_plain(each[0, look.head]) for each in moved if each is not None]
+    # Of a large table, the slots that are read most.
+    totals = torch.stack(reads).sum(0)
+    shown = sorted(_plain(totals.argsort(descending=True, stable=True)[:SLOTS]))
+    tables = {"reads": table([each[slot] for each in weights] for slot in shown)}
     if len(changed) == len(calls):
-        tables["writes"] = table(zip(*changed, strict=True))
-    return look.row("addresses", **look.read(), tables=tables)
+        tables["writes"] = table([each[slot] for each in changed] for slot in shown)
+    counts = {"slots": float(len(totals))}
+    series = {"slot": tuple(float(slot) for slot in shown)}
+    return look.row("addresses", **look.read(), numbers=counts, series=series, tables=tables)
+
+
+def _held(look: Looking) -> list[list[int | None]]:
+    """The tokens whose pairs a head holds after each token."""
+    found: list[list[int | None]] = []
+    for token, call in enumerate(look.calls()):
+        before, after = (
+            stored(look.memory, state)["values"][0, look.head] for state in (call.last, call.state)
+        )
+        found.append(kept.followed(found[-1] if found else [], before, after, token))
+    return found
 
 
 def _moved(memory: Memory, call: Call) -> Tensor | None:

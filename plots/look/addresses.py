@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from miras.result import Seen
 
@@ -28,6 +27,7 @@ class Row(NamedTuple):
     tokens: tuple[str, ...]
     marked: tuple[int, ...]
     meaning: str
+    rest: bool  # whether there are slots that are not shown
 
 
 def table(seen: Sequence[Seen]) -> list[Row]:
@@ -36,10 +36,13 @@ def table(seen: Sequence[Seen]) -> list[Row]:
     for look in of(seen, "addresses"):
         places, meaning = marks(look.asked, look.told)
         for what in (name for name in MEANING if name in look.tables):
-            for slot, weights in enumerate(look.tables[what]):
+            rest = look.numbers.get("slots", 0) > len(look.tables[what])
+            for place, weights in enumerate(look.tables[what]):
+                named = look.series.get("slot", ())
+                slot = int(named[place] or 0) if named else place
                 panel = f"{title(look)}: {what}"
                 shown = (look.tokens, tuple(sorted(places)), meaning)
-                rows.append(Row(panel, what, slot, weights, *shown))
+                rows.append(Row(panel, what, slot, weights, *shown, rest))
     return rows
 
 
@@ -61,11 +64,13 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     above = axes.get_xaxis_transform()
     for place in rows[0].marked:
         axes.plot(place, 1.018, "v", color=FOUND, ms=3.5, transform=above, clip_on=False)
-    axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
+    ticks = range(0, len(rows), max(1, -(-len(rows) // 9)))
+    axes.set_yticks(ticks, [f"{rows[place].slot:,}" for place in ticks])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     pairs = any(None in row.weights for row in rows)
-    axes.set_ylabel("stored pair, by its token" if pairs else "slot")
-    headed(axes, rows[0].panel)
+    slot = f"slot, the {len(rows)} that are read most" if rows[0].rest else "slot"
+    axes.set_ylabel("stored pair, by its token" if pairs else slot)
+    headed(axes, rows[0].panel, pad=12.0)
     bar = axes.figure.colorbar(image, ax=axes, pad=0.02, aspect=25)
     meaning = "weight of the pair in the read" if pairs else MEANING[rows[0].what]
     bar.set_label(meaning, fontsize=8.5)

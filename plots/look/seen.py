@@ -34,9 +34,9 @@ def title(row: Seen) -> str:
     return f"{row.name} on {row.task}, {row.where}{drawn}"
 
 
-def headed(axes: Axes, text: str) -> None:
+def headed(axes: Axes, text: str, pad: float = 8.0) -> None:
     """A title on as many lines as it needs beside a colour bar."""
-    axes.set_title(wrapped(text, 42), fontsize=9.5)
+    axes.set_title(wrapped(text, 42), fontsize=9.5, pad=pad)
 
 
 def token_axis(axes: Axes, tokens: Sequence[str], marked: Iterable[int], what: str) -> None:
