@@ -85,7 +85,7 @@ def _made(kind: str, beside: Mapping[str, Any] | None) -> dict[str, Any]:
         maker.root = {"type": "object", "allOf": [refer("memory")]}
     if kind == "study":
         maker.defs["known"] = known_names()
-        fields = maker.root["properties"]
+        fields: dict[str, Any] = maker.root["properties"]
         fields["baselines"] = {**fields["baselines"], "items": refer("known")}
         written = {"type": "object"} if beside is None else {"$ref": "space.json"}
         fields["space"] = {**fields["space"], "anyOf": [{"type": "string"}, written]}

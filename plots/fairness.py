@@ -36,18 +36,18 @@ def _rates(rate: Any) -> str:
             f" {ends.get('high')}; a known memory was trained at {some} spread over the same range,"
             " and the best by its validation score counts."
         )
-    if isinstance(rate, list) and len(cast("list[Any]", rate)) > 1:
-        rates = ", ".join(f"{each:g}" for each in cast("list[float]", rate))
+    rates = cast("list[Any]", rate) if isinstance(rate, list) else [rate]
+    found = [f"{each:g}" for each in rates if isinstance(each, int | float)]
+    if len(found) > 1:
         return (
-            f"Every memory was trained at each of the learning rates {rates}; the best by its"
-            " validation score counts."
+            f"Every memory was trained at each of the learning rates {', '.join(found)}; the best"
+            " by its validation score counts."
         )
-    one = cast("list[Any]", rate)[0] if isinstance(rate, list) and rate else rate
-    if not isinstance(one, int | float):
+    if not found:
         return ""
     return (
-        f"All were trained at one learning rate, {one:g}: a memory that does better at another one"
-        " is judged too low, known or new."
+        f"All were trained at one learning rate, {found[0]}: a memory that does better at another"
+        " one is judged too low, known or new."
     )
 
 

@@ -49,12 +49,12 @@ def seeds(records: reading.Records) -> str:
 
 def tasks(study: Study, asked: Mapping[str, str]) -> list[Table]:
     """What each task asks, and for which objective it counts; nothing where nobody says it."""
-    written = study.manifest.get("tasks")
-    kinds = {
-        str(each.get("name") or each.get("kind")): str(each.get("kind"))
-        for each in cast("list[dict[str, Any]]", written if isinstance(written, list) else [])
-        if isinstance(each, dict)
-    }
+    written: Any = study.manifest.get("tasks")
+    kinds: dict[str, str] = {}
+    for each in cast("list[Any]", written if isinstance(written, list) else []):
+        if isinstance(each, dict):
+            task = cast("dict[str, Any]", each)
+            kinds[str(task.get("name") or task.get("kind"))] = str(task.get("kind"))
     members = {name: reading.tasks_of(study.records, name) for name in study.objectives}
     rows = [
         [

@@ -63,7 +63,7 @@ class Maker:
         self.name([raw, self.before])
         self.unions: dict[str, Union] = {}
         self.defs: dict[str, Schema] = {}
-        self.root = self.rewrite(raw)
+        self.root: Schema = self.rewrite(raw)
         for name, part in self.before.items():
             self.defs[self.names.get(name, name)] = self.part(part)
         for name, union in list(self.unions.items()):
@@ -138,7 +138,7 @@ class Maker:
             if name not in (*ABOUT, "title")
         }
         if "$ref" in found:
-            place = found["$ref"].rpartition("/")[2]
+            place = str(given["$ref"]).rpartition("/")[2]
             found["$ref"] = refer(self.names.get(place, place))["$ref"]
         if "prefixItems" in found:
             found["items"] = found.pop("prefixItems")

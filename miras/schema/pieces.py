@@ -80,8 +80,8 @@ def shared(defs: Mapping[str, Schema]) -> dict[str, Schema]:
     often = [key for key, count in counts.items() if count > 1 and len(key[1]) > SHORT]
     names: dict[tuple[str, str], str] = {}
     for name, text in often:
-        place = sum(known.startswith(f"setting-{name}-") for known in names.values()) + 1
-        names[name, text] = f"setting-{name}-{place}"
+        number = sum(each.startswith(f"setting-{name}-") for each in names.values()) + 1
+        names[name, text] = f"setting-{name}-{number}"
 
     def place(node: Any) -> Any:
         if isinstance(node, list):
