@@ -52,20 +52,20 @@ def _rates(rate: Any) -> str:
 
 
 def _sizes(study: Study) -> str:
-    if study.manifest.get("match"):
-        return "Models were sized until they had about equally many trained numbers and state."
     parameters, floats = (
         _sorted([size(record) for record in study.records])
         for size in (reading.parameters, reading.state_floats)
     )
     if not parameters or not floats:
         return ""
+    sizes = f"{span(parameters)} trained numbers, {span(floats)} floats of state per layer"
+    if study.manifest.get("match"):
+        return f"Models were sized to be about equally large: {sizes}."
     if parameters[0] == parameters[-1] and floats[0] == floats[-1]:
-        return "All models had the same number of trained numbers and of floats of state."
+        return f"All models were equally large: {sizes}."
     return (
-        f"Sizes were not made equal: {span(parameters)} trained numbers, {span(floats)} floats of"
-        " state per layer. A larger state can be the whole reason for a better score; the Pareto"
-        " front shows scores beside sizes."
+        f"Sizes differ: {sizes}. A larger state can be the whole reason for a better score; the"
+        " Pareto front shows scores beside sizes."
     )
 
 

@@ -133,7 +133,7 @@ def test_report_of_a_study(tmp_path: Path) -> None:
         "Of all, #12 ",
         "Recall of <values> by key.",
         "6 known memories and",
-        "Sizes were not made equal",
+        "Sizes differ",
     ):
         assert words_expected in found.text
 
@@ -163,7 +163,10 @@ def test_fairness_says_what_was_equal(tmp_path: Path, rate: Any, words: str) -> 
     assert (
         told[0] == "1 known memory and 1 candidate had the same tasks, data and length of training."
     )
-    assert told[2] == "All models had the same number of trained numbers and of floats of state."
+    assert (
+        told[2]
+        == "All models were equally large: 1,000 trained numbers, 512 floats of state per layer."
+    )
 
 
 def test_fairness_of_controls_and_of_no_baseline(tmp_path: Path) -> None:
@@ -174,7 +177,7 @@ def test_fairness_of_controls_and_of_no_baseline(tmp_path: Path) -> None:
     )
     told = fairness.sentences(load(folder))
     assert told[0].startswith("No known memory was trained")
-    assert told[1].startswith("Models were sized until")
+    assert told[1].startswith("Models were sized to be about equally large: ")
     assert told[2].startswith("1 trial trained a known memory again")
     assert told[3].startswith("1 candidate had its choices drawn by chance")
     assert fairness.sentences(load(study_folder(tmp_path / "none", []))) == []

@@ -40,6 +40,10 @@ math { font-family: "STIX Two Math", "Cambria Math", "Latin Modern Math", math; 
 .within { padding-left: 3.5rem; }
 dt { padding: .35rem 0; overflow-x: auto; overflow-y: hidden; line-height: 1.9; }
 dd { margin: 0 0 .6rem 1.5rem; color: #444; }
+@media (max-width: 30rem) {
+  th:first-child, td:first-child { min-width: 6rem; }
+  .t { min-width: 12rem; }
+}
 @media print {
   body { max-width: none; font-size: 10.5pt; padding: 0; }
   nav { display: none; }

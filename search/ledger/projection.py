@@ -86,6 +86,7 @@ class Projection:
             "tasks": [task.model_dump(mode="json") for task in study.tasks],
             "shell": study.shell.model_dump(mode="json"),
             "baselines": list(study.baselines),
+            "match": study.match and study.match.model_dump(mode="json", exclude_none=True),
             "learning_rate": study.model_dump(mode="json")["learning_rate"],
             "seeds": list(study.seeds),
             "seed": study.seed,
