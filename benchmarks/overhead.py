@@ -16,6 +16,7 @@ from statistics import median
 from typing import NamedTuple
 
 import optuna
+import torch
 
 from miras.benchmarks.storm import TRAIN, result_of
 from miras.search.engine import enter
@@ -142,6 +143,7 @@ def main() -> None:
     given = parser.parse_args()
     clock = time.process_time if given.clock == "cpu" else time.perf_counter
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    torch.set_num_threads(1)  # as in a worker
     for trials in given.trials:
         study = study_of(given.space, given.sampler, trials + given.repeats + 1)
         with tempfile.TemporaryDirectory() as folder:

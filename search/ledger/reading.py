@@ -81,9 +81,9 @@ class Reading:
         found = select(row.number, row.result).where(row.study == self.study, row.slot == slot)
         return self.storage.read(lambda base: {each[0]: each[1] for each in base.execute(found)})
 
-    def slots(self, since: int = 0) -> list[Slot]:
-        """All trials from number `since` on."""
-        return self.storage.read(lambda base: self.slots_at(base, since))
+    def slots(self, since: int = 0, planned: bool = False) -> list[Slot]:
+        """All trials from number `since` on, or those of them that somebody has planned."""
+        return self.storage.read(lambda base: self.slots_at(base, since, planned))
 
     def refusals(self, since: int = 0) -> list[Refused]:
         """Derivations that did not become trials, from trial `since` on, in order of attempts."""
@@ -138,16 +138,14 @@ class Reading:
         found = self.storage.read(lambda base: base.execute(counts).all())
         return none | {each[0]: each[1] for each in found}
 
-    def slots_at(self, base: Connection, since: int = 0) -> list[Slot]:
-        """All trials from number `since` on, as a transaction sees them."""
+    def slots_at(self, base: Connection, since: int = 0, planned: bool = False) -> list[Slot]:
+        """All trials from number `since` on, or the planned ones, as a transaction sees them."""
         row = SLOTS.c
-        found = base.execute(
-            select(row.slot, row.origin, row.state, row.rung, row.plan.is_not(None))
-            .where(row.study == self.study, row.slot >= since)
-            .order_by(row.slot)
-        ).all()
-        planned = [slot for slot, *_, plan in found if plan and slot not in self._plans]
-        for slot, plan in self._rows(base, SLOTS, planned, row.slot, row.plan):
+        wanted = select(row.slot, row.origin, row.state, row.rung, row.plan.is_not(None))
+        wanted = wanted.where(row.study == self.study, row.slot >= since).order_by(row.slot)
+        found = base.execute(wanted.where(row.plan.is_not(None)) if planned else wanted).all()
+        unread = [slot for slot, *_, plan in found if plan and slot not in self._plans]
+        for slot, plan in self._rows(base, SLOTS, unread, row.slot, row.plan):
             self._plans[slot] = plan
         ended = {slot: rung + (state in ("waiting", "done")) for slot, _, state, rung, _ in found}
         new = [slot for slot, count in ended.items() if count > len(self._records.get(slot, ()))]

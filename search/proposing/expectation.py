@@ -33,7 +33,7 @@ def expecting(
     worth = worth[kept]
     middle = float(np.median(np.unique(worth)))  # many may be as good as it gets
     floor = 2.0 * middle - float(worth.max())
-    used = [*(whole[place] for place in kept), *bad[-most // 2 :]]
+    used = [*(whole[place] for place in kept), *bad[-most // 4 :]]
     known = np.append(np.maximum(worth, floor), np.full(len(used) - len(kept), floor))
     distributions = {name: among for trial in used for name, among in trial.distributions.items()}
     choices = [trial.params for trial in used]

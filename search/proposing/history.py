@@ -64,7 +64,7 @@ class History:
                 refused.setdefault(each.slot, []).append(each)
         trials: list[FrozenTrial] = []
         misfits, seen = 0, set[str]()
-        for row in self.ledger.slots():
+        for row in self.ledger.slots(planned=True):
             if lag and row.slot >= slot:
                 break
             entry = self.final.get(row.slot) or self._entry(row, refused.get(row.slot, ()))

@@ -1,7 +1,8 @@
 """Changes to a derivation: what stays valid stays as it was, the rest is drawn among what fits."""
 
 import math
-from collections.abc import Iterator, Set
+from collections.abc import Set
+from functools import lru_cache
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Varied:
 
     def _old(self, name: str) -> Value | None:
         """What was chosen before, if it may be repeated."""
-        anew = any(place in self.regrown for place in _above(name))
+        anew = self.regrown and any(place in self.regrown for place in _above(name))
         return None if anew else self.source.get(name)
 
     def pick(self, name: str, options: tuple[str, ...], fitting: Fitting) -> str:
@@ -81,9 +82,10 @@ def heads(choices: Choices) -> list[str]:
     ]
 
 
-def _above(name: str) -> Iterator[str]:
+@lru_cache(maxsize=100_000)
+def _above(name: str) -> tuple[str, ...]:
     """Names of all that a choice may stand inside of, from the outside."""
-    return (name[:end] for end, letter in enumerate(name) if letter == ".")
+    return tuple(name[:end] for end, letter in enumerate(name) if letter == ".")
 
 
 def varied(

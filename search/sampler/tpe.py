@@ -23,7 +23,7 @@ class Tpe(Sampler):
 
     kind: Literal["tpe"] = "tpe"
     startup: int = Field(default=10, ge=1, description="trials before it stops drawing at random")
-    most: int = Field(default=1000, ge=20, description="trials that it looks back on")
+    most: int = Field(default=200, ge=20, description="trials that it looks back on")
 
     def arm(self, candidate: int, ground: Ground) -> Arm:
         def make(turn: Turn) -> TPESampler:

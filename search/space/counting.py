@@ -31,7 +31,6 @@ from .nodes import (
     Node,
     Number,
     Value,
-    in_order,
     inner,
     label_of,
     shortened,
@@ -241,9 +240,9 @@ class _Descent:
             case Choice(options):
                 picked = str(self.keep(name, self.pick(shortened(name), options)))
                 self.fill(options[picked], name, picked)
-            case Fields(_, entries):
+            case Fields():
                 inside = inner(name, label)
-                for field, entry in in_order(entries):
+                for field, entry in node.in_order:
                     self.fill(entry, f"{inside}.{field}" if inside else field, label_of(entry))
             case Items() | Mutation():
                 raise TypeError("inside a memory there are no cells: `descent` counts those")

@@ -35,7 +35,6 @@ from .nodes import (
     Node,
     Number,
     Value,
-    in_order,
     inner,
     joined,
     label_of,
@@ -166,7 +165,7 @@ def _build(node: Node, name: str, label: str, asked: Asked) -> Any:
             inside = inner(name, label)
             found = {
                 field: _build(entry, f"{inside}.{field}", label_of(entry), asked)
-                for field, entry in in_order(entries)
+                for field, entry in node.in_order
             }
             return {field: found[field] for field in entries}
         case Items() | Mutation():

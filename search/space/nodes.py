@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -76,6 +76,14 @@ class Fields:
 
     label: str
     entries: Mapping[str, "Node"]
+
+    @cached_property
+    def in_order(self) -> tuple[tuple[str, "Node"], ...]:
+        """The fields as they are filled: parts inside come last.
+
+        Whether a gate fits depends on the axis along which it acts, and not the other way round.
+        """
+        return tuple(sorted(self.entries.items(), key=lambda entry: _is_part(entry[1])))
 
 
 @dataclass(frozen=True)
@@ -190,14 +198,6 @@ def walk(node: Node) -> Iterator[Node]:
                 yield from walk(each)
         case _:
             pass
-
-
-def in_order(entries: Mapping[str, Node]) -> Iterator[tuple[str, Node]]:
-    """The fields of a part as they are filled: parts inside it last.
-
-    Whether a gate fits depends on the axis along which it acts, and not the other way round.
-    """
-    yield from sorted(entries.items(), key=lambda entry: _is_part(entry[1]))
 
 
 def _is_part(node: Node) -> bool:
