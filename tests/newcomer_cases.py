@@ -55,7 +55,10 @@ SMALLER: dict[str, dict[str, str]] = {
         "miras search my-study.yaml": "miras search my-study.yaml --workers 1",
         "miras confirm runs/my-study": "miras confirm runs/my-study --workers 1",
     },
-    "README.md": {"--task mqar": "--task mqar" + SMALL_TASK},
+    "README.md": {
+        "--task mqar": "--task mqar" + SMALL_TASK,
+        "--text books/": "--text books/ --steps 2" + SMALL_TEXT,
+    },
     "train.md": {
         "dim: 256, layers: 4": "dim: 16, layers: 1",
         "context: 512": "context: 16",
