@@ -197,8 +197,9 @@ def _line(
 def _mean(numbers: Sequence[float]) -> str:
     if not numbers:
         return ""
-    error = stdev(numbers) / len(numbers) ** 0.5 if len(numbers) > 1 else 0.0
-    return f"{fmean(numbers):.3f} ± {error:.3f}"
+    if len(numbers) == 1:
+        return f"{numbers[0]:.3f}"
+    return f"{fmean(numbers):.3f} ± {stdev(numbers) / len(numbers) ** 0.5:.3f}"
 
 
 if __name__ == "__main__":
