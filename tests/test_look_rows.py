@@ -60,11 +60,23 @@ def test_addresses_of_pairs_are_those_of_their_tokens() -> None:
     assert held(window) == [[0], [0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5]]
 
 
-def test_pairs_are_followed_by_their_values() -> None:
+@pytest.mark.parametrize(("memory", "size"), [("softmax-attention", 9), ("sliding-window", 3)])
+def test_pairs_of_repeated_tokens_are_told_apart(memory: str, size: int) -> None:
+    chosen = {"use": memory} | ({"retention": {"size": size}} if size < 9 else {})
+    look = looking(chosen, time=9)
+    look.sequences = torch.full_like(look.sequences, 5)
+    reads = rows.addresses(look).tables["reads"]
+    for t in range(9):
+        there = [row for row in range(9) if reads[row][t] is not None]
+        assert there == list(range(max(0, t + 1 - size), t + 1))
+
+
+def test_pairs_are_followed_by_what_they_are() -> None:
     a, b, c, d = torch.eye(4)
     assert followed([], torch.zeros(0, 4), a[None], 0) == [0]
     assert followed([0, 1], torch.stack((a, b)), torch.stack((a, b, c)), 2) == [0, 1, 2]
     assert followed([0, 1, 2], torch.stack((a, b, c)), torch.stack((a, c, d)), 3) == [0, 2, 3]
+    assert followed([0, 1], torch.stack((a, a)), torch.stack((a, a, a)), 2) == [0, 1, 2]
     # what was not admitted leaves a blank before the oldest
     blank = torch.zeros(4)
     assert followed([0, 1], torch.stack((a, b)), torch.stack((blank, a, b)), 2) == [None, 0, 1]

@@ -11,11 +11,14 @@ def followed(
     after: Float[Tensor, "later numbers"],
     token: int,
 ) -> list[int | None]:
-    """The tokens whose values stand in `after`, from those that stood in `before`.
+    """The tokens whose pairs stand in `after`, from those that stood in `before`.
 
-    Values are stored as they are and keep their order, so what is left is found by what it is: from
-    the end, the newest first. None for a place that nothing was stored to.
+    Pairs are stored as they are and keep their order, so what is left is found by what it is: from
+    the end, the newest first. Equal pairs are told apart by their number: where all that stood
+    there still does, what follows is new. None for a place that nothing was stored to.
     """
+    if len(after) == len(before) + 1 and torch.equal(after[:-1], before):
+        return [*places, token]
     found: list[int | None] = []
     known = len(before)
     for row in reversed(range(len(after))):

@@ -137,10 +137,13 @@ def addresses(look: Looking) -> Seen:
 
 def _held(look: Looking) -> list[list[int | None]]:
     """The tokens whose pairs a head holds after each token."""
+    # Keys, too, tell pairs apart, unless they decay where they lie.
+    leaves = ("values",) if look.memory.retention.decays == "key" else ("keys", "values")
     found: list[list[int | None]] = []
     for token, call in enumerate(look.calls()):
         before, after = (
-            stored(look.memory, state)["values"][0, look.head] for state in (call.last, call.state)
+            torch.cat([stored(look.memory, state)[leaf][0, look.head] for leaf in leaves], dim=-1)
+            for state in (call.last, call.state)
         )
         found.append(kept.followed(found[-1] if found else [], before, after, token))
     return found
