@@ -74,6 +74,11 @@ def test_training_notes_nothing_of_single_tokens() -> None:
         ([[0, 0], [1, 0], [0.51, 0.86], [0.49, 0.872]], [Life(2, True)]),
         # what is turned slowly is overwritten once it is far from where it began
         ([[0, 0], [1, 0], [0.7, 0.7], [0, 1], [-0.7, 0.7]], [Life(2, True), Life(1, False)]),
+        # what is emptied is gone, and what comes later is new
+        ([[0, 0], [1, 0], [1, 0], [0, 0], [0, 0], [1, 0], [1, 0]], [Life(2, True), Life(1, False)]),
+        ([[1, 0], [0, 0], [1, 0], [1, 0]], [Life(1, False)]),
+        # a trace is no content, and what is written over it ends no life
+        ([[0, 0], [0.05, 0], [0.05, 0], [0, 1], [0, 1]], [Life(1, False)]),
     ],
 )
 def test_lives_of_a_slot(contents: list[list[float]], expected: list[Life]) -> None:
