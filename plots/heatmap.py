@@ -1,7 +1,7 @@
 """The space slot by slot: mean score, best score and number of memories of each pair of choices."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from statistics import fmean
 from typing import NamedTuple
@@ -44,6 +44,7 @@ def table(records: reading.Records) -> list[Row]:
     Of many pairs, in stacks of layers, those that explain most of the score.
     """
     objective = next(iter(reading.panels(records)), "")
+    scores = {record.number: value for record, value in reading.scored(records, objective)}
     tried = [r for r in records if r.origin != "null" and r.memory]
     drawn = with_defaults(tried)
     axes = sorted(
@@ -57,7 +58,7 @@ def table(records: reading.Records) -> list[Row]:
         owners = [record for record in tried if all(slot in drawn[record.number] for slot in pair)]
         one, other = (levels([drawn[record.number][slot] for record in owners]) for slot in pair)
         if min(len(set(one)), len(set(other))) > 1:
-            rows = _pair(objective, pair, one, other, owners)
+            rows = _pair(objective, pair, one, other, owners, scores)
             if any(row.scored for row in rows):
                 found.append((_spread(rows), rows))
     found.sort(key=lambda each: -each[0])
@@ -82,6 +83,7 @@ def _pair(
     one: Sequence[str],
     other: Sequence[str],
     owners: reading.Records,
+    values: Mapping[int, float],
 ) -> list[Row]:
     """The slot with more choices goes down, where there is room."""
     if len(set(one)) < len(set(other)):
@@ -89,7 +91,7 @@ def _pair(
     down, across = _fewer(one, TALLEST), _fewer(other, WIDEST)
     scores: dict[tuple[str, str], list[float | None]] = {}
     for record, *cell in zip(owners, down, across, strict=True):
-        scores.setdefault((cell[0], cell[1]), []).append(reading.score(record, objective))
+        scores.setdefault((cell[0], cell[1]), []).append(values.get(record.number))
     rows: list[Row] = []
     for cell, found in sorted(scores.items(), key=lambda each: _places(each[0])):
         known = [score for score in found if score is not None]

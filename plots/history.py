@@ -15,7 +15,8 @@ CHANCE = "random"
 KNOWN_BEST = "best known memory"
 COLOURS = ("#D55E00", "#CC79A7", "#56B4E9", "#E69F00", "#777777", "#882255")
 DASHES = ("-", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)))
-LOW, HIGH = 0.025, 0.975
+LOW, HIGH = 25, 975
+"""Thousandths of all orders that lie below the band, or below its upper end."""
 
 
 class Row(NamedTuple):
@@ -53,11 +54,12 @@ def table(records: reading.Records, others: Sequence[reading.Records] = ()) -> l
 
 def _study(panel: str, records: reading.Records) -> list[Row]:
     study = records[0].study if records else ""
+    found = {record.number: value for record, value in reading.scored(records, panel)}
     arms: dict[str, list[float | None]] = {}
     for record in sorted(records, key=lambda each: each.number):
         if reading.is_candidate(record):
             arm = record.proposed_by or record.origin
-            arms.setdefault(arm, []).append(reading.score(record, panel))
+            arms.setdefault(arm, []).append(found.get(record.number))
     rows: list[Row] = []
     for arm in sorted(arms, key=lambda arm: (arm == CHANCE, arm)):
         best: float | None = None
@@ -81,7 +83,9 @@ def any_order(scores: Sequence[float | None], tried: int) -> tuple[float | None,
     cases = math.comb(len(ordered), tried)
     ends: list[float | None] = []
     for share in (LOW, HIGH):
-        at = next(k for k in range(1, len(ordered) + 1) if math.comb(k, tried) >= share * cases)
+        at = next(
+            k for k in range(1, len(ordered) + 1) if 1000 * math.comb(k, tried) >= share * cases
+        )
         ends.append(ordered[at - 1] if math.isfinite(ordered[at - 1]) else None)
     return ends[0], ends[1]
 

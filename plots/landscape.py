@@ -1,6 +1,7 @@
 """The space as a map: memories that differ in little lie close to each other."""
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -46,7 +47,8 @@ def table(records: reading.Records, between: reading.Between | None) -> list[Row
     Source: Torgerson 1952, Gower 1966.
     """
     panel = next(iter(reading.panels(records)), "")
-    shown = _shown(records, panel)
+    scores = {record.number: value for record, value in reading.scored(records, panel)}
+    shown = _shown(records, scores)
     if between is None or len(shown) < FEWEST:
         return []
     squares = np.array(between(shown), dtype=np.float64)
@@ -55,7 +57,8 @@ def table(records: reading.Records, between: reading.Between | None) -> list[Row
         return []
     points, held = scaled(squares[np.ix_(readable, readable)])
     candidates = (shown[place] for place in readable if reading.is_new(shown[place]))
-    best = [record.number for record, _ in reading.scored(list(candidates), panel)[:LABELLED]]
+    numbers = (each.number for each in candidates if each.number in scores)
+    best = sorted(numbers, key=lambda number: (-scores[number], number))[:LABELLED]
     return [
         Row(
             panel,
@@ -65,14 +68,14 @@ def table(records: reading.Records, between: reading.Between | None) -> list[Row
             record.origin == "baseline" or record.number in best,
             float(x),
             float(y),
-            reading.score(record, panel),
+            scores.get(record.number),
             held,
         )
         for record, (x, y) in zip((shown[place] for place in readable), points, strict=True)
     ]
 
 
-def _shown(records: reading.Records, panel: str) -> list[reading.TrialRecord]:
+def _shown(records: reading.Records, scores: Mapping[int, float]) -> list[reading.TrialRecord]:
     """One record for each memory: the first, or the known memory itself."""
     first: dict[str, reading.TrialRecord] = {}
     for record in sorted(records, key=lambda each: (each.origin != "baseline", each.number)):
@@ -80,8 +83,8 @@ def _shown(records: reading.Records, panel: str) -> list[reading.TrialRecord]:
             first.setdefault(record.key, record)
 
     def rank(record: reading.TrialRecord) -> tuple[bool, float, int]:
-        score = reading.score(record, panel)
-        return record.origin != "baseline", -math.inf if score is None else -score, -record.number
+        score = scores.get(record.number, -math.inf)
+        return record.origin != "baseline", -score, -record.number
 
     ranked = sorted(first.values(), key=rank)
     return sorted(ranked[:MOST], key=lambda record: record.number)

@@ -41,10 +41,11 @@ def table(records: reading.Records) -> list[Row]:
     """All trials in their order, on the mean of the objectives (on the only one if it is one)."""
     names = reading.objectives(records)
     panel = names[0] if len(names) == 1 else reading.MEAN
+    found = {record.number: value for record, value in reading.scored(records, panel)}
     best: dict[str, float | None] = {}
     rows: list[Row] = []
     for record in sorted(records, key=lambda record: record.number):
-        value = reading.score(record, panel)
+        value = found.get(record.number)
         arm = record.origin if reading.is_candidate(record) else "baseline"
         known = [number for number in (best.get(arm), value) if number is not None]
         best[arm] = max(known, default=None)

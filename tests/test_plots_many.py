@@ -1,0 +1,40 @@
+"""Figures of many trials, of trials that lack something, and of noise."""
+
+from typing import Any
+
+import pytest
+from plot_cases import record
+
+from miras.plots import heatmap, history, landscape, outcomes
+from miras.result import TrialRecord
+
+
+def choosing(number: int, objectives: dict[str, float], **slots: str) -> TrialRecord:
+    memory = {slot: {"kind": kind} for slot, kind in slots.items()}
+    return record(number, "search", memory=memory, objectives=objectives)
+
+
+def test_any_order_of_many_trials() -> None:
+    """A thousand trials have more orders than a float has room for."""
+    scores: list[float | None] = [float(n) for n in range(1100)]
+    assert history.any_order(scores, 1100) == (1099, 1099)
+    low, high = history.any_order(scores, 550)
+    assert low is not None and high is not None and 1090 < low < high <= 1099
+
+
+def test_half_a_trial_has_no_mean() -> None:
+    whole, half = {"recall": 0.4, "tracking": 0.2}, {"recall": 0.9}
+    kinds = [("matrix", "l2"), ("matrix", "dot"), ("mlp", "l2"), ("mlp", "dot")]
+    records = [
+        choosing(n, half if n == 3 else whole, architecture=one, bias=two)
+        for n, (one, two) in enumerate(kinds)
+    ]
+    assert [row.best for row in history.table(records)] == pytest.approx([0.3] * 4)
+    assert [row.score for row in outcomes.table(records)][3] is None
+    assert [row.scored for row in heatmap.table(records)].count(0) == 1
+
+    def far(chosen: Any) -> list[list[float]]:
+        return [[float(i != j) for i in range(len(chosen))] for j in range(len(chosen))]
+
+    shown = landscape.table(records, far)
+    assert [row.score is None for row in shown] == [row.name[:2] == "#3" for row in shown]
