@@ -22,6 +22,8 @@ from sampler_cases import (
 )
 
 from miras.search.proposing.ground import Choices, Whole, written
+from miras.search.proposing.history import Past, frozen
+from miras.search.proposing.proposing import Proposal, propose
 from miras.search.proposing.variation import heads, jitter, mixed
 from miras.search.sampler.brute import Brute
 from miras.search.sampler.evolution import RUNG, SCORES, ranked
@@ -97,6 +99,25 @@ def test_search_leaves_what_diverges(kind: str, most: float | None) -> None:
         assert bad > 0.35 and scale > 1.5e-3
     else:
         assert bad <= most and (scale < 1.5e-3 or kind == "nsga2")
+
+
+@pytest.mark.parametrize("kind", ["tpe", "evolution"])
+def test_many_refusals_do_not_end_the_learning(kind: str) -> None:
+    """More than a sampler looks back on: it must not take its history for a beginning."""
+    on, generator = ground(TALL), np.random.default_rng(0)
+    drawn = [on.derive(FromRandom(generator), True) for _ in range(400)]
+    refused = [frozen(on, each, bad="invalid") for each in drawn[:300]]
+    seen = [(each, diverging(each)) for each in drawn[300:]]
+    trained = [frozen(on, each, found, bad="" if found else "diverged") for each, found in seen]
+    trials = [trial for pair in zip(refused[::3], trained, strict=True) for trial in pair]
+    past, scales = Past([*refused, *trials], 400), list[float]()
+    for number in range(20):
+
+        def take(proposal: Proposal) -> None:
+            scales.append(float(proposal.choices["scale"]))
+
+        propose(on, sampler(kind).arm(number, on), past, ["maximize"], (0, number), take)
+    assert len(scales) == 20 and np.median(scales) < 1.5e-3
 
 
 def test_brute_finds_everything_once() -> None:

@@ -15,7 +15,7 @@ from miras.canonical import key, nearest
 from miras.composition import AnyCell
 from miras.known import known
 from miras.model import Shell
-from miras.part import Part
+from miras.part import Part, SpecError
 from miras.result import TrialRecord
 from miras.stack import Stack
 from miras.statistics.dominance import order
@@ -156,7 +156,10 @@ class _Plan:
             return self.add(found, name)
         memory = build(found.memory)
         if isinstance(memory, Refusal):
-            raise ValueError(f"trial {found.number} is no memory any more: {memory.sentence}")
+            raise SpecError(
+                f"trial {found.number} is no memory any more ({memory.sentence}): confirm with the"
+                " version of miras that ran the search, or take fewer finalists"
+            )
         shell = Shell.model_validate(found.shell) if found.shell else None
         return self.add(memory, name, shell=shell)
 

@@ -43,11 +43,12 @@ class Evolution(Sampler):
     parents.
 
     Of many children, and of as many derivations of chance, the most promising have children again;
-    what a Gaussian process of all trials promises most in the end is proposed.
+    what a Gaussian process of the `most` best and latest trials promises most in the end is
+    proposed.
 
     Source: regularized evolution (Real et al., arXiv 1802.01548) on the derivations of a grammar;
     several objectives as in NSGA-II (Deb et al. 2002); children that a model compares as in
-    BANANAS (White et al., arXiv 1910.11858). Differs: all trials may be parents, no child is ever
+    BANANAS (White et al., arXiv 1910.11858). Differs: no child is ever
     equal to an earlier trial, and the model is a Gaussian process with expected improvement.
     """
 

@@ -15,8 +15,8 @@ from .tpe import Tpe
 class Portfolio(Sampler):
     """TPE and evolution in turn, and at even distances a candidate from chance alone.
 
-    TPE is the faster one early, evolution keeps what depends on what together: in turn they are
-    better than each alone, and both learn from all trials. The random arm shows in every study
+    Evolution keeps what depends on what together and is often the faster one, TPE gets away from
+    where it is stuck; both learn from what the other has tried. The random arm shows in every study
     whether the search is worth its name, and it keeps looking where the models would not. A space
     that fits the budget as a whole is enumerated instead, as `brute` does it.
     """
