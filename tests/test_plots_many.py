@@ -6,7 +6,8 @@ import pytest
 from plot_cases import record
 
 from miras.plots import heatmap, history, landscape, outcomes
-from miras.result import TrialRecord
+from miras.plots.confirmation import rescored
+from miras.result import Finding, TrialRecord
 
 
 def choosing(number: int, objectives: dict[str, float], **slots: str) -> TrialRecord:
@@ -38,3 +39,15 @@ def test_half_a_trial_has_no_mean() -> None:
 
     shown = landscape.table(records, far)
     assert [row.score is None for row in shown] == [row.name[:2] == "#3" for row in shown]
+
+
+def test_fresh_seeds_have_a_bar_only_of_the_same_mean() -> None:
+    found: list[Finding] = []
+    for name, mean in (("#1 a", 0.6), ("#2 b", 0.5)):
+        numbers = {"search": 0.8, "again": 0.6}
+        found.append(Finding(topic="rescored", subject=name, role="finalist", numbers=numbers))
+        found.append(
+            Finding(topic="score", subject=name, where="own", mean=mean, low=0.4, high=0.7)
+        )
+    bars = [(row.low, row.high) for row in rescored.table(found)]
+    assert bars == [(0.4, 0.7), (None, None)]

@@ -1,5 +1,6 @@
 """What the search saw of a memory, and what fresh seeds see: how much of a winner was luck."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,7 +14,8 @@ from ..style import FOUND, INK, KNOWN, QUIET, Spot, name_spots
 class Row(NamedTuple):
     """A memory, or the line over all of them: then its name is empty and it goes from a to b.
 
-    `low` and `high` are the interval of 95 % of the score on fresh seeds.
+    `low` and `high` are the interval of 95 % of the score on fresh seeds; None where the score is a
+    mean over objectives that weighs tasks in another way than the interval does.
     """
 
     panel: str
@@ -21,8 +23,8 @@ class Row(NamedTuple):
     finalist: bool
     search: float
     again: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 def table(findings: Sequence[Finding]) -> list[Row]:
@@ -35,8 +37,10 @@ def table(findings: Sequence[Finding]) -> list[Row]:
         if each.topic == "rescored":
             search, again = each.numbers["search"], each.numbers["again"]
             known = sure.get(each.subject)
-            low = known.low if known and known.low is not None else again
-            high = known.high if known and known.high is not None else again
+            same = (
+                known and known.mean is not None and math.isclose(known.mean, again, abs_tol=1e-9)
+            )
+            low, high = (known.low, known.high) if known and same else (None, None)
             finalist = each.role == "finalist"
             rows.append(Row(panel, each.subject, finalist, search, again, low, high))
     line = next((each.numbers for each in findings if each.topic == "curse"), None)
@@ -44,7 +48,9 @@ def table(findings: Sequence[Finding]) -> list[Row]:
         return rows
     ends = [pick(row.search for row in rows) for pick in (min, max)]
     means = [line["intercept"] + line["slope"] * x for x in ends]
-    return rows + [Row(panel, "", False, x, y, y, y) for x, y in zip(ends, means, strict=True)]
+    return rows + [
+        Row(panel, "", False, x, y, None, None) for x, y in zip(ends, means, strict=True)
+    ]
 
 
 def height(rows: Sequence[Row]) -> float:
@@ -56,7 +62,8 @@ def draw(axes: Axes, rows: Sequence[Row]) -> None:
     """One panel: what lies below the diagonal was better in the search than it is."""
     named = [row for row in rows if row.name]
     line = [row for row in rows if not row.name]
-    values = [value for row in rows for value in (row.search, row.again, row.low, row.high)]
+    ends = [value for row in rows for value in (row.search, row.again, row.low, row.high)]
+    values = [value for value in ends if value is not None]
     low, high = min(values), max(values)
     pad = 0.06 * ((high - low) or 1.0)
     low, high = low - pad, high + pad
@@ -68,14 +75,17 @@ def draw(axes: Axes, rows: Sequence[Row]) -> None:
         own = [row for row in named if row.finalist == finalist]
         if own:
             x = [row.search for row in own]
-            axes.vlines(x, [row.low for row in own], [row.high for row in own], colors=colour, lw=1)
+            for r in own:
+                if r.low is not None and r.high is not None and r.low < r.high:
+                    axes.vlines(r.search, r.low, r.high, colors=colour, lw=1)
             again = [row.again for row in own]
             axes.plot(x, again, "o", color=colour, markersize=5.5, label=text)
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
     axes.set_title(named[0].panel)
     axes.set_xlabel("validation score in the search")
-    axes.set_ylabel("test score on fresh seeds, 95 %")
+    barred = any(row.low is not None for row in named)
+    axes.set_ylabel("test score on fresh seeds" + (", 95 %" if barred else ""))
     axes.figure.legend(loc="outside lower left", ncols=4, columnspacing=1)
     colours = {True: FOUND, False: KNOWN}
     spots = [
