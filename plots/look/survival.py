@@ -100,5 +100,5 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.set_xlim(left=0)
     axes.set_title(f"How long a content stays: {rows[0].panel}", fontsize=9.5)
     axes.set_xlabel("tokens since it was written; ticks: the text ended")
-    axes.set_ylabel("share not yet overwritten (95 %)")
+    axes.set_ylabel("share not yet overwritten\n(95 %, as if independent)")
     name_ends(axes, ends)
