@@ -7,6 +7,9 @@ from . import reading
 from .study import Study
 from .tables import count, span
 
+NEAR = 1.25
+"""Sizes are about equal where the largest is at most so many times the smallest."""
+
 
 def sentences(study: Study) -> list[str]:
     """What was equal for all, what was not, and what that means; only what is on record."""
@@ -21,9 +24,11 @@ def _known(study: Study) -> str:
     candidates = sum(reading.is_candidate(record) for record in study.records)
     if not known:
         return "No known memory was trained beside the candidates: nothing shows what is usual."
+    stopped = sum(record.status == "stopped" for record in study.records)
     return (
         f"{count(known, 'known memory', 'known memories')} and"
-        f" {count(candidates, 'candidate')} had the same tasks, data and length of training."
+        f" {count(candidates, 'candidate')} had the same tasks, data and length of training"
+        + (f", but for {count(stopped, 'trial')} stopped early at a rung." if stopped else ".")
     )
 
 
@@ -59,7 +64,8 @@ def _sizes(study: Study) -> str:
     if not parameters or not floats:
         return ""
     sizes = f"{span(parameters)} trained numbers, {span(floats)} floats of state per layer"
-    if study.manifest.get("match"):
+    even = all(sizes[-1] <= NEAR * sizes[0] for sizes in (parameters, floats))
+    if even and study.manifest.get("match"):
         return f"Models were sized to be about equally large: {sizes}."
     if parameters[0] == parameters[-1] and floats[0] == floats[-1]:
         return f"All models were equally large: {sizes}."

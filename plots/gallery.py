@@ -46,9 +46,9 @@ WORDS = {
     "importance": "For each slot of the grammar: the share of the variance of the score that the"
     " choice in it explains (epsilon squared, corrected for the number of choices); the twelve that"
     " explain most. The grey bar holds 95 % of what shuffled scores give: a point inside it is no"
-    " finding, and of forty points about one lies beyond it by chance. The search does not draw"
-    " evenly, and diverged memories have no score, so this says what mattered among the memories"
-    " that were tried.",
+    " finding, and of forty that were judged, shown or not, about one lies beyond it by chance."
+    " The search does not draw evenly, and diverged memories have no score, so this says what"
+    " mattered among the memories that were tried.",
     "heatmap": "Mean score of all memories that have both choices, the best of them, and how many"
     " there are; of the scores the mean over objectives. Without a score are memories that failed"
     " or were stopped at a rung; hatched: all of them. Empty: nobody tried. The search does not"
@@ -59,8 +59,8 @@ WORDS = {
     " good memories lie side by side there is more to look for; a good one alone may be luck.",
     "interaction": "Some choices are good only together. Of two slots: the share of the variance"
     " that pairs of choices explain beyond the sum of what each of the two does alone. The grey bar"
-    " holds 95 % of what is found where there is nothing but such sums: of forty points about one"
-    " lies beyond it by chance.",
+    " holds 95 % of what is found where there is nothing but such sums: of forty that were"
+    " judged, shown or not, about one lies beyond it by chance.",
     "history": "Each sampler by itself: the best of its first trials, as if it had been alone (the"
     " search learns from the trials of all). Chance might as well have drawn its trials in another"
     " order: the band holds 95 % of these. Scores are of the test data, which no sampler looks at.",

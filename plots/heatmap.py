@@ -41,7 +41,8 @@ class Row(NamedTuple):
 def table(records: reading.Records) -> list[Row]:
     """Pairs of axes that differ in the study: of one memory, or one axis of two of its cells.
 
-    Of many pairs, in stacks of layers, those that explain most of the score.
+    Of many pairs those whose cells explain most of the score, corrected for the number of cells;
+    pairs with fewer than two memories to a cell come last.
     """
     objective = next(iter(reading.panels(records)), "")
     scores = {record.number: value for record, value in reading.scored(records, objective)}
@@ -51,7 +52,7 @@ def table(records: reading.Records) -> list[Row]:
         {slot for chosen in drawn.values() for slot in chosen if _axis(slot) in AXES},
         key=lambda slot: (cell_of(slot), AXES.index(_axis(slot))),
     )
-    found: list[tuple[float, list[Row]]] = []
+    found: list[tuple[tuple[bool, float], list[Row]]] = []
     for pair in combinations(axes, 2):
         if cell_of(pair[0]) != cell_of(pair[1]) and _axis(pair[0]) != _axis(pair[1]):
             continue
@@ -60,8 +61,8 @@ def table(records: reading.Records) -> list[Row]:
         if min(len(set(one)), len(set(other))) > 1:
             rows = _pair(objective, pair, one, other, owners, scores)
             if any(row.scored for row in rows):
-                found.append((_spread(rows), rows))
-    found.sort(key=lambda each: -each[0])
+                found.append((_worth(rows, [scores.get(each.number) for each in owners]), rows))
+    found.sort(key=lambda each: each[0], reverse=True)
     return [row for _, rows in found[:MOST] for row in rows]
 
 
@@ -69,12 +70,17 @@ def _axis(slot: str) -> str:
     return slot.removeprefix(cell_of(slot))
 
 
-def _spread(rows: Sequence[Row]) -> float:
-    """Variance of the means of cells, each with the number of its memories."""
+def _worth(rows: Sequence[Row], scores: Sequence[float | None]) -> tuple[bool, float]:
+    """Whether cells have two memories on average, and epsilon squared of the scores over cells."""
+    values = np.array([score for score in scores if score is not None])
     known = [(row.scored, row.mean) for row in rows if row.mean is not None]
-    count = sum(number for number, _ in known)
-    middle = sum(number * mean for number, mean in known) / count
-    return sum(number * (mean - middle) ** 2 for number, mean in known) / count
+    total = float(((values - values.mean()) ** 2).sum())
+    left = len(values) - len(known)
+    if left < 1 or total <= 0:
+        return False, 0.0
+    between = sum(count * (mean - values.mean()) ** 2 for count, mean in known)
+    share = 1 - (total - between) / left / (total / (len(values) - 1))
+    return len(values) >= 2 * len(known), float(share)
 
 
 def _pair(

@@ -1,13 +1,17 @@
 """Figures of many trials, of trials that lack something, and of noise."""
 
+import json
+import random
+from pathlib import Path
 from typing import Any
 
 import pytest
-from plot_cases import record
+from plot_cases import record, scoring
 
-from miras.plots import heatmap, history, landscape, outcomes
+from miras.plots import fairness, heatmap, history, landscape, outcomes
 from miras.plots.confirmation import rescored
-from miras.result import Finding, TrialRecord
+from miras.plots.study import load
+from miras.result import Finding, TrialRecord, append
 
 
 def choosing(number: int, objectives: dict[str, float], **slots: str) -> TrialRecord:
@@ -51,3 +55,27 @@ def test_fresh_seeds_have_a_bar_only_of_the_same_mean() -> None:
         )
     bars = [(row.low, row.high) for row in rescored.table(found)]
     assert bars == [(0.4, 0.7), (None, None)]
+
+
+def test_heatmap_prefers_a_true_effect_to_many_singletons() -> None:
+    noise = random.Random(0)
+    records: list[TrialRecord] = []
+    for n in range(48):
+        one, two = n % 2, n // 2 % 2
+        slots = {"architecture": f"a{one}", "bias": f"b{two}"}
+        slots |= {"retention": f"r{noise.randrange(9)}", "optimizer": f"o{noise.randrange(6)}"}
+        score = 0.2 * (one == two) + noise.gauss(0.5, 0.1)
+        records.append(choosing(n, {"recall": score}, **slots))
+    panels = list(dict.fromkeys(row.panel for row in heatmap.table(records)))
+    assert panels[0] == "architecture × bias" and len(panels) == 6
+
+
+def test_fairness_tells_of_rungs_and_of_sizes(tmp_path: Path) -> None:
+    records = [record(0), scoring(1, 0.6, size=4096), record(2, "search", status="stopped")]
+    manifest = {"name": "s", "match": {"parameters": 0.1}}
+    (tmp_path / "study.json").write_text(json.dumps(manifest))
+    for each in records:
+        append(tmp_path / "trials.jsonl", each)
+    told = fairness.sentences(load(tmp_path))
+    assert told[0].endswith("length of training, but for 1 trial stopped early at a rung.")
+    assert any(each.startswith("Sizes differ: ") for each in told)
