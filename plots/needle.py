@@ -44,6 +44,8 @@ def table(records: reading.Records) -> list[Row]:
                 trained, floor, _ = cells[0][load, length, depth]
                 over = mean([each[load, length, depth][2] for each in cells])
                 name = f"{reading.label(member.record)}, {setup.title}"
+                if len({each for each, *_ in shared}) > 1:
+                    name += f", {load}"
                 cell = (depth, length, trained, over.mean, over.seeds, floor)
                 rows.append(Row(name, member.record.number, load, *cell))
     return rows
@@ -94,7 +96,9 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.tick_params(length=0)
     axes.set_title(rows[0].panel, fontsize=9.5)
     seeds = max(len(row.seeds) for row in rows)
-    floor = f"; floor {rows[0].floor:.2f}" + (f"; {seeds} seeds" if seeds > 1 else "")
+    floors = sorted({f"{row.floor:.2f}" for row in rows})
+    floor = f"; floor {' to '.join(dict.fromkeys((floors[0], floors[-1])))}"
+    floor += f"; {seeds} seeds" if seeds > 1 else ""
     axes.set_xlabel("length of the haystack (tokens)" + floor)
     axes.set_ylabel("depth of the needle")
     bar = axes.figure.colorbar(image, ax=axes, pad=0.02, aspect=25)
