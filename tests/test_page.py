@@ -160,3 +160,8 @@ def test_markdown_of_all_blocks() -> None:
 def test_two_sections_of_one_name_have_two_places() -> None:
     blocks = [Heading("A b"), Heading("a  b"), Heading("A-b"), Heading("c"), Heading("d")]
     Page(to_html("t", blocks)).check()
+
+
+def test_equal_headings_have_names_of_their_own() -> None:
+    page = to_html("Twice", [Heading("Same", 2), Heading("Same", 2), Heading("Same 2", 2)])
+    assert re.findall(r'<h2 id="([^"]+)"', page) == ["same", "same-2", "same-2-2"]

@@ -4,6 +4,7 @@ import base64
 import html
 import re
 from collections.abc import Iterable, Sequence
+from itertools import count
 from string import Template
 
 from miras.page.blocks import (
@@ -43,35 +44,38 @@ CONTENTS = 5
 def to_html(title: str, blocks: Sequence[Block]) -> str:
     """The page as HTML: figures are inside, equations are MathML, all text is escaped."""
     names = _names(blocks)
-    parts = [_html(block, names) for block in blocks]
+    parts = [_html(block, names.get(place, ("", ""))[1]) for place, block in enumerate(blocks)]
     if len(names) >= CONTENTS:
         first = next(place for place, block in enumerate(blocks) if isinstance(block, Heading))
-        parts.insert(first, _contents(names))
+        parts.insert(first, _contents(names.values()))
     return PAGE.substitute(title=html.escape(title), style=STYLE, body="\n".join(parts))
 
 
-def _names(blocks: Sequence[Block]) -> dict[str, str]:
-    """For each section the name by which the list of contents points to it."""
-    found: dict[str, str] = {}
-    for block in blocks:
+def _names(blocks: Sequence[Block]) -> dict[int, tuple[str, str]]:
+    """By the place of each section its heading, and the name by which contents point to it."""
+    found: dict[int, tuple[str, str]] = {}
+    taken: set[str] = set()
+    for place, block in enumerate(blocks):
         if isinstance(block, Heading) and block.level == 2:
-            name = re.sub(r"\W+", "-", block.text.lower()).strip("-") or "section"
-            found.setdefault(block.text, f"{name}-{len(found)}" if name in found.values() else name)
+            first = re.sub(r"\W+", "-", block.text.lower()).strip("-") or "section"
+            names = (first if n == 1 else f"{first}-{n}" for n in count(1))
+            name = next(each for each in names if each not in taken)
+            taken.add(name)
+            found[place] = block.text, name
     return found
 
 
-def _contents(names: dict[str, str]) -> str:
+def _contents(names: Iterable[tuple[str, str]]) -> str:
     links = "\n".join(
-        f'<li><a href="#{html.escape(name)}">{html.escape(text)}</a></li>'
-        for text, name in names.items()
+        f'<li><a href="#{html.escape(name)}">{html.escape(text)}</a></li>' for text, name in names
     )
     return f'<nav aria-label="Contents"><ul>\n{links}\n</ul></nav>'
 
 
-def _html(block: Block, names: dict[str, str]) -> str:
+def _html(block: Block, name: str) -> str:
     match block:
         case Heading(text, level):
-            mark = f' id="{html.escape(names[text])}"' if level == 2 else ""
+            mark = f' id="{html.escape(name)}"' if level == 2 else ""
             return f"<h{level}{mark}>{html.escape(text)}</h{level}>"
         case Text(text):
             return f"<p>{html.escape(text)}</p>"
