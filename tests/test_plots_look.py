@@ -123,6 +123,12 @@ def test_graph_before_and_after() -> None:
     assert [(row.x, row.y) for row in before] == [(row.x, row.y) for row in after]
 
 
+def test_a_graph_with_numbers_that_are_none_is_refused() -> None:
+    tables = GRAPH.tables | {"slots after": ((None, 0), (1, 0), (3, 3))}
+    with pytest.raises(ValueError, match="a number of this graph is not finite"):
+        graph.table([GRAPH.model_copy(update={"tables": tables})])
+
+
 def test_layout_puts_connected_slots_together() -> None:
     edges = np.zeros((8, 8))
     for group in (range(4), range(4, 8)):

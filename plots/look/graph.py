@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from numpy.typing import NDArray
 
 from miras.result import Seen
@@ -127,12 +128,13 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     for slot, twin in twins:
         ends = zip(places[slot], places[twin], strict=True)
         axes.plot(*ends, color=FOUND, lw=1.2, ls=":", zorder=2)
+    moved = rows[0].moment == "after"  # before it every content is what it was
     dots = axes.scatter(
         [row.x for row in rows],
         [row.y for row in rows],
         s=170,
-        c=[row.cosine for row in rows],
-        cmap="cividis",
+        c=[row.cosine if moved else 0.0 for row in rows],
+        cmap="cividis" if moved else ListedColormap(["white"]),
         vmin=0.0,
         vmax=1.0,
         edgecolors=INK,
@@ -140,7 +142,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
         zorder=3,
     )
     for row in rows:
-        colour = "white" if row.cosine < 0.55 else INK
+        colour = "white" if moved and row.cosine < 0.55 else INK
         axes.annotate(
             str(row.slot), (row.x, row.y), ha="center", va="center", fontsize=6.5, color=colour,
             zorder=4,
@@ -160,6 +162,8 @@ def draw(axes: Axes, rows: list[Row]) -> None:
         color=INK,
         fontsize=8.5,
     )
+    if not moved:
+        return
     bar = axes.figure.colorbar(dots, ax=axes, pad=0.02, aspect=25, shrink=0.85)
     bar.set_label("cosine with its content before the dream", fontsize=8.5)
     cast(Any, bar.outline).set_visible(False)
@@ -177,7 +181,11 @@ def _strongest(edges: NDArray[np.float64]) -> dict[int, list[int]]:
 
 
 def _matrix(rows: Sequence[Sequence[float | None]]) -> NDArray[np.float64]:
-    return np.array([[0.0 if x is None else x for x in row] for row in rows], np.float64)
+    if any(x is None for row in rows for x in row):
+        raise ValueError(
+            "a number of this graph is not finite: the memory diverged, look at one that did not"
+        )
+    return np.array(rows, np.float64)
 
 
 def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
