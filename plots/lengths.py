@@ -10,7 +10,7 @@ from miras.result import Result
 
 from . import reading
 from .setups import setups
-from .style import QUIET, End, name_ends, strokes
+from .style import QUIET, End, name_ends, room, strokes
 
 LONGER = re.compile(r"score/(?P<load>[^=/]+=[\d.]+),L=(?P<length>\d+)")
 TRACKED = re.compile(r"score/L=(?P<length>\d+)")
@@ -90,7 +90,7 @@ def points(run: Result) -> dict[float, float]:
 
 def height(rows: list[Row]) -> float:
     """Inches: room for the names."""
-    return max(3.5, 1.4 + 0.2 * len({row.number for row in rows}))
+    return room(len({row.number for row in rows}))
 
 
 def draw(axes: Axes, rows: list[Row]) -> None:

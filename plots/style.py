@@ -49,6 +49,11 @@ class End(NamedTuple):
     colour: str
 
 
+def room(names: int) -> float:
+    """Height of a panel of lines with so many names at the right, in inches."""
+    return max(3.5, 1.4 + 0.2 * names)
+
+
 @contextmanager
 def canvas(height: float) -> Generator[tuple[Figure, Axes]]:
     """One empty panel of `height` inches; what is drawn inside the `with` has the shared style."""

@@ -13,7 +13,6 @@ from .style import INK
 PAUSE = 60.0
 """Seconds without anybody at work that are left out."""
 
-UNITS = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
 PASSED = "passed a rung"
 COLOURS = {
     "ok": "#56B4E9",
@@ -57,10 +56,7 @@ def table(records: reading.Records) -> list[Row]:
     rows: list[Row] = []
     for sitting, number, outcome in found:
         worker = names.setdefault(sitting.worker, f"worker {len(names) + 1}")
-        start, end = (
-            _at(time, found[0][0].started, pauses) for time in (sitting.started, sitting.ended)
-        )
-        marks = tuple(_at(until, found[0][0].started, pauses) for _, until in pauses)
+        start, end = (_at(time, first, pauses) for time in (sitting.started, sitting.ended))
         rows.append(Row("workers", worker, number, outcome, start, end, marks))
     return rows
 

@@ -10,7 +10,7 @@ from miras.result import TrialRecord
 from miras.statistics import mean_interval
 
 from . import reading
-from .style import End, name_ends, strokes
+from .style import End, name_ends, room, strokes
 
 RUNG = re.compile(r"(?P<kind>score|accuracy)/(?P<label>[^=/]+=[\d.]+(?P<beyond>,.*)?)")
 """Metrics of a task with difficulties; accuracies are drawn where there are no scores."""
@@ -95,7 +95,7 @@ def _place(match: re.Match[str]) -> tuple[bool, list[float]]:
 
 def height(rows: list[Row]) -> float:
     """Inches: room for the names."""
-    return max(3.5, 1.4 + 0.2 * len({row.number for row in rows}))
+    return room(len({row.number for row in rows}))
 
 
 def draw(axes: Axes, rows: list[Row]) -> None:

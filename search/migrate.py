@@ -164,8 +164,8 @@ class _Move:
         if claim is self.open:
             self.open = self._claim()
 
-    def plan(self, record: TrialRecord) -> Plan | str:
-        """What the new study trains in its place, or why nothing does."""
+    def memory(self, record: TrialRecord) -> Candidate | str:
+        """What a trial trained, or why it cannot be trained in the same way by now."""
         memory = build(record.memory) if record.memory else None
         if memory is None:
             return "it had no memory"
@@ -173,6 +173,13 @@ class _Move:
             return f"the grammar refuses its memory by now: {memory.rule}"
         if key(memory) != record.key:
             return "its memory has another normal form by now"
+        return memory
+
+    def plan(self, record: TrialRecord) -> Plan | str:
+        """What the new study trains in its place, or why nothing does."""
+        memory = self.memory(record)
+        if isinstance(memory, str):
+            return memory
         if record.key in self.places and record.origin == "baseline":
             return Plan("baseline", memory, {}, self.study.rates, record.shell, record.equals)
         rate = record.learning_rate
@@ -213,9 +220,9 @@ class _Move:
         first = self.places.get(record.key) == 0
         if not first or self.null(record) not in self.claims:
             return "the new study has no such null candidate"
-        memory = build(record.memory)
-        if isinstance(memory, Refusal):
-            return f"the grammar refuses its memory by now: {memory.rule}"
+        memory = self.memory(record)
+        if isinstance(memory, str):
+            return memory
         return Plan("null", memory, {}, self.study.rates, record.shell, record.equals)
 
     def counterparts(

@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter
 
 from miras.result import Seen
 
-from ..style import End, name_ends, strokes
+from ..style import End, name_ends, room, strokes
 from .seen import of
 
 
@@ -33,7 +33,7 @@ def table(seen: Sequence[Seen]) -> list[Row]:
 
 def height(rows: list[Row]) -> float:
     """Inches: room for the names."""
-    return max(3.5, 1.4 + 0.2 * len({row.name for row in rows}))
+    return room(len({row.name for row in rows}))
 
 
 def draw(axes: Axes, rows: list[Row]) -> None:

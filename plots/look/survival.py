@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from miras.result import Seen
 
-from ..style import End, name_ends, strokes
+from ..style import End, name_ends, room, strokes
 from .seen import of
 
 NORMAL = 1.959964
@@ -76,7 +76,7 @@ def _interval(share: float, spread: float) -> tuple[float, float]:
 
 def height(rows: list[Row]) -> float:
     """Inches: room for the names."""
-    return max(3.5, 1.4 + 0.2 * len({row.name for row in rows}))
+    return room(len({row.name for row in rows}))
 
 
 def draw(axes: Axes, rows: list[Row]) -> None:
