@@ -22,7 +22,7 @@ from pydantic import Field
 
 from miras.part import Part
 from miras.statistics.dominance import order
-from miras.statistics.scipy_stats import stats
+from miras.statistics.untyped import stats
 
 Decision = Literal["promoted", "stopped"]
 

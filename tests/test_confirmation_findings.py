@@ -26,7 +26,7 @@ from miras.search.confirmation.findings import findings
 from miras.search.confirmation.leads import Side, against_best
 from miras.search.sweep.standing import Standing
 from miras.statistics.pairs import exchanged_signs, paired_student, surely
-from miras.statistics.scipy_stats import stats
+from miras.statistics.untyped import stats
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from sampler_cases import TALL, UP, Values, ground
 from miras.search.proposing.expectation import expecting, weighed
 from miras.search.proposing.ground import Choices
 from miras.search.proposing.history import frozen
-from miras.search.proposing.model import Model, table
+from miras.search.proposing.model import LEAST, SURE, Model
+from miras.search.proposing.table import Rows, table
 from miras.search.space.choosers import FromRandom
 
 TREE = ground(TALL)
@@ -33,33 +34,59 @@ def worth(choices: Choices) -> float:
     return 1.0 * loss.startswith("good") + share - 0.5 * np.log10(float(choices["scale"]))
 
 
+def expected(model: Model, rows: Rows) -> torch.Tensor:
+    return model.scaled.near(rows.scaled(model.scales)) @ model.pull
+
+
 def test_model_knows_what_it_has_seen_and_orders_what_it_has_not() -> None:
     known, new = drawn(60, 0), drawn(40, 1)
     model = Model(table(known, distributions(known)), known, [worth(each) for each in known])
-    mean = model._similar(model.table.rows(new), model.seen) @ model.pull
+    mean = expected(model, model.table.rows(new))
     assert np.corrcoef(mean, [worth(each) for each in new])[0, 1] > 0.9
-    at_known = model._similar(model.seen, model.seen) @ model.pull
+    at_known = expected(model, model.seen.rows)
     assert float((at_known - model.worth).abs().max()) < 0.5
     # whether the norm is l1 or l2 says nothing, the scale a lot
     norm = int(model.table.holes[model.table.columns["norm", "l1"]])
     assert float((model._fitted() - model.before)[norm]) < -0.5
     one = {"loss": "bad1", "norm": "l1", "scale": 1e-2}
     rows = model.table.rows([one, {**one, "norm": "l2"}, {**one, "scale": 1e-4}])
-    here, other_norm, other_scale = (model._similar(rows, model.seen) @ model.pull).tolist()
+    here, other_norm, other_scale = expected(model, rows).tolist()
     assert abs(other_norm - here) < 0.1 * (other_scale - here)
 
 
+def unlikely(model: Model, logs: torch.Tensor) -> torch.Tensor:
+    """The negative logarithm of likelihood and prior, pair by pair, for autograd."""
+    rows = model.seen.rows.full() * (0.5 * logs[:-1]).exp()[model.table.holes]
+    similar = (-(rows[:, None] - rows).square().sum(dim=2)).exp()
+    noisy = similar + (logs[-1].exp() + LEAST) * torch.eye(len(rows))
+    given = torch.distributions.MultivariateNormal(torch.zeros(len(rows)), noisy.double())
+    before = torch.distributions.Normal(model.before, SURE)
+    return -given.log_prob(model.worth) - before.log_prob(logs).sum()
+
+
+def test_likelihood_and_its_gradient_are_what_autograd_says() -> None:
+    known = drawn(30, 7)
+    model = Model(table(known, distributions(known)), known, [worth(each) for each in known])
+    noise = torch.randn(len(model.before), generator=torch.Generator().manual_seed(0))
+    constant = float(unlikely(model, model.before)) - model.unlikely(model.before)[0]
+    for size in (0.0, 0.3, 1.0):
+        logs = (model.before + size * noise).requires_grad_()
+        wanted = unlikely(model, logs)
+        (by_logs,) = torch.autograd.grad(wanted, logs)
+        value, slope = model.unlikely(logs.detach())
+        assert wanted.item() - constant == pytest.approx(value, rel=1e-9)
+        torch.testing.assert_close(slope, by_logs)
+
+
 def slope(model: Model, logs: torch.Tensor) -> float:
-    logs = logs.clone().requires_grad_()
-    (found,) = torch.autograd.grad(model.unlikely(logs), logs)
-    return float(found.abs().max())
+    return float(model.unlikely(logs)[1].abs().max())
 
 
 def test_model_is_fitted_until_little_is_gained() -> None:
     known = drawn(40, 2)
     model = Model(table(known, distributions(known)), known, [worth(each) for each in known])
     logs = model._fitted()
-    assert float(model.unlikely(logs)) < float(model.unlikely(model.before)) - 5.0
+    assert model.unlikely(logs)[0] < model.unlikely(model.before)[0] - 5.0
     assert slope(model, logs) < 0.3 * slope(model, model.before)
 
 
@@ -85,14 +112,14 @@ def test_failed_trials_are_as_bad_as_any() -> None:
     ]
     running = [frozen(TREE, each) for each in drawn(5, 6)]
     model = expecting([UP], [*trials, *running], 200, np.random.default_rng(0))
-    assert model is not None and len(model.seen) == 60
+    assert model is not None and model.seen.rows.size[0] == 60
     new = drawn(200, 5)
     promise = model.promise(new)
     good = torch.tensor([str(each["loss"]).startswith("good") for each in new])
     assert float(promise[good].mean()) < 0.2 * float(promise[~good].mean())
     assert expecting([UP], running, 200, np.random.default_rng(0)) is None
     few = expecting([UP], trials, 20, np.random.default_rng(0))
-    assert few is not None and len(few.seen) == 25
+    assert few is not None and few.seen.rows.size[0] == 25
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -10,7 +10,7 @@ import pytest
 
 from miras import statistics as ours
 from miras.statistics import Deviation, Wait
-from miras.statistics.scipy_stats import stats
+from miras.statistics.untyped import stats
 
 # Single memories
 

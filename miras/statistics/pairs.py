@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .bootstrap import Difference, Scores, paired_bootstrap
-from .scipy_stats import stats
+from .untyped import stats
 
 
 class Student(NamedTuple):

@@ -2,7 +2,7 @@
 
 import math
 
-from .scipy_stats import stats
+from .untyped import stats
 
 
 def detectable(

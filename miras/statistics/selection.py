@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from .scipy_stats import stats
+from .untyped import stats
 
 
 class Rescored(NamedTuple):

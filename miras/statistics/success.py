@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .scipy_stats import stats
+from .untyped import stats
 
 SOLVED = 0.9
 """Score from which a task counts as solved."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .scipy_stats import stats
+from .untyped import stats
 
 
 class Wait(NamedTuple):

@@ -7,7 +7,8 @@ from jaxtyping import Float
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from .model import Model, table
+from .model import Model
+from .table import table
 
 
 def expecting(
