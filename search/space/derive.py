@@ -161,13 +161,12 @@ def _build(node: Node, name: str, label: str, asked: Asked) -> Any:
         case Choice():
             label, option = _pick(node, name, asked)
             return _build(option, name, label, asked)
-        case Fields(_, entries):
+        case Fields():
             inside = inner(name, label)
-            found = {
-                field: _build(entry, f"{inside}.{field}", label_of(entry), asked)
-                for field, entry in node.in_order
-            }
-            return {field: found[field] for field in entries}
+            found = dict(node.outset)
+            for field, entry in node.chosen:
+                found[field] = _build(entry, f"{inside}.{field}", label_of(entry), asked)
+            return found
         case Items() | Mutation():
             return _cell(node, inner(name, label), asked)()
 
