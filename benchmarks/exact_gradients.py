@@ -14,8 +14,9 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from miras.lines import read
 from miras.plots.style import FOUND, KNOWN, End, canvas, name_ends, save
-from miras.result import Result, read
+from miras.result import Result
 
 KINDS = {
     "exact": (FOUND, "-"),

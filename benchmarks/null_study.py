@@ -18,7 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from miras.known import known
-from miras.result import Result, read
+from miras.lines import read
+from miras.result import Result
 from miras.search.confirmation.confirm import Confirm
 from miras.search.confirmation.confirmation import OWN, Confirmation
 from miras.search.confirmation.findings import Sides, differences

@@ -18,7 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from miras.result import TrialRecord, read
+from miras.lines import read
+from miras.result import TrialRecord
 from miras.statistics.untyped import stats
 
 BUDGETS = (6, 12, 21, 36)

@@ -21,9 +21,10 @@ import optuna
 
 from miras.benchmarks.postgres import Server, postgres
 from miras.canonical import key
+from miras.lines import read
 from miras.memory import Memory
 from miras.part import SpecError
-from miras.result import Result, TrialRecord, read
+from miras.result import Result, TrialRecord
 from miras.search.engine import join, run
 from miras.search.ledger.ledger import Ledger
 from miras.search.ledger.telling import opened

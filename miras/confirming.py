@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from miras.lines import append, read
 from miras.part import SpecError
-from miras.result import Finding, Result, TrialRecord, append, read
+from miras.result import Finding, Result, TrialRecord
 
 if TYPE_CHECKING:
     from miras.search.confirmation.confirmation import Confirmation

@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 
-from miras import result
+from miras import lines
 from miras.demonstration.judging import judge
 from miras.demonstration.running import Job, do, key_of, needed
 from miras.demonstration.spec import AnyRow, ModelRow, load_demonstrations
@@ -27,15 +27,15 @@ def run(
     found = load_demonstrations(file)
     folder = out or Path("runs") / found.name
     rows = _rows(found.demonstrate, chosen)
-    results = result.read(folder / RESULTS, Shown)
+    results = lines.read(folder / RESULTS, Shown)
     jobs = needed(rows, results, seeds)
     jobs.sort(key=lambda job: not isinstance(job.row, ModelRow))  # what takes long begins first
     began = time.monotonic()
     for index, (job, shown) in enumerate(_done(jobs, workers or _cores()), 1):
         for each in shown:
-            result.append(folder / RESULTS, each)
+            lines.append(folder / RESULTS, each)
         print(f"{index} of {len(jobs)}: {job.row.name}, {job.name}", flush=True)
-    results = _current(found.demonstrate, result.read(folder / RESULTS, Shown))
+    results = _current(found.demonstrate, lines.read(folder / RESULTS, Shown))
     judged = (judge(row, results) for row in found.demonstrate)
     verdicts = sorted((each for each in judged if each), key=lambda each: each.number)
     _print([verdict for verdict in verdicts if verdict.row in {row.name for row in rows}])

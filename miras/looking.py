@@ -141,7 +141,8 @@ def _task_of(path: Path) -> "Task":
     """The task of a training, from the result beside its weights."""
     from pydantic import TypeAdapter, ValidationError
 
-    from miras.result import Result, read
+    from miras.lines import read
+    from miras.result import Result
     from miras.tasks import AnyTask
 
     try:
@@ -181,7 +182,8 @@ def _long(looking: "Looking", tokens: int) -> "Seen":
 
 def keep(path: Path, seen: "Sequence[Seen]") -> None:
     """Put rows into a file in place of earlier looks at the same thing."""
-    from miras.result import Seen, read
+    from miras.lines import ResultsError, read
+    from miras.result import Seen
     from miras.whole_file import replacing
 
     def what(row: Seen) -> tuple[object, ...]:
@@ -189,7 +191,7 @@ def keep(path: Path, seen: "Sequence[Seen]") -> None:
 
     try:
         earlier = read(path, Seen)
-    except ValueError as error:
+    except ResultsError as error:
         raise SpecError(f"{error}. Or give another folder") from None
     new = {what(row) for row in seen}
     rows = [row for row in earlier if what(row) not in new] + list(seen)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from miras.exporting import WINNER
+from miras.lines import ResultsError
 from miras.part import SpecError
 from miras.result import TrialRecord
 
@@ -97,8 +98,8 @@ def equations(path: Path) -> "list[Block]":
 
 @contextmanager
 def _sentences() -> Generator[None]:
-    """The figures know nothing of miras but its results: what is wrong there is a ValueError."""
+    """The figures know nothing of miras but its results: what is wrong there, in our own words."""
     try:
         yield
-    except ValueError as error:
+    except ResultsError as error:
         raise SpecError(str(error)) from None

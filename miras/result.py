@@ -1,16 +1,10 @@
 """What a run produced: plain records, one JSON line each, readable without torch."""
 
-import json
-import os
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 2
-READABLE = (1, 2)
-"""Version 1 lacks the costs of a result; its scores have no learning curve in them."""
+from .lines import Line
 
 Status = Literal["ok", "diverged", "invalid", "out_of_memory", "timed_out", "error"]
 Topic = Literal[
@@ -33,15 +27,6 @@ Topic = Literal[
     "left",
     "point",
 ]
-Record = TypeVar("Record", bound="Line")
-
-
-class Line(BaseModel):
-    """One line of a results file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_version: int = SCHEMA_VERSION
 
 
 class Point(BaseModel):
@@ -253,48 +238,3 @@ class Verdict(Line):
     seconds: float
     claims: tuple[Claimed, ...]
     reached: bool
-
-
-def append(path: Path, record: Line) -> None:
-    """Add one line, flushed to disk: a killed process loses at most the line it was writing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = record.model_dump_json() + "\n"
-    with path.open("a+b") as file:
-        size = file.seek(0, os.SEEK_END)
-        if size and (file.seek(size - 1), file.read(1))[1] != b"\n":
-            text = "\n" + text
-        file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def read(path: Path, kind: type[Record]) -> list[Record]:
-    """All whole lines of a file. A torn last line, left by a killed process, is skipped.
-
-    Raises ValueError with file and line if any other line is not a record of this kind.
-    """
-    if not path.exists():
-        return []
-    return list(_parse(path, path.read_bytes().split(b"\n"), kind))
-
-
-def _parse(path: Path, lines: Iterable[bytes], kind: type[Record]) -> Iterator[Record]:
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            raw = json.loads(line)
-        except (ValueError, RecursionError):
-            continue  # torn by a killed writer: its work is done again, nothing else is lost
-        version = cast(dict[str, Any], raw).get("schema_version") if isinstance(raw, dict) else None
-        if version not in READABLE:
-            raise ValueError(
-                f"{path}:{number}: schema version {version}, this program reads"
-                f" {' and '.join(map(str, READABLE))}: run it with the version of miras that wrote"
-                " it"
-            )
-        try:
-            yield kind.model_validate(raw)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(f"{path}:{number}: {first['loc']}: {first['msg']}") from None

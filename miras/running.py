@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import torch
 
-from miras import checkpoint, result
+from miras import checkpoint, lines
 from miras.checking import kind_of, memory
 from miras.load import loads, read, reads, validate
 from miras.model import Model, ModelFile, ModelSpec, refuse_giants
@@ -78,7 +78,7 @@ def run(
             keep=folder / f"unfinished-{total}-{rate:g}-{seed}.safetensors",
             begun=begun,
         )
-    result.append(folder / "result.jsonl", outcome)
+    lines.append(folder / "result.jsonl", outcome)
     checkpoint.save(model, folder / "model.safetensors", {"task": task.name, "seed": seed})
     if outcome.status != "ok":
         raise SpecError(

@@ -48,7 +48,8 @@ def train(
     steps of warm-up, then a cosine to a tenth of `learning_rate`. The validation score is taken
     `evaluations` times, evenly in the logarithm of the steps; this curve enters the score of the
     result as `miras.score` says. A loss that is not finite ends the run as `diverged`, more than
-    `seconds` of training as `timed_out`: both are results.
+    `seconds` of training as `timed_out`: both are results. Seconds are those of the processor where
+    one thread of it trains, so that other work on the machine costs nobody a run; else of the wall.
 
     With `keep`, the state of the training is written to this file `every` so many seconds, and
     removed when the training has ended. Called again with the same settings, it goes on from there
@@ -70,7 +71,8 @@ def train(
     if begun is not None:
         begun(at.step)
 
-    began, status, reason = time.monotonic() - at.seconds, "ok", ""
+    clock = clock_of(device)
+    began, status, reason = clock() - at.seconds, "ok", ""
     for step, batch in zip(
         range(at.step + 1, steps + 1), task.train_stream(seed, at.step), strict=False
     ):
@@ -79,7 +81,7 @@ def train(
         at.step = step
         at.tokens += batch.tokens.numel()
         at.length = max(at.length, batch.tokens.shape[1])
-        if seconds is not None and time.monotonic() - began > seconds:
+        if seconds is not None and clock() - began > seconds:
             status, reason = "timed_out", f"{seconds:.0f} s passed at step {step} of {steps}"
             break
         if step in pauses or step % 25 == 0:
@@ -87,7 +89,7 @@ def train(
             if not mean < DIVERGED:
                 status, reason = "diverged", f"training loss {mean:.3g} at step {step}"
                 break
-        stopped = time.monotonic()
+        stopped = clock()
         if step in pauses:
             found = evaluate(model, task, "validation", seed, extrapolate=False)
             mean = torch.stack(at.losses).mean().item()
@@ -96,10 +98,10 @@ def train(
             if report is not None:
                 report(at.curve[-1])
         if keeper is not None and (keeper.due() or step == steps):
-            at.seconds = time.monotonic() - began
+            at.seconds = clock() - began
             keeper.save(model, optimizer, at)
-        at.paused += time.monotonic() - stopped
-    spent = time.monotonic() - began
+        at.paused += clock() - stopped
+    spent = clock() - began
 
     score: float | None = None
     validation: float | None = None
@@ -155,6 +157,15 @@ def hold_memory() -> None:
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # as malloc.h numbers them
+
+
+def clock_of(device: torch.device | str) -> Callable[[], float]:
+    """Seconds of this process where one thread of the processor trains, else of the wall.
+
+    What several threads do cannot be told from their sum, and what a GPU does is not in it.
+    """
+    alone = torch.device(device).type == "cpu" and torch.get_num_threads() == 1
+    return time.process_time if alone else time.monotonic
 
 
 def _status(name: str) -> Status:

@@ -28,7 +28,8 @@ def validate(
 
 def run(file: Path, out: Path | None, minutes: float | None) -> bool:
     """Whether every row holds. Nothing new is begun after `minutes`; call again to go on."""
-    from miras.result import FloorCheck, Result, append, read
+    from miras.lines import append, read
+    from miras.result import FloorCheck, Result
     from miras.search.sweep import floors
     from miras.search.sweep.comparison import load_sweep
     from miras.search.sweep.gate import verdicts

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from miras.lines import ResultsError
+
 from . import reading
 from .style import KNOWN, RANDOM, End, name_ends
 
@@ -43,7 +45,7 @@ def table(records: reading.Records, others: Sequence[reading.Records] = ()) -> l
     names = reading.objectives(records)
     for other in others:
         if (found := reading.objectives(other)) != names:
-            raise ValueError(
+            raise ResultsError(
                 f"studies of other objectives cannot be compared: {', '.join(names)}, and"
                 f" {', '.join(found)}"
             )

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from miras.lines import ResultsError
 from miras.result import Finding, Seen
 
 from .look.seen import looks
@@ -83,7 +84,7 @@ def panels(
     """Draw a figure: one panel for each objective or task, none where there is nothing to show."""
     known = figures()
     if name not in known:
-        raise ValueError(f"there is no figure {name!r}: choose one of {', '.join(known)}")
+        raise ResultsError(f"there is no figure {name!r}: choose one of {', '.join(known)}")
     kind = known[name]
     offered: dict[str, Any] = {"records": records, "findings": findings, "between": between}
     offered |= {"seen": seen, "others": others}
@@ -122,13 +123,13 @@ def draw(
     """Draw a figure of a run, beside `others` if it can, into its folder `figures`; the files.
 
     A run is the folder of a study, comparison or look, or one of its files of JSON lines. Raises
-    ValueError if there is no such run or figure, or if the run has nothing for the figure to show.
+    ResultsError if there is no such run or figure, or if the run has nothing for it to show.
     """
     folder = run if run.is_dir() else run.parent
     takes = figures()[name].takes if name in figures() else ()
     if others and takes and "others" not in takes:
         several = [each for each, kind in figures().items() if "others" in kind.takes]
-        raise ValueError(
+        raise ResultsError(
             f"the figure {name} shows one run: name one folder (several: {', '.join(several)})"
         )
     if "seen" in takes:
@@ -138,7 +139,7 @@ def draw(
         found = findings(folder)
         files = plot(name, records(run), folder / "figures", found, between, others=more)
     if not files:
-        raise ValueError(f"{run} has nothing yet that the figure {name} could show")
+        raise ResultsError(f"{run} has nothing yet that the figure {name} could show")
     return files
 
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from miras.result import Finding, Result, TrialRecord, read
+from miras.lines import ResultsError, read
+from miras.result import Finding, Result, TrialRecord
 
 from . import reading
 
@@ -48,9 +49,9 @@ class Study:
 
 
 def load(folder: Path) -> Study:
-    """Read a study folder. Raises ValueError with what to do if it is none or is damaged."""
+    """Read a study folder. Raises ResultsError with what to do if it is none or is damaged."""
     if not folder.is_dir():
-        raise ValueError(f"there is no study in {folder}: run `miras search` first")
+        raise ResultsError(f"there is no study in {folder}: run `miras search` first")
     manifest = _manifest(folder / "study.json")
     found = read(folder / "trials.jsonl", TrialRecord)
     by_number = {record.number: reading.completed(record) for record in found}
@@ -73,7 +74,9 @@ def records(path: Path) -> list[TrialRecord]:
         if not file.exists():
             file = path / "results.jsonl"
     if not file.is_file():
-        raise ValueError(f"{path} holds neither trials.jsonl nor results.jsonl: run a study first")
+        raise ResultsError(
+            f"{path} holds neither trials.jsonl nor results.jsonl: run a study first"
+        )
     with file.open(encoding="utf-8") as lines:
         single = '"objectives"' not in next(lines, '"objectives"')
     if single:
@@ -93,9 +96,9 @@ def _manifest(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON ({error}): restore it or delete it") from None
+        raise ResultsError(f"{path} is not JSON ({error}): restore it or delete it") from None
     if not isinstance(found, dict):
-        raise ValueError(f"{path} is not a JSON object: restore it or delete it")
+        raise ResultsError(f"{path} is not a JSON object: restore it or delete it")
     return cast("dict[str, Any]", found)
 
 

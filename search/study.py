@@ -64,10 +64,15 @@ class Budget(Part):
 class Limits(Part):
     """What a candidate may use; one that goes over is a result of its own kind, not a failure."""
 
-    seconds: float = Field(default=600.0, gt=0.0, description="of training, for each run")
+    seconds: float = Field(
+        default=600.0, gt=0.0, description="of training, of its own core if on a CPU, for each run"
+    )
     per_task: dict[str, float] = Field(default={}, description="seconds of tasks that differ")
     grace: float = Field(
-        default=60.0, ge=0.0, description="seconds for start and evaluation before a run is killed"
+        default=60.0,
+        ge=0.0,
+        description="seconds for start and evaluation, beside four times those of training by the"
+        " clock, before a run that says nothing is killed",
     )
     memory_gib: float | None = Field(default=None, gt=0.0, description="of one training process")
 

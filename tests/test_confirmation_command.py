@@ -17,9 +17,10 @@ from confirmation_cases import (
 
 from miras import confirming
 from miras.benchmarks.null_study import even, jumps, null_studies
+from miras.lines import append, read
 from miras.part import SpecError
 from miras.plots.report import write as report
-from miras.result import Finding, Result, append, read
+from miras.result import Finding, Result
 from miras.search import Study
 from miras.search.confirmation.confirmation import (
     confirmation,

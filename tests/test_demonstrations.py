@@ -16,10 +16,11 @@ from miras.demonstration.spec import (
     StreamRow,
     load_demonstrations,
 )
+from miras.lines import read
 from miras.load import loads
 from miras.part import SpecError
 from miras.plots.demonstrations import lines, points
-from miras.result import Shown, read
+from miras.result import Shown
 
 FILE = """
 name: small

@@ -13,10 +13,11 @@ from miras.demonstration.running import do, key_of, needed
 from miras.demonstration.spec import AnyRow, Claim, Demonstrations, ModelRow, StreamRow
 from miras.demonstration.studying import look, use
 from miras.info import Info
+from miras.lines import read
 from miras.load import loads
 from miras.model import Model
 from miras.part import SpecError
-from miras.result import Shown, read
+from miras.result import Shown
 from miras.tasks import IGNORE
 
 TRAINED = """

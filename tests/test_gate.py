@@ -6,12 +6,13 @@ import pytest
 from typer.testing import CliRunner
 
 from miras.cli import app
+from miras.lines import read
 from miras.load import dump, reads
 from miras.part import SpecError
 from miras.plots import panels
 from miras.plots.gates import orderings
 from miras.plots.style import canvas
-from miras.result import FloorCheck, Result, read
+from miras.result import FloorCheck, Result
 from miras.search.sweep import floors
 from miras.search.sweep.comparison import Comparison, Sweep, load_sweep
 from miras.search.sweep.gate import Verdict, verdicts

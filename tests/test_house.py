@@ -22,7 +22,18 @@ COMMANDS = {
 
 LEVELS = (
     {
-        *("part", "document", "problems", "load", "result", "token", "info", "fused", "kernels"),
+        *(
+            "part",
+            "document",
+            "problems",
+            "load",
+            "lines",
+            "result",
+            "token",
+            "info",
+            "fused",
+            "kernels",
+        ),
         *("statistics", "score", "whole_file", "page"),
     },
     {"gate", "features", "tasks", "streams"},
@@ -244,7 +255,9 @@ def test_search_and_plots_know_little_of_miras(path: Path) -> None:
     for found in imports(path):
         other = found.inside("miras")
         if folder == "plots":
-            assert other in ("", "plots", "result", "statistics", "page"), where(path, found)
+            assert other in ("", "plots", "lines", "result", "statistics", "page"), where(
+                path, found
+            )
         else:
             assert other not in {"plots", *COMMANDS}, where(path, found)
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from miras.cli import app
 from miras.known import named
+from miras.lines import read
 from miras.look import rows
 from miras.look.kept import followed
 from miras.look.norms import norms
@@ -19,7 +20,7 @@ from miras.look.watching import chosen, slots, watch
 from miras.look.words import words
 from miras.memory import Memory
 from miras.part import SpecError
-from miras.result import Seen, read
+from miras.result import Seen
 from miras.tasks import Task
 from miras.tasks.compositional import Compositional
 from miras.tasks.mqar import MQAR

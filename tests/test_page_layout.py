@@ -15,8 +15,8 @@ from test_page import BLOCKS
 from miras import plots
 from miras.explain.formulas import equations
 from miras.known import cells
+from miras.lines import append
 from miras.page import Code, Equations, Heading, Items, Table, to_html
-from miras.result import append
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 

@@ -10,8 +10,9 @@ import pytest
 from plot_cases import LOST, record, result, scoring, seeded, synthetic
 
 from miras import plots
+from miras.lines import append
 from miras.plots import bits, curves, frontier, ladder, objectives, outcomes, reading
-from miras.result import Finding, Result, TrialRecord, append
+from miras.result import Finding, Result, TrialRecord
 
 ROOT = Path(__file__).parent.parent
 

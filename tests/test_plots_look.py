@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from miras import plots
+from miras.lines import append
 from miras.plots.look import addresses, graph, norms, spectrum, survival, writes
-from miras.result import Seen, append
+from miras.result import Seen
 
 
 def seen(topic: str, name: str = "gsa", **changes: Any) -> Seen:

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from plot_cases import record, scoring
 
+from miras.lines import append
 from miras.plots import fairness, heatmap, history, landscape, outcomes
 from miras.plots.confirmation import rescored
 from miras.plots.study import load
-from miras.result import Finding, TrialRecord, append
+from miras.result import Finding, TrialRecord
 
 
 def choosing(number: int, objectives: dict[str, float], **slots: str) -> TrialRecord:

@@ -10,9 +10,10 @@ from plot_cases import LOST, record, result, scoring, seeded, synthetic
 
 from miras import page as pages
 from miras import plots
+from miras.lines import append
 from miras.plots import fairness, tables
 from miras.plots.study import duration, load, moment, words
-from miras.result import TrialRecord, append
+from miras.result import TrialRecord
 
 # Tables of the report
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from miras import plots
 from miras.cli import app
 from miras.known import known
+from miras.lines import append
 from miras.plots import (
     costs,
     frontier,
@@ -25,7 +26,7 @@ from miras.plots import (
     timeline,
 )
 from miras.reporting import between
-from miras.result import Finding, Sitting, TrialRecord, append
+from miras.result import Finding, Sitting, TrialRecord
 
 # Costs
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from miras.lines import read
 from miras.model import ModelSpec
-from miras.result import Result, read
+from miras.result import Result
 from miras.score import CHECKPOINTS, WEIGHTS, area, checkpoints, combined, task_score
 from miras.tasks.mqar import MQAR
 from miras.tasks.parity import Parity

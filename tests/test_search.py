@@ -17,10 +17,11 @@ import optuna
 import pytest
 import yaml
 
+from miras.lines import read
 from miras.load import load
 from miras.model import ModelFile
 from miras.part import SpecError
-from miras.result import TrialRecord, read
+from miras.result import TrialRecord
 from miras.search import Study, load_study, run, status
 from miras.search.ledger.ledger import Ledger
 from miras.search.ledger.projection import winner
@@ -155,7 +156,7 @@ def test_outcomes_are_pruned_with_a_constraint_that_names_them(tmp_path: Path) -
 
 def test_a_training_that_dies_or_hangs_is_an_outcome(tmp_path: Path) -> None:
     space = {"use": "deltanet", "bias": {"any": ["dot", "l1", {"kind": "lp", "p": 3}]}}
-    changes = {"space": space, "budget": {"trials": 5}, "limits": {"seconds": 1.0, "grace": 1.0}}
+    changes = {"space": space, "budget": {"trials": 5}, "limits": {"seconds": 0.25, "grace": 1.0}}
     study = load_study(written(tmp_path, **changes))
     run(study, tmp_path, "search_fake:violent")
     found = check_whole(tmp_path, 5)

@@ -10,7 +10,8 @@ import pytest
 
 from miras.benchmarks.postgres import available, postgres
 from miras.benchmarks.storm import MACHINES, sitting, study_of
-from miras.result import TrialRecord, read
+from miras.lines import read
+from miras.result import TrialRecord
 from miras.search.ledger.ledger import Ledger
 
 pytestmark = pytest.mark.slow

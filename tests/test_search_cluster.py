@@ -18,8 +18,9 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from miras.cli import app
+from miras.lines import read
 from miras.part import SpecError
-from miras.result import TrialRecord, read
+from miras.result import TrialRecord
 from miras.search.ledger.ledger import Ledger
 from miras.search.ledger.place import Place, Site
 from miras.search.workers.cluster import Cluster, attend, room_of, same_machine

@@ -12,8 +12,9 @@ from search_conduct import STUDY, study
 from search_fake import score
 
 from miras.known import known
+from miras.lines import read
 from miras.part import SpecError
-from miras.result import Result, TrialRecord, read
+from miras.result import Result, TrialRecord
 from miras.search import load_study, run, status
 from miras.search.trial.evaluation import Run, judge, runs_of
 

@@ -1,18 +1,19 @@
 """Training: it learns, it is repeatable, it says how it ended, and its model survives a file."""
 
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from miras import checkpoint, result
+from miras import checkpoint, lines
 from miras.model import Model, ModelSpec
 from miras.part import SpecError
 from miras.result import Result
 from miras.tasks.mqar import MQAR
 from miras.tasks.parity import Parity
-from miras.train import train
+from miras.train import clock_of, train
 
 
 def spec(name: str) -> ModelSpec:
@@ -46,6 +47,15 @@ def test_a_loss_that_is_not_finite_is_a_result():
     assert found.status == "diverged" and "loss" in found.reason and found.score is None
 
 
+def test_waiting_does_not_count_where_one_thread_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = {1: time.process_time, 2: time.monotonic}
+    for threads, clock in counts.items():
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert clock_of("cpu") is clock
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert clock_of("cuda") is time.monotonic
+
+
 def test_too_slow_is_a_result():
     found, _ = train(spec("deltanet"), Parity(), learning_rate=1e-3, steps=10_000, seconds=0.0)
     assert found.status == "timed_out" and "10000" in found.reason
@@ -54,11 +64,11 @@ def test_too_slow_is_a_result():
 def test_a_result_survives_its_file(tmp_path: Path):
     found, _ = train(spec("mingru"), recall(), learning_rate=1e-2, steps=4)
     path = tmp_path / "results.jsonl"
-    result.append(path, found)
+    lines.append(path, found)
     with path.open("a") as file:
         file.write('{"schema_version": 1, "name": "torn')
-    result.append(path, found)
-    assert result.read(path, Result) == [found, found]
+    lines.append(path, found)
+    assert lines.read(path, Result) == [found, found]
 
 
 def test_a_model_survives_its_file(tmp_path: Path):

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from numpy.typing import NDArray
 
+from miras.lines import ResultsError
 from miras.result import Seen
 
 from ..style import FOUND, INK, KNOWN
@@ -182,7 +183,7 @@ def _strongest(edges: NDArray[np.float64]) -> dict[int, list[int]]:
 
 def _matrix(rows: Sequence[Sequence[float | None]]) -> NDArray[np.float64]:
     if any(x is None for row in rows for x in row):
-        raise ValueError(
+        raise ResultsError(
             "a number of this graph is not finite: the memory diverged, look at one that did not"
         )
     return np.array(rows, np.float64)

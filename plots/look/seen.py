@@ -5,7 +5,8 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from miras.result import Seen, read
+from miras.lines import ResultsError, read
+from miras.result import Seen
 
 from ..demonstrations.points import wrapped
 from ..style import FOUND, INK
@@ -16,10 +17,10 @@ LEGIBLE = 64
 
 
 def looks(path: Path) -> list[Seen]:
-    """Looks to plot: of a folder, or of a file. Raises ValueError if there are none."""
+    """Looks to plot: of a folder, or of a file. Raises ResultsError if there are none."""
     file = path / FILE if path.is_dir() else path
     if not file.is_file():
-        raise ValueError(f"{path} holds no {FILE}: run `miras look` first")
+        raise ResultsError(f"{path} holds no {FILE}: run `miras look` first")
     return read(file, Seen)
 
 

@@ -19,7 +19,8 @@ import torch
 import yaml
 
 from miras import __version__
-from miras.result import TrialRecord, append, read
+from miras.lines import append, read
+from miras.result import TrialRecord
 
 from ..promotion import Promotion
 from ..space.space import Space

@@ -161,12 +161,13 @@ def _build(node: Node, name: str, label: str, asked: Asked) -> Any:
         case Choice():
             label, option = _pick(node, name, asked)
             return _build(option, name, label, asked)
-        case Fields():
+        case Fields(_, entries):
             inside = inner(name, label)
-            found = dict(node.outset)
-            for field, entry in node.chosen:
-                found[field] = _build(entry, f"{inside}.{field}", label_of(entry), asked)
-            return found
+            found = {
+                field: _build(entry, f"{inside}.{field}", label_of(entry), asked)
+                for field, entry in node.in_order
+            }
+            return {field: found[field] for field in entries}
         case Items() | Mutation():
             return _cell(node, inner(name, label), asked)()
 

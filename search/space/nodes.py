@@ -78,21 +78,12 @@ class Fields:
     entries: Mapping[str, "Node"]
 
     @cached_property
-    def outset(self) -> Mapping[str, Any]:
-        """All fields in their order: what is fixed, and None where something is chosen."""
-        return {
-            name: entry.value if isinstance(entry, Fixed) else None
-            for name, entry in self.entries.items()
-        }
-
-    @cached_property
-    def chosen(self) -> tuple[tuple[str, "Node"], ...]:
-        """The fields in which something is chosen, as they are filled: parts inside come last.
+    def in_order(self) -> tuple[tuple[str, "Node"], ...]:
+        """The fields as they are filled: parts inside come last.
 
         Whether a gate fits depends on the axis along which it acts, and not the other way round.
         """
-        found = ((name, each) for name, each in self.entries.items() if not isinstance(each, Fixed))
-        return tuple(sorted(found, key=lambda entry: _is_part(entry[1])))
+        return tuple(sorted(self.entries.items(), key=lambda entry: _is_part(entry[1])))
 
 
 @dataclass(frozen=True)

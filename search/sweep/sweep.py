@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from miras.canonical import key
+from miras.lines import append, read
 from miras.load import dump, reads
-from miras.result import Result, TrialRecord, append, read
+from miras.result import Result, TrialRecord
 from miras.score import CHECKPOINTS
 
 from .comparison import Job, Sweep, load_sweep

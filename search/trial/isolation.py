@@ -33,6 +33,9 @@ WORKERS: Any = multiprocessing.get_context("forkserver" if LINUX else "spawn")
 TRAININGS: Any = multiprocessing.get_context("fork" if LINUX else "spawn")
 
 
+PATIENCE = 4.0
+"""How much longer than its limit a training may take by the clock: its core may have other work."""
+
 FULL = 75
 """Exit code of a training for which its machine had no room."""
 
@@ -106,7 +109,7 @@ def _listen(
     job: Job, pipe: Connection, alive: Callable[[], None], often: float
 ) -> Iterator[Result | Ending]:
     longest = max(job.study.seconds(task.name) for task in job.study.tasks)
-    limit = longest + job.study.limits.grace
+    limit = PATIENCE * longest + job.study.limits.grace
     deadline = time.monotonic() + limit
     while True:
         left = deadline - time.monotonic()
