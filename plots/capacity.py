@@ -9,14 +9,18 @@ from matplotlib.ticker import NullLocator
 from miras.result import Result
 
 from . import ladder, reading
-from .setups import Member, setups
-from .style import QUIET, End, name_ends, readable, strokes
+from .setups import Mean, Member, draw_means, setups
+from .style import QUIET, End, Stroke, name_ends, readable, strokes
 
 LOADS = ("K", "n")
 """Difficulties that are a number of things to remember."""
 
 EQUAL = 1.1
 """States count as equal if the largest is at most this times the smallest."""
+
+
+LARGER = Stroke(QUIET, "-", 1.0)
+"""How memories of larger states are drawn."""
 
 
 class Row(NamedTuple):
@@ -123,20 +127,13 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     looks = dict(zip(equal, strokes(list(equal.values())), strict=True))
     for place, number in enumerate([*equal, *sorted(larger)]):
         line = [row for row in rows if row.number == number]
-        stroke = looks.get(number)
-        colour = stroke.colour if stroke else QUIET
+        stroke = looks.get(number, LARGER)
         # Side by side in the logarithm, so that bars do not hide each other.
         loads = [row.load * 2 ** (0.05 * (place - len(equal) / 2)) for row in line]
-        bars = [[row.accuracy - row.low for row in line], [row.high - row.accuracy for row in line]]
-        axes.errorbar(
-            loads, [row.accuracy for row in line], yerr=bars, color=colour,
-            ls=stroke.dashes if stroke else "-", lw=stroke.width if stroke else 1.0,
-            marker=".", elinewidth=0.9, capsize=2,
-        )  # fmt: skip
-        dots = [(at, seed) for at, row in zip(loads, line, strict=True) for seed in row.seeds]
-        axes.scatter(*zip(*dots, strict=True), s=8, color=colour, alpha=0.35, lw=0)
-        name = line[0].name if stroke else f"{line[0].name}: {line[0].state_floats:,}"
-        ends.append(End(loads[-1], line[-1].accuracy, name, colour))
+        means = [Mean(row.accuracy, row.low, row.high, row.seeds) for row in line]
+        draw_means(axes, loads, means, stroke)
+        name = line[0].name if line[0].equal else f"{line[0].name}: {line[0].state_floats:,}"
+        ends.append(End(loads[-1], line[-1].accuracy, name, stroke.colour))
     floors = sorted({(row.load, row.floor) for row in rows if row.floor is not None})
     if floors:
         axes.plot(*zip(*floors, strict=True), color=QUIET, ls=":", lw=1.2)

@@ -80,23 +80,31 @@ def _judge(panel: str, slot: str, chosen: list[str], scores: list[float]) -> Row
     if len(chosen) - max(map(chosen.count, names)) < APART:
         return None
     member = np.array([[choice == name for name in names] for choice in chosen], dtype=np.float64)
-    random = np.random.default_rng(0)
-    shuffled = random.permuted(np.tile(values, (SHUFFLES, 1)), axis=1)
-    chance = explained(shuffled, member)
     share = float(explained(values[None], member)[0])
-    low, high = np.quantile(chance, [0.025, 0.975])
-    larger = int((chance >= share - 1e-12).sum())
+    low, high, probability = beside_chance(share, explained(shuffled(values), member))
     return Row(
         panel=panel,
         slot=slot,
         choices=len(names),
         memories=len(scores),
         explained=share,
-        low=float(low),
-        high=float(high),
-        probability=(1 + larger) / (1 + SHUFFLES),
+        low=low,
+        high=high,
+        probability=probability,
         best=best(chosen, scores),
     )
+
+
+def shuffled(values: Numbers) -> Numbers:
+    """Scores in 2000 orders that chance has drawn, [orders, memories]."""
+    return np.random.default_rng(0).permuted(np.tile(values, (SHUFFLES, 1)), axis=1)
+
+
+def beside_chance(share: float, chance: Numbers) -> tuple[float, float, float]:
+    """What holds 95 % of the shares that chance gives, and how likely it gives one as large."""
+    low, high = np.quantile(chance, [0.025, 0.975])
+    larger = int((chance >= share - 1e-12).sum())
+    return float(low), float(high), (1 + larger) / (1 + len(chance))
 
 
 def best(chosen: Sequence[str], scores: Sequence[float]) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from . import importance, reading
-from .importance import FEWEST, SHUFFLES, Numbers, Row, best, dots
+from .importance import FEWEST, Numbers, Row, beside_chance, best, dots, shuffled
 from .slots import AXES, LEARNING_RATE, levels, with_defaults
 
 MOST = 12
@@ -66,21 +66,18 @@ def judge(
         return None
     total = float(((values - values.mean()) ** 2).sum())
     fitted = alone @ (alone.T @ values)
-    random = np.random.default_rng(0)
-    shuffled = random.permuted(np.tile(values - fitted, (SHUFFLES, 1)), axis=1)
-    chance = _beyond(shuffled, alone, both) / total
     share = float(_beyond(values[None] - fitted, alone, both)[0]) / total
-    low, high = np.quantile(chance, [0.025, 0.975])
-    larger = int((chance >= share - 1e-12).sum())
+    chance = _beyond(shuffled(values - fitted), alone, both) / total
+    low, high, probability = beside_chance(share, chance)
     return Row(
         panel=panel,
         slot=" × ".join(pair),
         choices=kinds,
         memories=count,
         explained=share,
-        low=float(low),
-        high=float(high),
-        probability=(1 + larger) / (1 + SHUFFLES),
+        low=low,
+        high=high,
+        probability=probability,
         best=best([" × ".join(cell) for cell in cells], scores),
     )
 

@@ -25,7 +25,11 @@ LABELLED = 3
 
 
 class Row(NamedTuple):
-    """One memory on the map; `held` are the shares of all differences that x and y hold."""
+    """One memory on the map.
+
+    `held` are the shares that x and y hold of what a flat map of any dimension could show. The
+    distances are of choices that differ and need not fit into one: the rest is not counted.
+    """
 
     panel: str
     name: str
@@ -92,6 +96,9 @@ def _shown(records: reading.Records, scores: Mapping[int, float]) -> list[readin
 
 def scaled(squares: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[float, float]]:
     """Points [memories, 2] whose distances squared are nearest to these, and what each axis holds.
+
+    Source: classical scaling (Torgerson 1952). Negative eigenvalues, of distances that fit into no
+    flat space, are left out of the whole.
 
     Signs are such that the point that is farthest out on an axis is on its positive side.
     """

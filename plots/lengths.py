@@ -9,7 +9,7 @@ from matplotlib.ticker import NullLocator
 from miras.result import Result
 
 from . import reading
-from .setups import setups
+from .setups import Mean, draw_means, setups
 from .style import QUIET, End, name_ends, room, strokes
 
 LONGER = re.compile(r"score/(?P<load>[^=/]+=[\d.]+),L=(?P<length>\d+)")
@@ -107,13 +107,8 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     ):
         line = [row for row in rows if row.number == number]
         at = [row.multiple * 2 ** (0.04 * (place - (len(found) - 1) / 2)) for row in line]
-        bars = [[row.score - row.low for row in line], [row.high - row.score for row in line]]
-        axes.errorbar(
-            at, [row.score for row in line], yerr=bars, color=stroke.colour, ls=stroke.dashes,
-            lw=stroke.width, marker=".", elinewidth=0.9, capsize=2,
-        )  # fmt: skip
-        dots = [(at, seed) for at, row in zip(at, line, strict=True) for seed in row.seeds]
-        axes.scatter(*zip(*dots, strict=True), s=8, color=stroke.colour, alpha=0.35, lw=0)
+        means = [Mean(row.score, row.low, row.high, row.seeds) for row in line]
+        draw_means(axes, at, means, stroke)
         ends.append(End(at[-1], line[-1].score, line[0].name, stroke.colour))
     marks = sorted({row.multiple for row in rows})
     axes.set_xscale("log", base=2)

@@ -4,10 +4,13 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple, cast
 
+from matplotlib.axes import Axes
+
 from miras.result import Result, TrialRecord
 from miras.statistics import mean_interval
 
 from . import reading
+from .style import Stroke
 
 TELLING = ("dim", "layers", "conv")
 """Settings by which a person knows a shell."""
@@ -57,6 +60,17 @@ def mean(seeds: Sequence[float]) -> Mean:
         return Mean(fmean(seeds), fmean(seeds), fmean(seeds), tuple(seeds))
     _, low, high, _ = mean_interval(seeds)
     return Mean(fmean(seeds), max(0.0, low), min(1.0, high), tuple(seeds))
+
+
+def draw_means(axes: Axes, at: Sequence[float], means: Sequence[Mean], stroke: Stroke) -> None:
+    """A line through means with bars for their intervals, and a pale dot for each seed."""
+    bars = [[each.mean - each.low for each in means], [each.high - each.mean for each in means]]
+    axes.errorbar(
+        at, [each.mean for each in means], yerr=bars, color=stroke.colour, ls=stroke.dashes,
+        lw=stroke.width, marker=".", elinewidth=0.9, capsize=2,
+    )  # fmt: skip
+    dots = [(x, seed) for x, each in zip(at, means, strict=True) for seed in each.seeds]
+    axes.scatter(*zip(*dots, strict=True), s=8, color=stroke.colour, alpha=0.35, lw=0)
 
 
 def setups(records: reading.Records) -> list[Setup]:

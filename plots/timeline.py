@@ -110,7 +110,8 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.set_ylim(len(workers) - 0.4, -0.6)
     axes.set_xlim(0, last / unit)
     axes.grid(axis="y", visible=False)
-    axes.set_title(f"Workers and trials: at work {at_work(rows):.0%} of the time")
+    aside = ", pauses aside" if rows[0].pauses else ""
+    axes.set_title(f"Workers and trials: at work {at_work(rows):.0%} of the time{aside}")
     pauses = "; dotted: a pause, left out" if rows[0].pauses else ""
     axes.set_xlabel(f"{name} since the first trial began{pauses}")
     marks = [

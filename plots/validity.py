@@ -10,6 +10,7 @@ from miras.result import TrialRecord
 from miras.statistics import mean_interval
 
 from . import reading
+from .setups import Mean, draw_means
 from .style import End, name_ends, room, strokes
 
 RUNG = re.compile(r"(?P<kind>score|accuracy)/(?P<label>[^=/]+=[\d.]+(?P<beyond>,.*)?)")
@@ -109,15 +110,9 @@ def draw(axes: Axes, rows: list[Row]) -> None:
         line = [row for row in rows if row.number == number]
         shift = 0.05 * (place - (len(found) - 1) / 2)  # side by side, so that bars do not hide
         x = [labels.index(row.label) + shift for row in line]
-        means = [row.mean for row in line]
-        bars = [[row.mean - row.low for row in line], [row.high - row.mean for row in line]]
-        axes.errorbar(
-            x, means, yerr=bars, color=stroke.colour, ls=stroke.dashes, lw=stroke.width,
-            marker=".", elinewidth=0.8, capsize=1.5,
-        )  # fmt: skip
-        dots = [(at, seed) for at, row in zip(x, line, strict=True) for seed in row.seeds]
-        axes.scatter(*zip(*dots, strict=True), s=9, color=stroke.colour, alpha=0.35, lw=0)
-        ends.append(End(x[-1], means[-1], line[0].name, stroke.colour))
+        means = [Mean(row.mean, row.low, row.high, row.seeds) for row in line]
+        draw_means(axes, x, means, stroke)
+        ends.append(End(x[-1], line[-1].mean, line[0].name, stroke.colour))
     beyond = any("," in label for label in labels)
     axes.set_xticks(range(len(labels)), [label.replace(",", ",\n") for label in labels])
     axes.set_xlim(-0.4, len(labels) - 0.6)

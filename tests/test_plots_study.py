@@ -197,7 +197,7 @@ def test_interaction_finds_what_is_good_only_together() -> None:
 def test_sums_of_effects_are_rarely_taken_for_interaction(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(interaction, "SHUFFLES", 200)
+    monkeypatch.setattr(importance, "SHUFFLES", 200)
     beyond = 0
     for seed in range(150):
         records = pairs(lambda bias, kind: 0.3 * (bias == "a") + 0.5 * (kind == "c"), 20, seed)
