@@ -6,15 +6,19 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import optuna
 import pytest
-from sqlalchemy import text
+from optuna.storages import RDBStorage
+from optuna.trial import create_trial
+from sqlalchemy import event, text
 
 from miras.benchmarks.postgres import Server, available, postgres
 from miras.part import SpecError
 from miras.search.ledger.ledger import Claim, Decisions, LeaseLost, Ledger
 from miras.search.ledger.reading import Refused, Slot
-from miras.search.ledger.telling import Lead, Lost, opened
+from miras.search.ledger.telling import Lead, Lost, opened, settled
 
 needs_postgres = pytest.mark.skipif(not available(), reason="PostgreSQL is not installed")
 
@@ -223,6 +227,38 @@ def test_a_torn_journal_can_be_read_and_written(tmp_path: Path) -> None:
     assert path.read_bytes() == whole
     storage.create_new_trial(number)
     assert len(opened("journal", tmp_path).get_all_trials(number)) == 1
+
+
+@needs_postgres
+def test_what_is_on_its_way_into_a_server_is_waited_for(server: Server, tmp_path: Path) -> None:
+    """A writer that was killed after COMMIT: its server is still at it, here for half a second."""
+    first = opened(server.url, tmp_path)
+    study = optuna.create_study(storage=first, study_name="on its way")
+    going, late = threading.Event(), threading.Event()
+
+    def hold(session: Any) -> None:
+        if not late.is_set():
+            going.set()
+            late.wait(10)
+
+    assert isinstance(first, RDBStorage)
+    event.listen(first.scoped_session.session_factory, "before_commit", hold)
+    writer = threading.Thread(target=study.add_trial, args=(create_trial(value=1.0),))
+    writer.start()
+    assert going.wait(10)
+    second = opened(server.url, tmp_path)
+    after = optuna.load_study(storage=second, study_name="on its way")
+    assert not after.trials
+    threading.Timer(0.5, late.set).start()
+    settled(second)
+    assert len(after.trials) == 1
+    writer.join()
+    alone = opened("sqlite", tmp_path)
+    settled(alone)  # what is written there dies with its writer: nothing to wait for
+    for storage in (first, second, alone):
+        assert isinstance(storage, RDBStorage)
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 @needs_postgres

@@ -25,9 +25,12 @@ from ..space.space import Space
 from ..study import Study
 from .ledger import Ledger
 from .place import Place
-from .storage import SLOTS, STUDIES, url_of
+from .storage import BUSY, SLOTS, STUDIES, url_of
 
 SQLITE, JOURNAL = "optuna.db", "optuna.journal"
+
+WRITING = 0x6D697262
+"""The lock of PostgreSQL that is held by all who write Optuna's tables, and while they do."""
 
 
 class Lost(RuntimeError):
@@ -134,6 +137,7 @@ class Teller:
         try:
             self.storage = opened(self.kind, self.place.folder)
             self.optuna = self._study(self.storage)
+            settled(self.storage)
             trials = self.optuna.get_trials(deepcopy=False)
         except Exception as error:  # Optuna's storages raise what they like at a torn file
             self._leave()
@@ -203,12 +207,30 @@ def opened(kind: str, folder: Path) -> BaseStorage:
         _mend(path)
         return JournalStorage(JournalFileBackend(str(path), lock_obj=_Lock(path)))
     if kind != "sqlite":
-        return RDBStorage(url_of(kind).render_as_string(hide_password=False))
+        storage = RDBStorage(url_of(kind).render_as_string(hide_password=False))
+        event.listen(storage.engine, "begin", _enter)
+        return storage
     storage = RDBStorage(f"sqlite:///{folder / SQLITE}", {"connect_args": {"timeout": 60}})
     # It can be written again from the ledger, so it need not wait for the disk.
     event.listen(storage.engine, "connect", _hasten)
     storage.engine.dispose()
     return storage
+
+
+def _enter(connection: Connection) -> None:
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({WRITING})")
+
+
+def settled(storage: BaseStorage) -> None:
+    """Wait until all that was on its way into the storage is there, or is not.
+
+    A server goes on with a transaction whose writer was killed after it had said COMMIT: who reads
+    too early would write the same trial once more.
+    """
+    if isinstance(storage, RDBStorage) and storage.engine.name == "postgresql":
+        with storage.engine.begin() as connection:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {1000 * BUSY:.0f}")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITING})")
 
 
 def _hasten(connection: Any, _: object) -> None:
