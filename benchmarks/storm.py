@@ -51,7 +51,9 @@ class Count(NamedTuple):
     equal_keys: int
     done: int
     left_running: int
-    stall: float  # seconds, the longest from the kill of a worker until its trial was free again
+    stall: float
+    """Seconds, the longest from the kill of a worker until its trial was free again; those for
+    which the data base itself was away do not count."""
     seconds: float
 
     def __str__(self) -> str:
@@ -138,8 +140,12 @@ class Storm:
         dice = self.random.random()
         self.strikes += 1
         if self.server is not None and self.strikes % 20 == 5:
+            began = time.monotonic()
             self.server.kill()
             self.server.start()
+            away = time.monotonic() - began  # no fault of those who wait for it
+            for slot, (since, token) in self.waiting.items():
+                self.waiting[slot] = (since + away, token)
         elif dice < 0.12:
             name = self.random.choice(list(self.parents))
             if (process := self.parents[name].pid) is not None:

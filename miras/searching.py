@@ -28,15 +28,15 @@ Optuna = Annotated[
     str,
     typer.Option(
         "--optuna",
-        help="where Optuna's storage is written: sqlite or journal (a file in the folder), or an"
-        " address; if left out sqlite, or the ledger's own data base if that is PostgreSQL",
+        help="where Optuna's storage is written: journal or sqlite (a file in the folder), or an"
+        " address; if left out the journal, or the ledger's own data base if that is PostgreSQL",
     ),
 ]
 Engine = Annotated[
     Literal["processes", "ray"],
     typer.Option(
         help="where workers are: processes of this machine, or spread over a Ray cluster, one CPU"
-        " each (pip install 'miras-search[ray]'); a worker that is lost with its node is replaced"
+        " each (pip install 'miras-search\\[ray]'); a worker that is lost with its node is replaced"
         " where there is room"
     ),
 ]
@@ -118,7 +118,7 @@ def _terms(
     from miras.search.workers.parent import Terms
 
     if optuna not in ("", "sqlite", "journal") and "://" not in optuna:
-        raise SpecError(f"--optuna {optuna}: write sqlite, journal or the address of a data base")
+        raise SpecError(f"--optuna {optuna}: write journal, sqlite or the address of a data base")
     terms = Terms(workers, minutes, optuna)
     if engine == "ray":
         return terms._replace(crew=Cluster(address or "auto", gpus))

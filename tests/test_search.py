@@ -25,6 +25,7 @@ from miras.result import TrialRecord
 from miras.search import Study, load_study, run, status
 from miras.search.ledger.ledger import Ledger
 from miras.search.ledger.projection import winner
+from miras.search.ledger.telling import opened
 
 SPACE = {
     "architecture": {"kind": "matrix", "features": {"any": ["silu_l2", "elu1", "identity"]}},
@@ -55,7 +56,7 @@ def records(folder: Path) -> list[TrialRecord]:
 
 
 def stored(folder: Path) -> list[optuna.trial.FrozenTrial]:
-    return optuna.load_study(study_name="test", storage=f"sqlite:///{folder}/optuna.db").trials
+    return optuna.load_study(study_name="test", storage=opened("journal", folder)).trials
 
 
 def check_whole(folder: Path, trials: int) -> list[TrialRecord]:

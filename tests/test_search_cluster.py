@@ -23,6 +23,7 @@ from miras.part import SpecError
 from miras.result import TrialRecord
 from miras.search.ledger.ledger import Ledger
 from miras.search.ledger.place import Place, Site
+from miras.search.ledger.telling import opened
 from miras.search.workers.cluster import Cluster, attend, room_of, same_machine
 
 NODE = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 * 2**20}
@@ -122,7 +123,7 @@ def test_a_node_is_removed(
     records = read(folder / "trials.jsonl", TrialRecord)
     assert sorted(record.number for record in records) == list(range(trials))
     assert len({record.key for record in records}) == trials
-    storage = optuna.load_study(study_name="test", storage=f"sqlite:///{folder}/optuna.db")
+    storage = optuna.load_study(study_name="test", storage=opened("journal", folder))
     assert sorted(trial.user_attrs["trial"] for trial in storage.trials) == list(range(trials))
     assert {trial.state.name for trial in storage.trials} == {"COMPLETE"}
     # each on a GPU that Ray chose, and nothing that had ended was done again
@@ -150,7 +151,7 @@ def test_what_a_cluster_cannot_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for options, sentence in (
         ("--address machine:6379", "--address says something of a cluster: write --engine ray"),
         ("--gpus-per-worker 1", "--gpus-per-worker says something of a cluster"),
-        ("--engine ray --optuna other", "--optuna other: write sqlite, journal or"),
+        ("--engine ray --optuna other", "--optuna other: write journal, sqlite or"),
         ("--engine ray", "--engine ray needs Ray"),
     ):
         monkeypatch.chdir(tmp_path)

@@ -18,7 +18,7 @@ from miras.benchmarks.postgres import Server, available, postgres
 from miras.part import SpecError
 from miras.search.ledger.ledger import Claim, Decisions, LeaseLost, Ledger
 from miras.search.ledger.reading import Refused, Slot
-from miras.search.ledger.telling import Lead, Lost, opened, settled
+from miras.search.ledger.telling import Lead, Lost, opened, settled, usual
 
 needs_postgres = pytest.mark.skipif(not available(), reason="PostgreSQL is not installed")
 
@@ -215,6 +215,16 @@ def test_files_that_are_no_ledger(tmp_path: Path) -> None:
         Ledger("mysql://machine/name")
     with pytest.raises(SpecError, match=r"write postgresql://user@machine/name"):
         Ledger("machine:name")
+
+
+def test_a_study_goes_on_in_the_storage_that_it_has(tmp_path: Path) -> None:
+    assert usual(tmp_path) == "journal"
+    (tmp_path / "optuna.journal").touch()
+    assert usual(tmp_path) == "journal"
+    before = tmp_path / "begun before there were journals"
+    before.mkdir()
+    (before / "optuna.db").touch()
+    assert usual(before) == "sqlite"
 
 
 def test_a_torn_journal_can_be_read_and_written(tmp_path: Path) -> None:

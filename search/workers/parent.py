@@ -17,7 +17,7 @@ from miras.part import SpecError
 from ..ledger.ledger import Ledger
 from ..ledger.place import Place, Site
 from ..ledger.projection import Projection, winner
-from ..ledger.telling import Lost, Teller
+from ..ledger.telling import Lost, Teller, usual
 from ..proposing.planner import remarks
 from ..study import Study
 from .crew import Hire, Processes
@@ -37,7 +37,7 @@ class Terms(NamedTuple):
 
     workers: int | None = None  # the study's own number
     minutes: float | None = None  # as long as there is something to do
-    optuna: str = ""  # sqlite, journal or an address; the ledger's own if that is PostgreSQL
+    optuna: str = ""  # journal, sqlite or an address; the ledger's own if that is PostgreSQL
     crew: Hire = Processes  # where the workers are
 
 
@@ -51,7 +51,7 @@ class Parent:
         self.space = study.opened()
         self.projection = Projection(study, self.space, ledger, place.folder)
         shared = ledger.storage.url.render_as_string(hide_password=False)
-        kind = terms.optuna or ("sqlite" if ledger.storage.file else shared)
+        kind = terms.optuna or (usual(place.folder) if ledger.storage.file else shared)
         self.teller = Teller(study, self.space, ledger, place, kind)
         self.until = time.time() + 60 * terms.minutes if terms.minutes else float("inf")
         site = Site(place, shared, ledger.study, train, ledger.lease, self.until)
