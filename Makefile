@@ -1,4 +1,5 @@
-# Two commands do everything on a machine that has Python 3.11, git and make:
+# Three commands do everything on a machine that has Python 3.11, git and make:
+#   make install   create the environment, .venv
 #   make demo   create the environment, search the quickstart study, write its report
 #   make test   create the environment, lint, check types, run the tests
 #
@@ -11,7 +12,9 @@ INSTALLED := .venv/.installed
 # Workers and test processes share the cores: more threads in each only get in each other's way.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test clean
+.PHONY: install demo test clean
+
+install: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(BIN)/miras search studies/quickstart.yaml

@@ -17,7 +17,9 @@ FIRST = re.compile(r"(# yaml-language-server: \$schema=)\S*/(\w+\.json)")
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="where to; this folder if left out")] = Path(),
+    folder: Annotated[
+        Path, typer.Argument(readable=False, help="where to; this folder if left out")
+    ] = Path(),
 ) -> None:
     """Copy a memory, a space and a study to begin with, with comments that explain them.
 

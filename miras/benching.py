@@ -74,7 +74,9 @@ def bench(
     device: str = "cpu",
     out: Annotated[
         Path | None,
-        typer.Option(help="folder; benchmarks/results in a checkout, else runs/bench"),
+        typer.Option(
+            readable=False, help="folder; benchmarks/results in a checkout, else runs/bench"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON lines, no table")] = False,
 ) -> None:

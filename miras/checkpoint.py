@@ -36,6 +36,8 @@ def load(path: Path) -> Model:
     """
     if not path.is_file():
         raise SpecError(f"{path}: there is no such file: give a checkpoint that miras train wrote")
+    with path.open("rb"):
+        pass  # where a person may not read it the system says so, safetensors does not
     try:
         with cast(Any, safe_open)(str(path), framework="pt") as file:
             header: dict[str, str] = file.metadata() or {}

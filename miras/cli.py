@@ -22,6 +22,14 @@ from miras.training import generate, train
 from miras.validating import validate
 
 
+def sentence(error: SpecError | OSError) -> str:
+    """What is said of an error; the system's own errors have a path and a reason at best."""
+    if isinstance(error, SpecError) or error.strerror is None:
+        return str(error)
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror.lower()}. Give another path, or change what it lets you do"
+
+
 class _Commands(TyperGroup):
     """Turns errors in what a person wrote into a sentence and exit code 2."""
 
@@ -34,7 +42,7 @@ class _Commands(TyperGroup):
         except (SpecError, OSError) as error:
             if ctx.params.get("debug"):
                 raise
-            print(error, file=sys.stderr)
+            print(sentence(error), file=sys.stderr)
             raise typer.Exit(2) from None
         except (MemoryError, RuntimeError) as error:
             if ctx.params.get("debug") or not _memory(error):
@@ -100,7 +108,9 @@ def map_() -> None:
 
 @app.command()
 def check(
-    paths: Annotated[list[Path], typer.Argument(help="memories, models, spaces or studies")],
+    paths: Annotated[
+        list[Path], typer.Argument(readable=False, help="memories, models, spaces or studies")
+    ],
 ) -> None:
     """Check YAML files and say what is wrong where. Exit code 2 if anything is."""
     from miras.checking import check as check_file
@@ -123,7 +133,10 @@ def explain(
     key_dim: Annotated[int, typer.Option(help="size of a key")] = 32,
     value_dim: Annotated[int, typer.Option(help="size of a value")] = 32,
     html: Annotated[
-        Path | None, typer.Option(help="write it as one HTML file with typeset equations instead")
+        Path | None,
+        typer.Option(
+            readable=False, help="write it as one HTML file with typeset equations instead"
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -187,8 +200,12 @@ def space(
 
 @app.command()
 def sweep(
-    file: Annotated[Path, typer.Argument(help="a sweep YAML: memories x tasks x rates x seeds")],
-    out: Annotated[Path | None, typer.Option(help="folder; runs/<sweep> if left out")] = None,
+    file: Annotated[
+        Path, typer.Argument(readable=False, help="a sweep YAML: memories x tasks x rates x seeds")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(readable=False, help="folder; runs/<sweep> if left out")
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0, help="begin nothing after so long; run again to go on")
     ] = None,
@@ -203,12 +220,14 @@ def sweep(
 
 @app.command()
 def demonstrate(
-    file: Annotated[Path, typer.Argument(help="a demonstrations YAML")] = Path(
+    file: Annotated[Path, typer.Argument(readable=False, help="a demonstrations YAML")] = Path(
         "studies/seeds.yaml"
     ),
     row: Annotated[list[str], typer.Option(help="only this row, by number or name")] = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(min=1, help="seeds per memory")] = 3,
-    out: Annotated[Path | None, typer.Option(help="folder; runs/<name> if left out")] = None,
+    out: Annotated[
+        Path | None, typer.Option(readable=False, help="folder; runs/<name> if left out")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="processes of one thread; as many as there are cores")
     ] = None,

@@ -21,10 +21,13 @@ WHO = ("finalist", "baseline", "worker")
 
 
 def confirm(
-    run: Annotated[Path, typer.Argument(help="folder of a study")],
+    run: Annotated[Path, typer.Argument(readable=False, help="folder of a study")],
     study: Annotated[
         Path | None,
-        typer.Option(help="study file whose `confirm` is to be used; that of the run if left out"),
+        typer.Option(
+            readable=False,
+            help="study file whose `confirm` is to be used; that of the run if left out",
+        ),
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0, help="begin nothing after so long; run again to go on")

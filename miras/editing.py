@@ -19,7 +19,10 @@ GRAMMAR = "grammar"
 def schema(
     kind: Annotated[str, typer.Argument(help=", ".join(KINDS))] = "",
     write: Annotated[
-        Path | None, typer.Option(help="write the schemas of all kinds into this folder instead")
+        Path | None,
+        typer.Option(
+            readable=False, help="write the schemas of all kinds into this folder instead"
+        ),
     ] = None,
 ) -> None:
     """Print the JSON Schema of a kind of file, or write those of all kinds, for editors.

@@ -20,7 +20,10 @@ def export(
     ],
     to: Annotated[Literal["python", "hf"], typer.Option(help="what to write")] = "python",
     out: Annotated[
-        Path | None, typer.Argument(help="file or folder to write; named by the memory if left out")
+        Path | None,
+        typer.Argument(
+            readable=False, help="file or folder to write; named by the memory if left out"
+        ),
     ] = None,
     layer: Annotated[int, typer.Option(min=0, help="for python: which layer of the model")] = 0,
     dim: Annotated[
@@ -30,7 +33,8 @@ def export(
         int | None, typer.Option(min=1, help="for python: memories of the layer; as in the model")
     ] = None,
     tokenizer: Annotated[
-        Path | None, typer.Option(help="for hf: a tokenizer.json; bytes if left out")
+        Path | None,
+        typer.Option(readable=False, help="for hf: a tokenizer.json; bytes if left out"),
     ] = None,
 ) -> None:
     """Take a memory away: as one file of PyTorch, or as a folder that transformers opens.

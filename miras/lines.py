@@ -42,7 +42,7 @@ def append(path: Path, record: Line) -> None:
 
 
 def read(path: Path, kind: type[Record]) -> list[Record]:
-    """All whole lines of a file. A torn last line, left by a killed process, is skipped.
+    """All whole lines of a file; lines that are no JSON, torn by killed processes, are skipped.
 
     Raises ResultsError with file and line if any other line is not a record of this kind.
     """
@@ -70,4 +70,5 @@ def _parse(path: Path, lines: Iterable[bytes], kind: type[Record]) -> Iterator[R
             yield kind.model_validate(raw)
         except ValidationError as error:
             first = error.errors()[0]
-            raise ResultsError(f"{path}:{number}: {first['loc']}: {first['msg']}") from None
+            place = ".".join(map(str, first["loc"]))
+            raise ResultsError(f"{path}:{number}: {place}: {first['msg']}") from None

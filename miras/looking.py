@@ -25,7 +25,9 @@ def look(
     ],
     out: Annotated[
         Path | None,
-        typer.Argument(help="folder; that of the training, or runs/look, if left out"),
+        typer.Argument(
+            readable=False, help="folder; that of the training, or runs/look, if left out"
+        ),
     ] = None,
     task: Annotated[
         str, typer.Option(help="a task by name or file; that of the training if left out")

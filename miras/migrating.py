@@ -7,10 +7,13 @@ import typer
 
 
 def migrate(
-    old: Annotated[Path, typer.Argument(help="folder of the study that was run")],
-    study: Annotated[Path, typer.Argument(help="YAML of the new study, with the other space")],
+    old: Annotated[Path, typer.Argument(readable=False, help="folder of the study that was run")],
+    study: Annotated[
+        Path, typer.Argument(readable=False, help="YAML of the new study, with the other space")
+    ],
     out: Annotated[
-        Path | None, typer.Option(help="folder of the new one; runs/<study> if left out")
+        Path | None,
+        typer.Option(readable=False, help="folder of the new one; runs/<study> if left out"),
     ] = None,
 ) -> None:
     """Begin a study with the finished trials of an older one, as far as its space has them.

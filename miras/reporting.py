@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from miras.page import Block
 
 
-def report(run: Annotated[Path, typer.Argument(help="folder of a study")]) -> None:
+def report(run: Annotated[Path, typer.Argument(readable=False, help="folder of a study")]) -> None:
     """Write report.html, report.md and figures of a study."""
     from miras.plots import write
 
@@ -27,9 +27,10 @@ def report(run: Annotated[Path, typer.Argument(help="folder of a study")]) -> No
 
 def plot(
     figure: Annotated[str, typer.Argument(help="name of a figure; `list` names them all")],
-    run: Annotated[Path, typer.Argument(help="folder of a study")] = Path(),
+    run: Annotated[Path, typer.Argument(readable=False, help="folder of a study")] = Path(),
     others: Annotated[
-        list[Path] | None, typer.Argument(help="further studies; `history` shows them beside it")
+        list[Path] | None,
+        typer.Argument(readable=False, help="further studies; `history` shows them beside it"),
     ] = None,
 ) -> None:
     """Draw one figure of a study as SVG and PNG."""

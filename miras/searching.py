@@ -54,8 +54,10 @@ Gpus = Annotated[
 
 
 def search(
-    study: Annotated[Path, typer.Argument(help="a study YAML")],
-    out: Annotated[Path | None, typer.Option(help="folder; runs/<study> if left out")] = None,
+    study: Annotated[Path, typer.Argument(readable=False, help="a study YAML")],
+    out: Annotated[
+        Path | None, typer.Option(readable=False, help="folder; runs/<study> if left out")
+    ] = None,
     storage: Storage = "",
     workers: Workers = None,
     minutes: Minutes = None,
@@ -76,7 +78,7 @@ def work(
     name: Annotated[str, typer.Argument(help="name of a study that somebody has started")],
     storage: Annotated[str, typer.Option(help="its ledger: postgresql://user@machine/name")],
     out: Annotated[
-        Path | None, typer.Option(help="folder; runs/<study>-<machine> if left out")
+        Path | None, typer.Option(readable=False, help="folder; runs/<study>-<machine> if left out")
     ] = None,
     workers: Workers = None,
     minutes: Minutes = None,

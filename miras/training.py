@@ -15,10 +15,14 @@ def train(
     task: Annotated[str, typer.Option(help="a task by name (`miras ls tasks`)")] = "",
     text: Annotated[
         list[Path],
-        typer.Option(help="train on this file or folder of text instead; more than once for more"),
+        typer.Option(
+            readable=False,
+            help="train on this file or folder of text instead; more than once for more",
+        ),
     ] = [],  # noqa: B006 - typer reads the default and never changes it
     tokenizer: Annotated[
-        Path | None, typer.Option(help="a tokenizer.json for --text; bytes if left out")
+        Path | None,
+        typer.Option(readable=False, help="a tokenizer.json for --text; bytes if left out"),
     ] = None,
     learning_rate: Annotated[
         float | None, typer.Option("--lr", help="the file's own, or 0.003")
@@ -26,7 +30,8 @@ def train(
     seed: Annotated[int | None, typer.Option(help="the file's own, or 0")] = None,
     steps: Annotated[int | None, typer.Option(help="those of task or file if left out")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="folder; runs/<memory>-<task or text> if left out")
+        Path | None,
+        typer.Option(readable=False, help="folder; runs/<memory>-<task or text> if left out"),
     ] = None,
     device: Annotated[
         str,
@@ -65,7 +70,9 @@ def train(
 
 
 def generate(
-    model: Annotated[Path, typer.Argument(help="folder of a run, or its model.safetensors")],
+    model: Annotated[
+        Path, typer.Argument(readable=False, help="folder of a run, or its model.safetensors")
+    ],
     prompt: str = "def ",
     tokens: Annotated[
         int, typer.Option(help="tokens to write: bytes, if it was trained on bytes")

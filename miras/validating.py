@@ -13,13 +13,15 @@ CHECKS = "floors.jsonl"
 
 
 def validate(
-    file: Annotated[Path, typer.Argument(help="a sweep YAML whose comparisons have claims")] = Path(
-        "studies/validity.yaml"
-    ),
+    file: Annotated[
+        Path, typer.Argument(readable=False, help="a sweep YAML whose comparisons have claims")
+    ] = Path("studies/validity.yaml"),
     minutes: Annotated[
         float | None, typer.Option(min=0, help="begin nothing after so long; run again to go on")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="folder; studies/<name> if left out")] = None,
+    out: Annotated[
+        Path | None, typer.Option(readable=False, help="folder; studies/<name> if left out")
+    ] = None,
 ) -> None:
     """Show that the tasks tell apart what the field tells apart. Exit code 1 if a row is open."""
     if not run(file, out, minutes):

@@ -15,7 +15,12 @@ def replacing(path: Path) -> Generator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        yield draft
+        try:
+            yield draft
+        except OSError as error:
+            if error.filename == str(draft):  # nobody has asked for a draft
+                error.filename = str(path)
+            raise
         with draft.open("rb+") as file:
             os.fsync(file.fileno())
         draft.replace(path)

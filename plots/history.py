@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from miras.lines import ResultsError
 
 from . import reading
-from .style import KNOWN, RANDOM, End, name_ends
+from .style import INK, KNOWN, RANDOM, End, name_ends, room
 
 CHANCE = "random"
 KNOWN_BEST = "best known memory"
@@ -92,20 +92,55 @@ def any_order(scores: Sequence[float | None], tried: int) -> tuple[float | None,
     return ends[0], ends[1]
 
 
+def height(rows: list[Row]) -> float:
+    """Inches: room for the names, and for a legend of several studies."""
+    studies = {row.study for row in rows}
+    return room(len({(row.study, row.sampler) for row in rows})) + 0.15 * len(studies)
+
+
+def letters(rows: list[Row]) -> dict[str, str]:
+    """What stands before the names of a study: nothing where it is the only one, else A, B, C."""
+    studies = list(dict.fromkeys(row.study for row in rows))
+    if len(studies) == 1:
+        return {studies[0]: ""}
+    return {study: chr(ord("A") + place) for place, study in enumerate(studies)}
+
+
+def known_lines(rows: list[Row]) -> list[tuple[float, str]]:
+    """Best scores of known memories with their names: one line where studies agree."""
+    owners: dict[float, tuple[float, list[str]]] = {}
+    before = letters(rows)
+    for row in rows:
+        if not row.tried and row.best is not None:
+            owners.setdefault(round(row.best, 3), (row.best, []))[1].append(before[row.study])
+    return [
+        (best, KNOWN_BEST if len(owners) == 1 else f"{', '.join(found)}: {KNOWN_BEST}")
+        for best, found in owners.values()
+    ]
+
+
 def draw(axes: Axes, rows: list[Row]) -> None:
     """One panel: steps that only rise, a band around chance, a line for what was known.
 
-    A sampler has a colour, a study a kind of line.
+    A sampler has a colour, a study a kind of line, and a letter where there are several.
     """
     last = max(row.tried for row in rows)
-    studies = list(dict.fromkeys(row.study for row in rows))
+    before = letters(rows)
+    dashes = dict(zip(before, cycle(DASHES)))
     samplers = dict.fromkeys(r.sampler for r in rows if r.sampler not in (CHANCE, KNOWN_BEST))
-    colours = dict(zip(samplers, cycle(COLOURS))) | {CHANCE: RANDOM, KNOWN_BEST: KNOWN}
+    colours = dict(zip(samplers, cycle(COLOURS))) | {CHANCE: RANDOM}
     ends: list[End] = []
-    for study, sampler in dict.fromkeys((row.study, row.sampler) for row in rows):
-        own = [row for row in rows if (row.study, row.sampler) == (study, sampler)]
-        known, colour = [row.best for row in own if not row.tried], colours[sampler]
-        steps = [(row.tried, row.best) for row in own if row.tried and row.best is not None]
+    for study, letter in before.items():
+        if letter:
+            axes.plot([], [], color=INK, linestyle=dashes[study], label=f"{letter}: {study}")
+    for best, name in known_lines(rows):
+        axes.axhline(best, color=KNOWN, linewidth=1.2, linestyle="--")
+        ends.append(End(last, best, name, KNOWN))
+    tries = [row for row in rows if row.tried]
+    for study, sampler in dict.fromkeys((row.study, row.sampler) for row in tries):
+        own = [row for row in tries if (row.study, row.sampler) == (study, sampler)]
+        colour = colours[sampler]
+        steps = [(row.tried, row.best) for row in own if row.best is not None]
         band = [(r.tried, r.low, r.high) for r in own if r.low is not None and r.high is not None]
         if band:
             tried, lows, highs = zip(*band, strict=True)
@@ -113,22 +148,19 @@ def draw(axes: Axes, rows: list[Row]) -> None:
             axes.fill_between(
                 tried, lows, highs, step="post", color=colour, alpha=0.18, lw=0, label=text
             )
-        name = f"{study}: {sampler}" if len(studies) > 1 else sampler
-        if known and known[0] is not None:
-            axes.axhline(known[0], color=KNOWN, linewidth=1.2, linestyle="--")
-            ends.append(End(last, known[0], name, KNOWN))
         if steps:
             tried, best = zip(*steps, strict=True)
-            dashes = DASHES[studies.index(study) % len(DASHES)]
-            axes.step(tried, best, where="post", color=colour, linewidth=1.8, linestyle=dashes)
+            style = dashes[study]
+            axes.step(tried, best, where="post", color=colour, linewidth=1.8, linestyle=style)
             axes.plot(tried[-1], best[-1], "o", color=colour, markersize=4)
+            name = f"{before[study]}: {sampler}" if before[study] else sampler
             count = f"{len(own)} trial{'s' if len(own) > 1 else ''}"
             ends.append(End(tried[-1], best[-1], f"{name}, {count}", colour))
     axes.margins(x=0.04, y=0.08)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     axes.set_title(f"Best so far: {rows[0].panel}")
-    axes.set_xlabel("trials of the same sampler, failed ones included")
-    axes.set_ylabel("best score so far (0 = floor, 1 = ceiling)")
+    axes.set_xlabel("trials of the same sampler,\nfailed ones included")
+    axes.set_ylabel("score (0 = floor, 1 = ceiling)")
     name_ends(axes, ends)
     if axes.get_legend_handles_labels()[0]:
         axes.figure.legend(loc="outside lower left")

@@ -88,6 +88,11 @@ def strokes(candidates: Sequence[bool]) -> list[Stroke]:
     return chosen
 
 
+def percent(share: float) -> str:
+    """0.123 as 12 %, in the one way in which figures write it."""
+    return f"{100 * share:.0f} %"
+
+
 def readable(colour: str) -> tuple[float, float, float]:
     """A darker tone of a line's colour: text is thinner than a line and needs more contrast."""
     red, green, blue = to_rgb(colour)

@@ -8,7 +8,7 @@ from matplotlib.patches import Patch
 from miras.result import Sitting
 
 from . import reading
-from .style import INK
+from .style import INK, percent
 
 PAUSE = 60.0
 """Seconds without anybody at work that are left out."""
@@ -29,7 +29,8 @@ COLOURS = {
 class Row(NamedTuple):
     """A worker at a trial, in seconds since the first one began; pauses of all are left out.
 
-    `pauses` are the moments at which something was left out.
+    `pauses` are the moments at which something was left out. A worker is a line of the figure: a
+    `process` that begins after the last sitting of another one takes over its line.
     """
 
     panel: str
@@ -39,6 +40,7 @@ class Row(NamedTuple):
     start: float
     end: float
     pauses: tuple[float, ...]
+    process: str
 
 
 def table(records: reading.Records) -> list[Row]:
@@ -52,13 +54,29 @@ def table(records: reading.Records) -> list[Row]:
     pauses = _pauses([sitting for sitting, _, _ in found])
     first = found[0][0].started if found else 0.0
     marks = tuple(_at(until, first, pauses) for _, until in pauses)
-    names: dict[str, str] = {}
+    lines = _lines([sitting for sitting, _, _ in found])
     rows: list[Row] = []
     for sitting, number, outcome in found:
-        worker = names.setdefault(sitting.worker, f"worker {len(names) + 1}")
+        worker = f"worker {lines[sitting.worker] + 1}"
         start, end = (_at(time, first, pauses) for time in (sitting.started, sitting.ended))
-        rows.append(Row("workers", worker, number, outcome, start, end, marks))
+        rows.append(Row("workers", worker, number, outcome, start, end, marks, sitting.worker))
     return rows
+
+
+def _lines(sittings: list[Sitting]) -> dict[str, int]:
+    """The line of each process: the first whose last process had ended, or else a new one."""
+    left: dict[str, float] = {}
+    for sitting in sittings:
+        left[sitting.worker] = max(sitting.ended, left.get(sitting.worker, sitting.ended))
+    free: list[float] = []  # when the last process of each line ended for good
+    lines: dict[str, int] = {}
+    for sitting in sittings:
+        if sitting.worker in lines:
+            continue
+        line = next((n for n, ended in enumerate(free) if ended <= sitting.started), len(free))
+        lines[sitting.worker] = line
+        free[line:] = [left[sitting.worker], *free[line + 1 :]]
+    return lines
 
 
 def _pauses(sittings: list[Sitting]) -> list[tuple[float, float]]:
@@ -78,17 +96,17 @@ def _at(time: float, first: float, pauses: list[tuple[float, float]]) -> float:
 
 
 def at_work(rows: list[Row]) -> float:
-    """Share of the time in which workers worked, each from its first trial to its last one."""
+    """Share of the time in which processes worked, each from its first trial to its last one."""
     spans = 0.0
-    for worker in {row.worker for row in rows}:
-        own = [row for row in rows if row.worker == worker]
+    for process in {row.process for row in rows}:
+        own = [row for row in rows if row.process == process]
         spans += max(row.end for row in own) - min(row.start for row in own)
     return sum(row.end - row.start for row in rows) / spans if spans else 1.0
 
 
 def height(rows: list[Row]) -> float:
     """Inches: a line for each worker."""
-    return 1.7 + 0.34 * len({row.worker for row in rows})
+    return 1.9 + 0.34 * len({row.worker for row in rows})
 
 
 def draw(axes: Axes, rows: list[Row]) -> None:
@@ -110,10 +128,10 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.set_ylim(len(workers) - 0.4, -0.6)
     axes.set_xlim(0, last / unit)
     axes.grid(axis="y", visible=False)
-    aside = ", pauses aside" if rows[0].pauses else ""
-    axes.set_title(f"Workers and trials: at work {at_work(rows):.0%} of the time{aside}")
-    pauses = "; dotted: a pause, left out" if rows[0].pauses else ""
-    axes.set_xlabel(f"{name} since the first trial began{pauses}")
+    aside = " (dotted: pauses, left out)" if rows[0].pauses else ""
+    share = f"processes are at work {percent(at_work(rows))} of their time"
+    axes.set_title("Workers and trials")
+    axes.set_xlabel(f"{name} since the first trial began{aside}\n{share}")
     marks = [
         Patch(color=colour, label=_counted(outcome, rows))
         for outcome, colour in COLOURS.items()
