@@ -1,6 +1,5 @@
-"""The numbers behind the figures of a study: costs, the space, samplers, workers."""
+"""The numbers behind the figures of a study: costs, and the space."""
 
-import itertools
 import math
 import random
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plot_cases import LOST, record, result, scoring
+from plot_cases import LOST, record, result
 from typer.testing import CliRunner
 
 from miras import plots
@@ -19,15 +18,12 @@ from miras.plots import (
     costs,
     frontier,
     heatmap,
-    history,
     importance,
     interaction,
     landscape,
-    timeline,
 )
-from miras.plots.style import canvas
 from miras.reporting import between
-from miras.result import Finding, Sitting, TrialRecord
+from miras.result import Finding, TrialRecord
 
 # Costs
 
@@ -204,118 +200,6 @@ def test_sums_of_effects_are_rarely_taken_for_interaction(
         records = pairs(lambda bias, kind: 0.3 * (bias == "a") + 0.5 * (kind == "c"), 20, seed)
         beyond += sum(row.explained > row.high for row in interaction.table(records))
     assert beyond < 12  # 2.5 % of 150 are 4; 12 or more has probability 0.001
-
-
-# Samplers
-
-
-def test_any_order_is_that_of_all_orders() -> None:
-    scores = [0.1, 0.9, None, 0.4, 0.4]
-    for tried in range(1, 6):
-        bests = sorted(
-            max((x for x in order if x is not None), default=-1.0)
-            for order in itertools.permutations(scores, tried)
-        )
-        low, high = history.any_order(scores, tried)
-        for end, share in ((low, history.LOW), (high, history.HIGH)):
-            expected = bests[math.ceil(share * len(bests) / 1000) - 1]
-            assert end == (None if expected < 0 else expected)
-
-
-def test_history_counts_trials_of_each_sampler() -> None:
-    by = {1: "tpe", 2: "evolution", 3: "tpe", 4: "random", 6: "tpe"}
-    records = [scoring(0, 0.5, origin="baseline"), record(5, "null")]
-    for number, name in by.items():
-        trial = scoring(number, number / 10, origin="random" if name == "random" else "search")
-        records.append(trial.model_copy(update={"proposed_by": name}))
-    records[4] = records[4].model_copy(update=LOST)
-    rows = [(row.sampler, row.tried, row.best) for row in history.table(records)]
-    assert rows == [
-        ("evolution", 1, 0.2),
-        ("tpe", 1, 0.1),
-        ("tpe", 2, 0.1),
-        ("tpe", 3, 0.6),
-        ("random", 1, 0.4),
-        (history.KNOWN_BEST, 0, 0.5),
-    ]
-    silent = [scoring(1, 0.3), scoring(2, 0.4, origin="random")]
-    assert [row.sampler for row in history.table(silent)] == ["search", "random"]
-    assert history.table(records[:1]) == []
-    later = [each.model_copy(update={"study": "later"}) for each in silent]
-    several = [(row.study, row.sampler) for row in history.table(silent, [later])]
-    assert several == [("s", "search"), ("s", "random"), ("later", "search"), ("later", "random")]
-    stranger = record(objectives={"tracking": 0.5})
-    assert history.letters(history.table(records)) == {"s": ""}
-    with pytest.raises(ValueError, match="studies of other objectives cannot be compared"):
-        history.table(silent, [[stranger]])
-
-
-def test_history_of_studies_with_letters_and_one_line_for_what_they_know_alike() -> None:
-    first = [scoring(0, 0.5, origin="baseline"), scoring(1, 0.3)]
-    later = [each.model_copy(update={"study": "later"}) for each in first]
-    better = scoring(0, 0.6, origin="baseline").model_copy(update={"study": "third"})
-    rows = history.table(first, [later])
-    assert history.letters(rows) == {"s": "A", "later": "B"}
-    assert history.known_lines(rows) == [(0.5, "best known memory")]
-    assert history.known_lines(history.table(first, [later, [better]])) == [
-        (0.5, "A, B: best known memory"),
-        (0.6, "C: best known memory"),
-    ]
-    with canvas(history.height(rows)) as (_, axes):
-        history.draw(axes, rows)
-    assert [text.get_text() for text in axes.texts] == [
-        "best known memory", "A: search, 1 trial", "B: search, 1 trial",
-    ]  # fmt: skip
-    assert axes.get_legend_handles_labels()[1] == ["A: s", "B: later"]
-
-
-# Workers
-
-
-def sat(number: int, status: str, *times: tuple[str, float, float]) -> TrialRecord:
-    sittings = tuple(Sitting(worker=w, started=s, ended=e) for w, s, e in times)
-    return record(number, status=status, sittings=sittings)
-
-
-def test_timeline_leaves_out_pauses_and_tells_rungs_apart() -> None:
-    records = [
-        sat(0, "ok", ("f/1", 1000.0, 1010.0), ("f/3", 5000.0, 5020.0)),
-        sat(1, "diverged", ("f/2", 1002.0, 1030.0)),
-        sat(2, "stopped", ("f/1", 1015.0, 1020.0)),
-        record(3),
-    ]
-    rows = timeline.table(records)
-    assert [row[1:6] for row in rows] == [
-        ("worker 1", 0, timeline.PASSED, 0.0, 10.0),
-        ("worker 2", 1, "diverged", 2.0, 30.0),
-        ("worker 1", 2, "stopped", 15.0, 20.0),
-        ("worker 1", 0, "ok", 30.0, 50.0),
-    ]
-    assert all(row.pauses == (30.0,) for row in rows)
-    assert timeline.at_work(rows) == pytest.approx((10 + 28 + 5 + 20) / (20 + 28 + 20))
-    assert timeline.table([record(3)]) == []
-    with canvas(timeline.height(rows)) as (_, axes):
-        timeline.draw(axes, rows)
-    assert (axes.get_title(loc="left"), axes.get_xlabel()) == (
-        "Workers and trials",
-        "seconds since the first trial began (dotted: pauses, left out)\n"
-        "processes are at work 93 % of their time",
-    )
-
-
-def test_a_new_process_takes_the_line_of_one_that_never_comes_back() -> None:
-    records = [
-        sat(0, "ok", ("f/1", 0.0, 10.0), ("f/1", 40.0, 50.0)),
-        sat(1, "ok", ("f/2", 1.0, 9.0)),
-        sat(2, "ok", ("f/3", 20.0, 30.0)),  # the first comes back later, the second does not
-        sat(3, "ok", ("f/4", 29.0, 60.0)),
-        sat(4, "ok", ("f/5", 50.0, 70.0)),
-    ]
-    lines = {row.process: row.worker for row in timeline.table(records)}
-    assert lines == {
-        "f/1": "worker 1", "f/2": "worker 2", "f/3": "worker 2", "f/4": "worker 3",
-        "f/5": "worker 1",
-    }  # fmt: skip
 
 
 # Confirmations
