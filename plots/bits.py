@@ -7,15 +7,18 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from . import reading
-from .style import FOUND, KNOWN, QUIET, readable
+from .style import FLOOR, FOUND, INK, KNOWN, RANDOM, RANDOM_ARM, readable
 
-BITS, FLOOR = "bits_per_byte", "floor/"
+BITS, FLOORS = "bits_per_byte", "floor/"
+KINDS = {"baseline": "known memory", "search": "candidate", "random": RANDOM_ARM}
+COUNTING = "counting"
+COLOURS = {"known memory": KNOWN, "candidate": FOUND, RANDOM_ARM: RANDOM, COUNTING: INK}
 
 
 class Row(NamedTuple):
     """One memory, or a predictor that only counts, on one task of text (`panel`), best first.
 
-    `kind` is known memory, candidate or counting; there is one number for each seed.
+    `kind` is known memory, candidate, random arm or counting; there is one number for each seed.
     """
 
     panel: str
@@ -36,14 +39,14 @@ def table(records: reading.Records) -> list[Row]:
             if not metrics:
                 continue
             seeds = tuple(metric[BITS] for metric in metrics)
-            kind = "candidate" if reading.is_candidate(record) else "known memory"
+            kind = KINDS[record.origin]
             found.append(Row(task, reading.label(record), kind, fmean(seeds), seeds))
             for key, number in ((key, n) for metric in metrics for key, n in metric.items()):
-                if key.startswith(FLOOR):
-                    floors.setdefault(key.removeprefix(FLOOR), []).append(number)
+                if key.startswith(FLOORS):
+                    floors.setdefault(key.removeprefix(FLOORS), []).append(number)
         for name, numbers in floors.items():
             mean = fmean(numbers)
-            found.append(Row(task, name, "counting", mean, (mean,)))
+            found.append(Row(task, name, COUNTING, mean, (mean,)))
         rows += sorted(found, key=lambda row: row.bits)
     return rows
 
@@ -54,22 +57,21 @@ def height(rows: list[Row]) -> float:
 
 
 def draw(axes: Axes, rows: list[Row]) -> None:
-    """One panel: a dot for the mean of each memory, faint ones for seeds, lines for counting."""
-    colours = {"known memory": KNOWN, "candidate": FOUND, "counting": QUIET}
+    """One panel: a dot for each mean, faint ones for seeds, thin lines for counting."""
     for place, row in enumerate(rows):
-        colour = colours[row.kind]
-        if row.kind == "counting":
-            axes.axvline(row.bits, color=colour, ls=":", lw=1.2, zorder=1)
+        colour = COLOURS[row.kind]
+        if row.kind == COUNTING:
+            axes.axvline(row.bits, color=colour, lw=FLOOR, zorder=1)
         if len(row.seeds) > 1:
             axes.scatter(row.seeds, [place] * len(row.seeds), s=14, color=colour, alpha=0.35, lw=0)
-        axes.plot(row.bits, place, "D" if row.kind == "counting" else "o", color=colour)
+        axes.plot(row.bits, place, "D" if row.kind == COUNTING else "o", color=colour)
         axes.annotate(
             f"{row.bits:.2f}", (max(row.seeds), place), (7, 0), textcoords="offset points",
             va="center", fontsize=7.5, color=readable(colour),
         )  # fmt: skip
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
     for text, row in zip(axes.get_yticklabels(), rows, strict=True):
-        text.set_color(readable(colours[row.kind]))
+        text.set_color(readable(COLOURS[row.kind]))
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.margins(x=0.14)
     axes.grid(axis="y", visible=False)
@@ -77,8 +79,8 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     seeds = max(len(row.seeds) for row in rows)
     axes.set_xlabel("bits per byte" + (f" (mean and {seeds} seeds)" if seeds > 1 else ""))
     marks = [
-        Line2D([], [], marker="D" if kind == "counting" else "o", ls="", color=colour, label=kind)
-        for kind, colour in colours.items()
+        Line2D([], [], marker="D" if kind == COUNTING else "o", ls="", color=colour, label=kind)
+        for kind, colour in COLOURS.items()
         if any(row.kind == kind for row in rows)
     ]
     axes.figure.legend(handles=marks, loc="outside lower left", ncols=3, columnspacing=1)

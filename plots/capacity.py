@@ -10,7 +10,7 @@ from miras.result import Result
 
 from . import ladder, reading
 from .setups import Mean, Member, draw_means, setups
-from .style import QUIET, End, Stroke, name_ends, readable, strokes
+from .style import QUIET, End, Stroke, draw_floor, legend_of_arms, name_ends, strokes
 
 LOADS = ("K", "n")
 """Difficulties that are a number of things to remember."""
@@ -33,7 +33,7 @@ class Row(NamedTuple):
     panel: str
     number: int
     name: str
-    candidate: bool
+    origin: str
     equal: bool
     state_floats: int
     difficulty: str
@@ -99,7 +99,7 @@ def _rows(panel: str, member: Member, equal: bool) -> list[Row]:
             panel=panel,
             number=member.record.number,
             name=reading.label(member.record),
-            candidate=reading.is_candidate(member.record),
+            origin=member.record.origin,
             equal=equal,
             state_floats=member.state_floats,
             difficulty=difficulty,
@@ -120,8 +120,8 @@ def height(rows: list[Row]) -> float:
 
 
 def draw(axes: Axes, rows: list[Row]) -> None:
-    """A line with bars for each memory, grey ones for larger states, a dotted floor."""
-    equal = {row.number: row.candidate for row in rows if row.equal}
+    """A line with bars for each memory, grey ones for larger states, the floor as a thin line."""
+    equal = {row.number: row.origin for row in rows if row.equal}
     larger = {row.number for row in rows if not row.equal}
     ends: list[End] = []
     looks = dict(zip(equal, strokes(list(equal.values())), strict=True))
@@ -134,15 +134,11 @@ def draw(axes: Axes, rows: list[Row]) -> None:
         draw_means(axes, loads, means, stroke)
         name = line[0].name if line[0].equal else f"{line[0].name}: {line[0].state_floats:,}"
         ends.append(End(loads[-1], line[-1].accuracy, name, stroke.colour))
-    floors = sorted({(row.load, row.floor) for row in rows if row.floor is not None})
-    if floors:
-        axes.plot(*zip(*floors, strict=True), color=QUIET, ls=":", lw=1.2)
-        axes.annotate(
-            "floor", floors[0], xytext=(0, -9), textcoords="offset points", fontsize=7.5,
-            color=readable(QUIET), ha="center",
-        )  # fmt: skip
     loads = sorted({row.load for row in rows})
     axes.set_xscale("log", base=2)
+    floors = sorted({(row.load, row.floor) for row in rows if row.floor is not None})
+    if floors:
+        draw_floor(axes, floors)
     axes.set_xticks(loads, [f"{load:g}" for load in loads])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_ylim(-0.03, 1.04)
@@ -152,3 +148,4 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.set_xlabel(ladder.MEANING[rows[0].difficulty] + ", log scale")
     axes.set_ylabel("accuracy" + (f" (95 %, {seeds} seeds)" if seeds > 1 else ""))
     name_ends(axes, ends)
+    legend_of_arms(axes, equal.values())

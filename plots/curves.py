@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from . import reading
-from .style import End, name_ends, strokes
+from .style import End, legend_of_arms, name_ends, strokes
 
 
 class Row(NamedTuple):
@@ -16,7 +16,7 @@ class Row(NamedTuple):
     panel: str
     number: int
     name: str
-    candidate: bool
+    origin: str
     tokens: int
     score: float
     low: float
@@ -38,7 +38,7 @@ def table(records: reading.Records) -> list[Row]:
                     panel=task,
                     number=record.number,
                     name=reading.label(record),
-                    candidate=reading.is_candidate(record),
+                    origin=record.origin,
                     tokens=tokens,
                     score=fmean(scores),
                     low=min(scores),
@@ -57,7 +57,7 @@ def height(rows: list[Row]) -> float:
 
 def draw(axes: Axes, rows: list[Row]) -> None:
     """One panel: a line for each memory, a band from least to greatest with several seeds."""
-    found = {row.number: row.candidate for row in rows}
+    found = {row.number: row.origin for row in rows}
     ends: list[End] = []
     for number, stroke in zip(found, strokes(list(found.values())), strict=True):
         line = [row for row in rows if row.number == number]
@@ -73,8 +73,9 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.set_title(f"Learning curves: {rows[0].panel}")
     axes.set_xlabel("training tokens")
     several = max(row.seeds for row in rows) > 1
-    axes.set_ylabel("validation score" + (" (band: min to max)" if several else ""))
+    axes.set_ylabel("validation score, 0 = floor" + ("\n(band: min to max)" if several else ""))
     name_ends(axes, ends)
+    legend_of_arms(axes, found.values())
 
 
 def _count(value: float, _: float | int) -> str:

@@ -9,7 +9,7 @@ from miras.statistics.dominance import front
 
 from . import reading
 from .costs import COSTS, STATE, Cost, cost_of
-from .style import FOUND, INK, KNOWN, RANDOM, End, name_ends
+from .style import FOUND, INK, KNOWN, RANDOM, RANDOM_ARM, End, name_ends
 
 
 class Row(NamedTuple):
@@ -31,7 +31,7 @@ class Row(NamedTuple):
 LOOKS = {
     "baseline": (KNOWN, "s", "known memory"),
     "search": (FOUND, "o", "candidate"),
-    "random": (RANDOM, "D", "random arm"),
+    "random": (RANDOM, "D", RANDOM_ARM),
 }
 
 WIDE = 6.0

@@ -36,8 +36,8 @@ WORDS = {
     "curves": "Validation score while training, of the known memories and of the three best"
     " candidates of each task. A memory that still climbs at the end was cut off by the budget,"
     " not by its capacity.",
-    "ladder": "Raw accuracy as a task gets harder. The dotted floor is what the best guess without"
-    " memory reaches; a line on the floor has learnt nothing there.",
+    "ladder": "Raw accuracy as a task gets harder. The thin black floor is what the best guess"
+    " without memory reaches; a line on the floor has learnt nothing there.",
     "bits": "Bits per byte on text that was not trained on; less is better. The diamonds only"
     " count: how often each byte occurs (unigram), or follows those before it (bigram, 5-gram).",
     "importance": "For each slot of the grammar: the share of the variance of the score that the"

@@ -5,13 +5,12 @@ from statistics import fmean
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from miras.result import TrialRecord
 
 from . import reading
-from .style import QUIET, End, name_ends, strokes
+from .style import FLOOR, INK, End, draw_floor, legend_of_arms, name_ends, strokes
 
 MEANING = {
     "K": "pairs to recall, K",
@@ -32,7 +31,7 @@ class Row(NamedTuple):
     panel: str
     number: int
     name: str
-    candidate: bool
+    origin: str
     difficulty: str
     rung: float
     accuracy: float
@@ -69,7 +68,7 @@ def _rungs(task: str, record: TrialRecord) -> list[Row]:
             panel=f"{task}, {rung['difficulty']}",
             number=record.number,
             name=reading.label(record),
-            candidate=reading.is_candidate(record),
+            origin=record.origin,
             difficulty=rung["difficulty"],
             rung=float(rung["number"]),
             accuracy=fmean(seeds),
@@ -89,8 +88,8 @@ def height(rows: list[Row]) -> float:
 
 
 def draw(axes: Axes, rows: list[Row]) -> None:
-    """One panel: a line for the mean of each memory, a faint dot for each seed, a dotted floor."""
-    found = {row.number: row.candidate for row in rows}
+    """One panel: a line for each memory, a faint dot for each seed, a thin line for the floor."""
+    found = {row.number: row.origin for row in rows}
     ends: list[End] = []
     for number, stroke in zip(found, strokes(list(found.values())), strict=True):
         line = [row for row in rows if row.number == number]
@@ -102,14 +101,13 @@ def draw(axes: Axes, rows: list[Row]) -> None:
             dots = [(row.rung, seed) for row in line for seed in row.seeds]
             axes.scatter(*zip(*dots, strict=True), s=9, color=stroke.colour, alpha=0.35, lw=0)
         ends.append(End(rungs[-1], means[-1], line[0].name, stroke.colour))
-    floors = sorted({(row.rung, row.floor) for row in rows if row.floor is not None})
-    if floors:
-        axes.plot(*zip(*floors, strict=True), color=QUIET, ls=":", lw=1.4)
-        mark = Line2D([], [], color=QUIET, ls=":", label="floor: the best guess without memory")
-        axes.figure.legend(handles=[mark], loc="outside lower left")
     marks = sorted({row.rung for row in rows})
     if marks[0] > 0 and marks[-1] / marks[0] >= 4:
         axes.set_xscale("log", base=2)
+    floors = sorted({(row.rung, row.floor) for row in rows if row.floor is not None})
+    if floors:
+        draw_floor(axes, floors)
+        axes.plot([], [], color=INK, lw=FLOOR, label="floor: the best guess without memory")
     beyond = {row.rung for row in rows if row.beyond}
     axes.set_xticks(marks, [f"{mark:g}" + "*" * (mark in beyond) for mark in marks])
     axes.xaxis.set_minor_locator(NullLocator())
@@ -122,3 +120,4 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.set_xlabel(meaning + scale + ("; * never trained" if beyond else ""))
     axes.set_ylabel("accuracy" + (f" ({several} seeds, min to max)" if several > 1 else ""))
     name_ends(axes, ends)
+    legend_of_arms(axes, found.values())

@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from . import reading
-from .style import FOUND, INK, QUIET, Spot, name_spots
+from .spots import Spot, name_spots
+from .style import FOUND, INK, QUIET, RANDOM, percent
 
 FEWEST = 4
 """Memories that make a map."""
@@ -66,7 +67,7 @@ def table(records: reading.Records, between: reading.Between | None) -> list[Row
     return [
         Row(
             panel,
-            reading.label(record),
+            f"#{record.number}" if reading.is_candidate(record) else reading.label(record),
             record.origin,
             reading.is_new(record),
             record.origin == "baseline" or record.number in best,
@@ -158,8 +159,8 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.set_yticklabels([])
     axes.tick_params(length=0)
     axes.set_title(f"Where the memories lie: {rows[0].panel}")
-    axes.set_xlabel(f"first direction ({rows[0].held[0]:.0%} of the differences)")
-    axes.set_ylabel(f"second direction ({rows[0].held[1]:.0%})")
+    axes.set_xlabel(f"first direction ({percent(rows[0].held[0])} of the differences)")
+    axes.set_ylabel(f"second direction ({percent(rows[0].held[1])})")
     marks: list[Line2D] = []
     if any(row.origin == "baseline" for row in rows):
         marks.append(Line2D([], [], marker="s", ls="", mfc="white", mec=INK, label="known memory"))
@@ -171,6 +172,12 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     if failed:
         marks.append(Line2D([], [], marker="x", ls="", color=QUIET, label="without a score"))
     axes.figure.legend(handles=marks, loc="outside lower left", ncols=4, columnspacing=1)
-    spots = [Spot(r.x, r.y, r.name, INK if r.origin == "baseline" else FOUND, r.labelled)
-             for r in rows]  # fmt: skip
+    if figure:
+        # Each drawing would widen these limits anew, and names would no longer stand at their
+        # points.
+        figure.draw_without_rendering()
+        axes.set_aspect("auto")
+        axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
+    colours_of = {"baseline": INK, "search": FOUND, "random": RANDOM}
+    spots = [Spot(r.x, r.y, r.name, colours_of[r.origin], r.labelled) for r in rows]
     name_spots(axes, spots)

@@ -10,7 +10,7 @@ from miras.result import Result
 
 from . import reading
 from .setups import Mean, draw_means, setups
-from .style import QUIET, End, name_ends, room, strokes
+from .style import QUIET, End, legend_of_arms, name_ends, room, strokes
 
 LONGER = re.compile(r"score/(?P<load>[^=/]+=[\d.]+),L=(?P<length>\d+)")
 TRACKED = re.compile(r"score/L=(?P<length>\d+)")
@@ -25,7 +25,7 @@ class Row(NamedTuple):
     panel: str
     number: int
     name: str
-    candidate: bool
+    origin: str
     trained: int
     multiple: float
     score: float
@@ -48,7 +48,7 @@ def table(records: reading.Records) -> list[Row]:
                     panel=f"{setup.title}, {load}" if load else setup.title,
                     number=member.record.number,
                     name=reading.label(member.record),
-                    candidate=reading.is_candidate(member.record),
+                    origin=member.record.origin,
                     trained=trained,
                     multiple=length / trained,
                     score=mean.mean,
@@ -100,7 +100,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
         "trained", (1, 1.08), xytext=(3, 0), textcoords="offset points", fontsize=7.5,
         color="#666666", va="top", annotation_clip=False,
     )  # fmt: skip
-    found = {row.number: row.candidate for row in rows}
+    found = {row.number: row.origin for row in rows}
     ends: list[End] = []
     for place, (number, stroke) in enumerate(
         zip(found, strokes(list(found.values())), strict=True)
@@ -120,3 +120,4 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.set_xlabel(f"length as a multiple of the trained {rows[0].trained} tokens")
     axes.set_ylabel("score, 0 floor" + (f" (95 %, {seeds} seeds)" if seeds > 1 else ""))
     name_ends(axes, ends)
+    legend_of_arms(axes, found.values())

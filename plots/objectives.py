@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from . import reading
-from .style import FOUND, KNOWN, QUIET, RANDOM, readable
+from .style import FOUND, KNOWN, QUIET, RANDOM, RANDOM_ARM, readable
 
 BEST = 8
 """Candidates shown for each objective."""
@@ -76,7 +76,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     error = f"± 1 standard error ({seeds} seeds)" if seeds > 1 else "(0 = floor, 1 = ceiling)"
     axes.set_xlabel(f"score {error}")
     axes.set_title(f"Best by {rows[0].panel}")
-    texts = {"baseline": "known memory", "search": "candidate", "random": "random arm"}
+    texts = {"baseline": "known memory", "search": "candidate", "random": RANDOM_ARM}
     texts["null"] = "known memory, repeated"
     used = [origin for origin in texts if any(row.origin == origin for row in rows)]
     marks = [Line2D([], [], marker="o", ls="", color=colours[o], label=texts[o]) for o in used]

@@ -6,13 +6,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from . import reading
-from .style import FOUND, INK, KNOWN, QUIET, RANDOM
+from .style import FOUND, INK, KNOWN, QUIET, RANDOM, RANDOM_ARM
 
 LOOKS = {
     "baseline": (KNOWN, "s", "known memory"),
     "null": (QUIET, "s", "known memory, repeated"),
     "search": (FOUND, "o", "candidate"),
-    "random": (RANDOM, "D", "random arm"),
+    "random": (RANDOM, "D", RANDOM_ARM),
 }
 FAILURES = {
     "diverged": "x",

@@ -1,6 +1,6 @@
 """The look of the figures: colours, labels at the ends of lines, and files on disk."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,12 @@ STYLE = Path(__file__).with_name("miras.mplstyle")
 
 KNOWN, FOUND, RANDOM, QUIET, INK = "#0072B2", "#D55E00", "#009E73", "#9A9A9A", "#333333"
 
+RANDOM_ARM = "random arm"
+"""What the memories that chance drew are called."""
+
+FLOOR = 0.9
+"""Width of the line of a floor, which is solid and in INK."""
+
 WIDTH = 4.8
 """Inches: on a phone, 358 points wide, 8 point text is still as large as a footnote."""
 
@@ -25,8 +31,13 @@ HEIGHT = 3.5
 LINE = 0.235
 """Inches of a figure's height that a name needs, with what goes to title and x axis added."""
 
-_KNOWN_CYCLE = ["#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#777777"]
-_FOUND_CYCLE = ["#D55E00", "#000000", "#882255"]
+_CYCLES = {
+    "baseline": [KNOWN, "#332288", "#CC79A7", "#56B4E9", "#777777"],
+    "search": [FOUND, "#000000", "#882255"],
+    "random": [RANDOM],
+}
+"""Colours of lines by origin: green is the random arm in every figure, so no known memory is."""
+
 _DASHES = ["--", ":", "-.", (0, (6, 1.5, 1, 1.5, 1, 1.5))]
 
 LineStyle = str | tuple[float, tuple[float, ...]]
@@ -73,19 +84,42 @@ def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     return vector, pixels
 
 
-def strokes(candidates: Sequence[bool]) -> list[Stroke]:
-    """Strokes for lines in order: candidates thick and solid, known memories thin and dashed."""
+def strokes(origins: Sequence[str]) -> list[Stroke]:
+    """Strokes for lines in order: candidates thick and solid, known memories thin and dashed.
+
+    An origin is that of a record: `baseline`, `search` or `random`.
+    """
     chosen: list[Stroke] = []
-    for index, found in enumerate(candidates):
-        place = sum(other == found for other in candidates[:index])
-        if found:
-            cycle = _FOUND_CYCLE
-            dashes = ["-", *_DASHES][place // len(cycle) % 5]
-        else:
-            cycle = _KNOWN_CYCLE
-            dashes = _DASHES[place // len(cycle) % len(_DASHES)]
-        chosen.append(Stroke(cycle[place % len(cycle)], dashes, 2.2 if found else 1.3))
+    for index, origin in enumerate(origins):
+        place, cycle = origins[:index].count(origin), _CYCLES[origin]
+        known = origin == "baseline"
+        dashes = _DASHES if known else ["-", *_DASHES]
+        dash = dashes[place // len(cycle) % len(dashes)]
+        chosen.append(Stroke(cycle[place % len(cycle)], dash, 1.3 if known else 2.2))
     return chosen
+
+
+def legend_of_arms(axes: Axes, origins: Iterable[str]) -> None:
+    """Say which lines are memories that chance drew; nothing where there are none."""
+    if "random" in origins:
+        axes.plot([], [], color=RANDOM, lw=2.2, label=RANDOM_ARM)
+    if axes.get_legend_handles_labels()[0]:
+        axes.figure.legend(loc="outside lower left", ncols=2, columnspacing=1)
+
+
+def draw_floor(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """The best guess without memory, in the one look that it has in all figures.
+
+    Call it when the axes have their scales: its name stands on the middle of its first part.
+    """
+    marker = "_" if len(points) == 1 else ""
+    axes.plot(*zip(*points, strict=True), color=INK, lw=FLOOR, marker=marker, zorder=1.9)
+    ends = axes.transData.transform([points[0], points[min(1, len(points) - 1)]])
+    middle = axes.transData.inverted().transform(ends.mean(axis=0))
+    axes.annotate(
+        "floor", (float(middle[0]), float(middle[1])), fontsize=7.5, color=INK, ha="center",
+        va="center", path_effects=[withStroke(linewidth=2.5, foreground="white")],
+    )  # fmt: skip
 
 
 def percent(share: float) -> str:
@@ -148,91 +182,3 @@ def name_ends(axes: Axes, ends: Sequence[End]) -> None:
                 "shrinkA": 1, "shrinkB": 1, "alpha": 0.6, "relpos": (0, 0.5),
             },
         )  # fmt: skip
-
-
-class Spot(NamedTuple):
-    """A point of a map, with a name if it is to have one there."""
-
-    x: float
-    y: float
-    text: str
-    colour: str
-    named: bool
-
-
-def name_spots(axes: Axes, spots: Sequence[Spot], size: float = 7.5) -> None:
-    """Write names beside points where they cover least: neither points nor other names.
-
-    Call it last: it draws the figure once to know where the points are.
-    """
-    figure = axes.get_figure(root=True)
-    if figure is None:
-        return
-    figure.draw_without_rendering()
-    points = [tuple(map(float, axes.transData.transform((spot.x, spot.y)))) for spot in spots]
-    inside = axes.get_window_extent()
-    pixels = figure.dpi / 72
-    room = Box(inside.x0, inside.y0, inside.x1, inside.y1)
-    taken = [Box(x - 3 * pixels, y - 3 * pixels, x + 3 * pixels, y + 3 * pixels) for x, y in points]
-    for spot, (x, y) in zip(spots, points, strict=True):
-        if not spot.named:
-            continue
-        wide, tall = 0.6 * size * pixels * len(spot.text), 1.2 * size * pixels
-        boxes = [_beside(x, y, wide, tall, place, pixels) for place in _AROUND]
-        covered = [sum(map(box.shared, taken)) + 9 * (box.area - box.shared(room)) for box in boxes]
-        rank = covered.index(min(covered))
-        box = boxes[rank]
-        taken.append(box)
-        line = {"arrowstyle": "-", "color": QUIET, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
-        name = axes.annotate(
-            spot.text,
-            xy=(spot.x, spot.y),
-            xytext=((box.left - x) / pixels, ((box.low + box.high) / 2 - y) / pixels),
-            textcoords="offset points",
-            color=readable(spot.colour),
-            fontsize=size,
-            va="center",
-            zorder=6,
-            arrowprops=None if _AROUND[rank][2] <= 6 else line,
-            path_effects=[withStroke(linewidth=2, foreground="white")],  # lines pass behind it
-        )
-        name.set_in_layout(False)
-
-
-def _beside(
-    x: float, y: float, wide: float, tall: float, place: tuple[int, int, int], pixels: float
-) -> "Box":
-    """Where a name would stand."""
-    right, up, far = place
-    gap = far * pixels
-    left = x + gap if right > 0 else x - gap - wide if right < 0 else x - wide / 2
-    middle = y + up * (gap + (tall / 2 if right == 0 else 0))
-    return Box(left, middle - tall / 2, left + wide, middle + tall / 2)
-
-
-class Box(NamedTuple):
-    """A rectangle in pixels."""
-
-    left: float
-    low: float
-    right: float
-    high: float
-
-    @property
-    def area(self) -> float:
-        """Pixels in it."""
-        return (self.right - self.left) * (self.high - self.low)
-
-    def shared(self, other: "Box") -> float:
-        """Pixels that it has in common with another one."""
-        wide = min(self.right, other.right) - max(self.left, other.left)
-        tall = min(self.high, other.high) - max(self.low, other.low)
-        return max(0.0, wide) * max(0.0, tall)
-
-
-_AROUND = [
-    (right, up, far)
-    for far in (6, 13, 24)
-    for right, up in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
-]
-"""Where a name may stand, best first: right or left, above or below, and how many points away."""

@@ -11,7 +11,7 @@ from miras.statistics import mean_interval
 
 from . import reading
 from .setups import Mean, draw_means
-from .style import End, name_ends, room, strokes
+from .style import End, legend_of_arms, name_ends, room, strokes
 
 RUNG = re.compile(r"(?P<kind>score|accuracy)/(?P<label>[^=/]+=[\d.]+(?P<beyond>,.*)?)")
 """Metrics of a task with difficulties; accuracies are drawn where there are no scores."""
@@ -35,7 +35,7 @@ class Row(NamedTuple):
     panel: str
     number: int
     name: str
-    candidate: bool
+    origin: str
     label: str
     mean: float
     low: float
@@ -77,7 +77,7 @@ def _rows(task: str, record: TrialRecord) -> list[Row]:
                 panel=f"{record.study}, {task}" if record.study != task else task,
                 number=record.number,
                 name=reading.label(record),
-                candidate=reading.is_candidate(record),
+                origin=record.origin,
                 label=label,
                 mean=fmean(seeds),
                 low=low,
@@ -102,7 +102,7 @@ def height(rows: list[Row]) -> float:
 def draw(axes: Axes, rows: list[Row]) -> None:
     """One panel: a line for each memory, a bar for its interval, a faint dot for each seed."""
     labels = list(dict.fromkeys(row.label for row in rows))
-    found = {row.number: row.candidate for row in rows}
+    found = {row.number: row.origin for row in rows}
     ends: list[End] = []
     for place, (number, stroke) in enumerate(
         zip(found, strokes(list(found.values())), strict=True)
@@ -123,3 +123,4 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.set_xlabel("difficulty; with a length: beyond training" if beyond else "difficulty")
     axes.set_ylabel(UNITS[rows[0].kind] + (f" (95 %, {seeds} seeds)" if seeds > 1 else ""))
     name_ends(axes, ends)
+    legend_of_arms(axes, found.values())

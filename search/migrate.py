@@ -26,6 +26,7 @@ from .space.derive import CELL_TYPE, Candidate, FromChoices, Refusal, Value, bui
 from .space.inverse import choices_of
 from .space.space import Space
 from .study import Study
+from .trial.evaluation import judge
 from .trial.matching import length_of
 
 GRAMMAR = "grammar"
@@ -130,6 +131,13 @@ class _Move:
 
     def take(self, record: TrialRecord) -> None:
         """Move one trial, or say why not."""
+        shift = self.before.shift(record.number)
+        if (
+            record.status == "ok"
+            and judge(self.study, record.results, None, -1, shift).status != "ok"
+        ):
+            self.left[record.number] = "it was not trained on all that the last rung asks for"
+            return
         found = self.again(record) if record.origin == "null" else self.plan(record)
         if isinstance(found, str):
             self.left[record.number] = found
@@ -141,6 +149,10 @@ class _Move:
         else:
             claim = self.claims.pop(self.places.get(own, -1), None)
         origin = "baseline" if claim and not again else found.origin
+        if claim and not again and not self.tuned(record):
+            self.claims[claim.slot] = claim
+            self.left[record.number] = "a known memory of the new study is trained at all its rates"
+            return
         claim = claim or self.open
         if claim is None:
             self.left[record.number] = "the budget of the new study has no place for more"
@@ -163,6 +175,11 @@ class _Move:
         self.moved[record.number] = claim.slot
         if claim is self.open:
             self.open = self._claim()
+
+    def tuned(self, record: TrialRecord) -> bool:
+        """Whether it was trained at all rates that a known memory of the new study gets."""
+        tried = {result.learning_rate for result in record.results}
+        return record.origin == "baseline" or {*self.study.rates} <= tried
 
     def memory(self, record: TrialRecord) -> Candidate | str:
         """What a trial trained, or why it cannot be trained in the same way by now."""

@@ -133,8 +133,10 @@ def trusted(rules: Rules, entries: Sequence[Entry], rung: int, end: int) -> bool
 
 def on_floor(entries: Sequence[Entry], rung: int) -> bool:
     """Whether the known memories have learned nothing on a rung."""
-    known = [max(e.values[rung]) for e in entries if e.origin in KNOWN and len(e.values) > rung]
-    return bool(known) and max(known) < LEFT_FLOOR
+    ended = [e for e in entries if e.origin in KNOWN and (e.ended or len(e.values) > rung)]
+    return bool(ended) and not any(
+        len(e.values) > rung and max(e.values[rung]) >= LEFT_FLOOR for e in ended
+    )
 
 
 def agreement(entries: Sequence[Entry], rung: int, last: int) -> Agreement:

@@ -14,6 +14,7 @@ from miras.model import Shell
 from miras.part import Part, SpecError
 from miras.tasks import AnyTask
 
+from .bounds import Budget, Limits, Rate, Searched
 from .confirmation.confirm import Confirm
 from .rungs import Rules, Rung
 from .sampler import AnySampler
@@ -25,56 +26,6 @@ from .trial.matching import Match, length_of, solve
 
 MAY_CHANGE = frozenset({"description", "budget", "workers", "limits", "confirm"})
 """What may differ when a study is taken up again; all else would make another study of it."""
-
-Rate = Annotated[float, Field(gt=0.0, le=1.0)]
-
-
-class Searched(Part):
-    """A learning rate that is chosen for every candidate like the rest of it, in its logarithm.
-
-    A known memory has no search to choose for it: it is trained at `baseline_rates` rates, evenly
-    spread over the same range, and its best one counts.
-    """
-
-    low: Rate
-    high: Rate
-    baseline_rates: int = Field(default=3, ge=1, le=16)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Searched":
-        if not self.low < self.high:
-            raise SpecError("low must be below high; for one learning rate write a number")
-        return self
-
-    def grid(self) -> tuple[float, ...]:
-        """Rates for a known memory, each in the middle of its share of the range."""
-        ratio, count = self.high / self.low, self.baseline_rates
-        return tuple(self.low * ratio ** ((i + 0.5) / count) for i in range(count))
-
-
-class Budget(Part):
-    """When a study is done."""
-
-    trials: int = Field(ge=1, le=1_000_000, description="the known memories included")
-    seconds: float | None = Field(
-        default=None, gt=0.0, description="no trial begins later; all sittings of a study counted"
-    )
-
-
-class Limits(Part):
-    """What a candidate may use; one that goes over is a result of its own kind, not a failure."""
-
-    seconds: float = Field(
-        default=600.0, gt=0.0, description="of training, of its own core if on a CPU, for each run"
-    )
-    per_task: dict[str, float] = Field(default={}, description="seconds of tasks that differ")
-    grace: float = Field(
-        default=60.0,
-        ge=0.0,
-        description="seconds for start and evaluation, beside four times those of training by the"
-        " clock, before a run that says nothing is killed",
-    )
-    memory_gib: float | None = Field(default=None, gt=0.0, description="of one training process")
 
 
 class Study(Part):
@@ -164,7 +115,8 @@ class Study(Part):
                 )
         if len(set(self.seeds)) < len(self.seeds):
             raise SpecError("seeds hold a number twice: keep each once")
-        if refused := self.confirm.refuses(tuple(names), self.seeds):
+        seen = (*self.seeds, *(seed for rung in self.rungs for seed in rung.seeds))
+        if refused := self.confirm.refuses(tuple(names), seen):
             raise SpecError(refused)
         if self.budget.trials < self.known:
             raise SpecError(
@@ -183,6 +135,13 @@ class Study(Part):
                         f"a rung names {name}, which is none of the tasks{nearest(name, names)}:"
                         f" write some of {', '.join(names)}"
                     )
+        judged = {task for name in self.measures for task in measured_by(self)[name]}
+        for rung in self.rungs:
+            if rung.tasks and not judged & {*rung.tasks}:
+                raise SpecError(
+                    f"a rung has {', '.join(rung.tasks)}, which says nothing of the objectives"
+                    f" {', '.join(self.measures)}: add one of {', '.join(sorted(judged))} to it"
+                )
         if self.rungs and self.rungs[-1].tasks and {*self.rungs[-1].tasks} < {*names}:
             raise SpecError("the last rung must have all tasks: leave its `tasks` out")
         if self.rungs and self.rungs[0].learning_rate == "best":

@@ -205,3 +205,25 @@ def test_choices_are_read_off_a_memory(text: str) -> None:
         assert choices is not None
         assert derive(found, FromChoices(choices)).spec == derivation.spec
     assert choices_of(found.root, cells()["titans-lmm"], CELL) is None
+
+
+def test_a_candidate_with_one_rate_takes_no_known_memory_s_place(tmp_path: Path) -> None:
+    """A known memory is trained at several rates: there it would be badly tuned."""
+    rates = {"learning_rate": {"low": 1e-4, "high": 1e-1}}
+    old = worked(study(tmp_path, "old", NARROW, **rates), tmp_path / "old", 5)
+    (later,) = (each for each in old if each.equals == ("deltanet",))
+    baselines = ["gated-deltanet", "deltanet"]
+    new = study(tmp_path, "new", WIDE, baselines=baselines, budget={"trials": 8}, **rates)
+    moved = migrate(tmp_path / "old", new, tmp_path / "new")
+    assert set(moved.left) == {later.number} and 0 in moved.moved
+    assert moved.left[later.number] == "a known memory of the new study is trained at all its rates"
+
+
+def test_trials_without_the_runs_of_the_new_last_rung_stay(tmp_path: Path) -> None:
+    worked(study(tmp_path, "old", NARROW), tmp_path / "old", 3)
+    rungs = [{}, {"seeds": [1, 2]}]
+    new = study(tmp_path, "new", WIDE, rungs=rungs, budget={"trials": 8})
+    moved = migrate(tmp_path / "old", new, tmp_path / "new")
+    assert not moved.moved and set(moved.left.values()) == {
+        "it was not trained on all that the last rung asks for"
+    }

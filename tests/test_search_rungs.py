@@ -9,14 +9,19 @@ import pytest
 import search_fake
 import yaml
 from search_conduct import STUDY, study
-from search_fake import score
+from search_fake import score, trivial
 
 from miras.known import known
 from miras.lines import read
 from miras.part import SpecError
 from miras.result import Result, TrialRecord
 from miras.search import load_study, run, status
+from miras.search.engine import enter
+from miras.search.ledger.ledger import Ledger
+from miras.search.ledger.place import Place, Site
+from miras.search.rungs import Entry, on_floor
 from miras.search.trial.evaluation import Run, judge, runs_of
+from miras.search.workers.worker import Worker, recorded
 
 RUNGS: dict[str, Any] = {
     "nulls": 1,
@@ -134,6 +139,11 @@ def test_course_does_not_depend_on_the_workers(tmp_path: Path, workers: int) -> 
         ({"rungs": [{"learning_rate": "best"}, {}]}, "no rate to choose from"),
         ({"rungs": [{}, {}], "lag": 4}, "lag 4 must be at least cohort 8"),
         ({"budget": {"trials": 1}, "nulls": 1}, "too small for 2 known memories"),
+        (
+            {"objectives": ["recall"], "rungs": [{"tasks": ["parity"]}, {}]},
+            "a rung has parity, which says nothing of the objectives recall: add one of mqar",
+        ),
+        ({"rungs": [{}, {"seeds": [1001]}]}, "confirm uses seed 1001, which the search has seen"),
     ],
 )
 def test_errors_are_sentences(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
@@ -142,6 +152,37 @@ def test_errors_are_sentences(tmp_path: Path, changes: dict[str, Any], sentence:
     with pytest.raises(SpecError) as raised:
         load_study(path)
     assert sentence in str(raised.value)
+
+
+def test_a_study_that_became_shorter_judges_who_waits(tmp_path: Path) -> None:
+    """Six of a cohort of eight have finished a rung; then the study has no more than six."""
+    changes: dict[str, Any] = {**RUNGS, "cohort": 8, "lag": 0}
+    longer = study(tmp_path, **{**changes, "budget": {"trials": 8}})
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        enter(longer, ledger, tmp_path)
+        worker = Worker(longer, ledger, Site(Place(tmp_path, "here"), "", "", "", 60.0))
+        for slot in range(6):
+            claim = ledger.claim("here/1.", below=8)
+            assert claim is not None and claim.slot == slot
+            plan = worker.planner.plan(claim)
+            assert plan is not None
+            own = runs_of(longer, plan.rates, 0, longer.shift(slot))
+            results = [trivial(longer, plan.memory, each) for each in own]
+            record = recorded(longer, slot, plan, results, None, 0.0, 0)
+            ledger.finish_rung(slot, claim.token, record.model_dump_json())
+        assert ledger.states(8)["waiting"] == 6
+    shorter = longer.model_copy(update={"budget": longer.budget.model_copy(update={"trials": 6})})
+    run(shorter, tmp_path, "search_fake:trivial")
+    assert sorted(each.number for each in records(tmp_path)) == list(range(6))
+
+
+def test_a_rung_on_which_all_known_memories_failed_stops_nobody() -> None:
+    failed = Entry(0, "baseline", (), ended=True)
+    good = Entry(1, "search", ((0.9,),))
+    assert on_floor([failed, good], 0)
+    assert on_floor([failed, Entry(2, "null", ((0.05,),))], 0)
+    assert not on_floor([failed, Entry(2, "null", ((0.5,),))], 0)
+    assert not on_floor([Entry(0, "baseline", ()), good], 0)  # still at it
 
 
 def test_best_rate_is_that_of_the_rung_before(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import create_trial
 from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError
 
 from miras.benchmarks.postgres import Server, available, postgres
 from miras.part import SpecError
@@ -215,6 +216,43 @@ def test_files_that_are_no_ledger(tmp_path: Path) -> None:
         Ledger("mysql://machine/name")
     with pytest.raises(SpecError, match=r"write postgresql://user@machine/name"):
         Ledger("machine:name")
+
+
+def test_crashes_count_until_there_is_a_result(ledger: Ledger) -> None:
+    claim = claimed(ledger)
+    assert [ledger.crashed(claim.slot, claim.token) for _ in range(2)] == [1, 2]
+    ledger.add_run(claim.slot, claim.token, 0, "{}")
+    assert ledger.crashed(claim.slot, claim.token) == 1
+
+
+def test_a_connection_that_broke_is_made_again(ledger: Ledger) -> None:
+    """Whatever its library says, such as `SSL error: unexpected eof while reading`."""
+    said: list[str] = []
+    ledger.storage.say = said.append
+
+    def body(base: Any) -> int:
+        if not said:
+            cause = Exception("unexpected eof while reading")
+            raise DBAPIError("SELECT", {}, cause, connection_invalidated=True)
+        return 7
+
+    assert ledger.storage.read(body) == 7 and len(said) == 2
+    with pytest.raises(DBAPIError):
+        ledger.storage.read(broken)
+
+
+def broken(base: Any) -> None:
+    raise DBAPIError("SELECT", {}, Exception("syntax error"))
+
+
+def test_an_address_of_sqlite_is_one_for_optuna(tmp_path: Path) -> None:
+    storage = opened(f"sqlite:///{tmp_path}/elsewhere.db", tmp_path)
+    study = optuna.create_study(storage=storage, study_name="elsewhere")
+    study.add_trial(create_trial(value=1.0))
+    settled(storage)
+    assert len(study.trials) == 1 and isinstance(storage, RDBStorage)
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def test_a_study_goes_on_in_the_storage_that_it_has(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 
 from miras.result import Finding
 
-from ..style import FOUND, INK, KNOWN, QUIET, Spot, name_spots
+from ..spots import Spot, name_spots
+from ..style import FOUND, INK, KNOWN, QUIET
 
 
 class Row(NamedTuple):

@@ -52,7 +52,7 @@ def height(rows: Sequence[Row]) -> float:
 
 def draw(axes: Axes, rows: Sequence[Row]) -> None:
     """A line for the mean of each memory, a band from the smallest to the largest seed."""
-    found = {row.name: row.candidate for row in rows}
+    found = {row.name: "search" if row.candidate else "baseline" for row in rows}
     ends: list[End] = []
     for name, stroke in zip(found, strokes(list(found.values())), strict=True):
         line = [row for row in rows if row.name == name]

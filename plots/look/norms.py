@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from miras.result import Seen
 
@@ -25,7 +25,7 @@ def table(seen: Sequence[Seen]) -> list[Row]:
     """The points of every look at norms; one panel for each task."""
     rows: list[Row] = []
     for look in of(seen, "norms"):
-        name = look.name + (", trained" if look.trained else "")
+        name = look.name + ("" if look.trained else " (as drawn)")
         pairs = zip(look.series["tokens"], look.series["norm"], strict=True)
         rows += [Row(look.task, name, t, x) for t, x in pairs if t is not None and x is not None]
     return rows
@@ -40,13 +40,14 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     """A line for each memory, both axes logarithmic."""
     names = list(dict.fromkeys(row.name for row in rows))
     ends: list[End] = []
-    for name, stroke in zip(names, strokes([False] * len(names)), strict=True):
+    for name, stroke in zip(names, strokes(["baseline"] * len(names)), strict=True):
         line = [row for row in rows if row.name == name and row.norm > 0]
         places, norms = [row.tokens for row in line], [row.norm for row in line]
         axes.plot(places, norms, color=stroke.colour, ls=stroke.dashes, lw=stroke.width + 0.3)
         ends.append(End(places[-1], norms[-1], name, stroke.colour))
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.xaxis.set_major_locator(LogLocator(numticks=4))
     axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
     axes.yaxis.set_major_formatter(FuncFormatter(_thousands))
     axes.minorticks_off()

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from miras.result import Seen
 
@@ -69,6 +70,8 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.set_xlim(-reach, reach)
     axes.set_ylim(-reach, reach)
     axes.set_aspect("equal")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
     headed(axes, rows[0].panel)
     largest = max(row.radius for row in rows)
     axes.set_xlabel(f"real part; largest absolute value {largest:.3f}", color=INK)

@@ -83,7 +83,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     """A staircase for each memory, a tick where contents were cut off, a band of 95 %."""
     names = list(dict.fromkeys(row.name for row in rows))
     ends: list[End] = []
-    for name, stroke in zip(names, strokes([False] * len(names)), strict=True):
+    for name, stroke in zip(names, strokes(["baseline"] * len(names)), strict=True):
         line = [row for row in rows if row.name == name]
         times, shares = [row.tokens for row in line], [row.share for row in line]
         axes.plot(

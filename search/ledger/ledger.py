@@ -173,7 +173,7 @@ class Ledger(Reading):
         """Keep one run of a trial, so that whoever takes the trial over need not repeat it."""
 
         def keep(base: Connection) -> None:
-            self._hold(base, slot, token, lease=self._until(lease))
+            self._hold(base, slot, token, lease=self._until(lease), crashes=0)
             base.execute(self._add(RUNS), self._row(slot=slot, number=number, result=result))
 
         self.storage.write(keep)
@@ -198,15 +198,29 @@ class Ledger(Reading):
             base.execute(self._add(RECORDS), self._row(slot=slot, rung=rung, record=record))
             if last:
                 self._close(base, slot)
-            verdicts = self.decide(self.slots_at(base)) if self.decide else NONE
-            for each, verdict in verdicts.items():
-                if verdict == "stopped":
-                    self._close(base, each)
-                else:
-                    next_rung = self._change(each).values(state="open", rung=SLOTS.c.rung + 1)
-                    base.execute(next_rung.where(SLOTS.c.state == "waiting"))
+            self._judged(base)
 
         self.storage.write(end)
+
+    def judge(self) -> None:
+        """Decide what can be decided of trials that wait: a study may have become shorter."""
+
+        def judge(base: Connection) -> None:
+            mine = select(STUDIES.c.study).where(STUDIES.c.study == self.study)
+            base.execute(mine.with_for_update())
+            self._judged(base)
+
+        if self.decide:
+            self.storage.write(judge)
+
+    def _judged(self, base: Connection) -> None:
+        verdicts = self.decide(self.slots_at(base)) if self.decide else NONE
+        for each, verdict in verdicts.items():
+            if verdict == "stopped":
+                self._close(base, each)
+            else:
+                next_rung = self._change(each).values(state="open", rung=SLOTS.c.rung + 1)
+                base.execute(next_rung.where(SLOTS.c.state == "waiting"))
 
     def _close(self, base: Connection, slot: int) -> None:
         places = select(func.coalesce(func.max(SLOTS.c.place) + 1, 0))
@@ -215,7 +229,7 @@ class Ledger(Reading):
         base.execute(change.values(state="done", place=place))
 
     def crashed(self, slot: int, token: int) -> int:
-        """Count a training process of a trial that died by itself; how many it were so far."""
+        """Count a training process that died by itself; how many it were since the last result."""
 
         def count(base: Connection) -> int:
             self._hold(base, slot, token, crashes=SLOTS.c.crashes + 1)

@@ -20,6 +20,7 @@ import yaml
 
 from miras import __version__
 from miras.lines import append, read
+from miras.part import SpecError
 from miras.result import TrialRecord
 
 from ..promotion import Promotion
@@ -40,6 +41,7 @@ class Projection:
     """The files of one study in one folder."""
 
     def __init__(self, study: Study, space: Space, ledger: Ledger, folder: Path) -> None:
+        insist_on_study(folder, ledger)
         self.study, self.space, self.ledger, self.folder = study, space, ledger, folder
         self.records = {each.number: each for each in read(folder / RECORDS, TrialRecord)}
         self.promotion = Promotion(study)
@@ -111,6 +113,20 @@ class Projection:
             },
         }
         write(self.folder / MANIFEST, json.dumps(found, indent=1) + "\n")
+
+
+def insist_on_study(folder: Path, ledger: Ledger) -> None:
+    """Raise SpecError where a folder holds the files of another study than the ledger."""
+    try:
+        told = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("started")
+    except (OSError, ValueError, AttributeError):
+        return  # nothing is there yet, or a file that is written anew
+    begun = float(ledger.fact("started") or 0.0)
+    if isinstance(told, int | float) and abs(told - begun) > 1.0:
+        raise SpecError(
+            f"{folder} holds the files of another study of that name: write --out with another"
+            " folder, or move that one away"
+        )
 
 
 def winner(

@@ -157,8 +157,8 @@ class Storage:
         if self.file is None:
             return f"{self.url.render_as_string()} does not answer: {cause}; check the address"
         return (
-            f"{self.file} cannot be used as a ledger: {cause}. If the disk is sound, move the file"
-            " away; trials.jsonl beside it holds all that was finished"
+            f"{self.file} cannot be used as a ledger: {cause}. If the disk is sound, move its"
+            " folder away and begin anew; trials.jsonl in it holds all that was finished"
         )
 
     def read(self, body: Callable[[Connection], Answer]) -> Answer:
@@ -180,7 +180,8 @@ class Storage:
                     answer = body(connection)
             except DBAPIError as error:
                 cause = str(error.orig).strip()
-                if not self.patient or not any(word in cause for word in PATIENCE):
+                passes = error.connection_invalidated or any(word in cause for word in PATIENCE)
+                if not self.patient or not passes:
                     raise
                 if self.file is not None and not Path(self.file).exists():
                     gone = f"{self.file} is gone: whoever removed it ended the study"

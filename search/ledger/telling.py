@@ -217,7 +217,8 @@ def opened(kind: str, folder: Path) -> BaseStorage:
         return JournalStorage(JournalFileBackend(str(path), lock_obj=_Lock(path)))
     if kind != "sqlite":
         storage = RDBStorage(url_of(kind).render_as_string(hide_password=False))
-        event.listen(storage.engine, "begin", _enter)
+        if storage.engine.name == "postgresql":
+            event.listen(storage.engine, "begin", _enter)
         return storage
     storage = RDBStorage(f"sqlite:///{folder / SQLITE}", {"connect_args": {"timeout": 60}})
     # It can be written again from the ledger, so it need not wait for the disk.

@@ -58,13 +58,14 @@ class History:
         slot - B, and what the others before it train, which was planned in their order.
         """
         lag = self.study.lag
+        rows = self.ledger.slots(planned=True)  # before the refusals, which come with a plan
         refused: dict[int, list[Refused]] = {}
         for each in self.ledger.refusals():
             if each.slot not in self.final:
                 refused.setdefault(each.slot, []).append(each)
         trials: list[FrozenTrial] = []
         misfits, seen = 0, set[str]()
-        for row in self.ledger.slots(planned=True):
+        for row in rows:
             if lag and row.slot >= slot:
                 break
             entry = self.final.get(row.slot) or self._entry(row, refused.get(row.slot, ()))

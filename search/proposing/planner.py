@@ -107,7 +107,10 @@ class Planner:
             if isinstance(plan, Refusal):  # `load_study` refuses these
                 raise SpecError(f"baseline {memory.name}: {plan.sentence}")
             own = key(plan.memory) + null * f" again, trial {claim.slot}"
-            self.ledger.plan(claim.slot, claim.token, own, plan.write())
+            if self.ledger.plan(claim.slot, claim.token, own, plan.write()) is not None:
+                # by its matched sizes a candidate was quicker: a known memory is trained even so
+                own += f" known, trial {claim.slot}"
+                self.ledger.plan(claim.slot, claim.token, own, plan.write())
             return plan
         found: list[Plan] = []
 

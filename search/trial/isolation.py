@@ -36,6 +36,9 @@ TRAININGS: Any = multiprocessing.get_context("fork" if LINUX else "spawn")
 PATIENCE = 4.0
 """How much longer than its limit a training may take by the clock: its core may have other work."""
 
+STOPPED = 5.0
+"""Seconds by which a wait may be longer than asked; more, and the processes were stopped."""
+
 FULL = 75
 """Exit code of a training for which its machine had no room."""
 
@@ -113,13 +116,15 @@ def _listen(
     deadline = time.monotonic() + limit
     while True:
         left = deadline - time.monotonic()
-        if left <= 0:
+        if left <= 0 and not pipe.poll():
             yield "timed_out", f"a run was killed after {limit:.0f} s without a result"
             return
-        if not pause(min(left, often), pipe):
-            began = time.monotonic()
+        asked, began = max(0.0, min(left, often)), time.monotonic()
+        if not pause(asked, pipe):
+            waited = time.monotonic()
             alive()
-            deadline += time.monotonic() - began  # waiting for the ledger is no fault of the run
+            # waiting for the ledger is no fault of the run, nor is it that all of us were stopped
+            deadline += time.monotonic() - waited + max(0.0, waited - began - asked - STOPPED)
             continue
         message = cast("Result | Ending | None", pipe.recv())
         if message is None:

@@ -29,8 +29,8 @@ def measure(candidate: Candidate, shell: Shell, length: int) -> Count:
             _CACHE.clear()
         try:
             _CACHE[place] = _count(candidate, shell, length)
-        except (SpecError, RuntimeError, ValueError) as error:
-            _CACHE[place] = str(error).splitlines()[0]
+        except Exception as error:  # of whatever kind: a part that fails here is not trained
+            _CACHE[place] = (str(error).splitlines() or [type(error).__name__])[0]
     found = _CACHE[place]
     if isinstance(found, str):
         raise SpecError(found)

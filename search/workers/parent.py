@@ -55,6 +55,9 @@ class Parent:
         self.teller = Teller(study, self.space, ledger, place, kind)
         self.until = time.time() + 60 * terms.minutes if terms.minutes else float("inf")
         site = Site(place, shared, ledger.study, train, ledger.lease, self.until)
+        if len(study.looks) > 1:
+            ledger.decide = self.projection.promotion
+            ledger.judge()
         self.crew = terms.crew(site, lambda text: self.display.say(text))
         self.display = Display(study)
         self.began = ledger.now()

@@ -1,9 +1,10 @@
 """A worker: claims a trial, plans it, has it trained in a child process, and finishes it."""
 
 import shutil
+import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 
 import optuna
 
@@ -63,7 +64,8 @@ class Worker:
             return states["running"] + states["open"] > 0
         try:
             began, started = time.monotonic(), self.ledger.now()
-            plan = self.planner.plan(claim)
+            with self.holding(claim):
+                plan = self.planner.plan(claim)
             record = self.conduct(claim, plan, began) if plan else self.exhausted(claim)
             record = self.timed(claim, record, started)
             end = self.ledger.finish_rung if record.status == "stopped" else self.ledger.finish
@@ -76,6 +78,31 @@ class Worker:
                 self.ledger.give_back(claim.slot, claim.token)
             pause(ROOM)
         return True
+
+    @contextmanager
+    def holding(self, claim: Claim) -> Generator[None]:
+        """Keep a trial while it is planned, which may take longer than a lease.
+
+        To match a candidate models are built and run. Nothing is forked meanwhile.
+        """
+        over, often = threading.Event(), self.ledger.lease / 4
+
+        def hold() -> None:
+            if over.wait(often):
+                return
+            own = Ledger(self.site.ledger, self.site.study, self.ledger.lease)
+            with own, suppress(LeaseLost):  # who plans finds out by itself
+                own.renew(claim.slot, claim.token)
+                while not over.wait(often):
+                    own.renew(claim.slot, claim.token)
+
+        holder = threading.Thread(target=hold, daemon=True)
+        holder.start()
+        try:
+            yield
+        finally:
+            over.set()
+            holder.join()
 
     def conduct(self, claim: Claim, plan: Plan, began: float) -> TrialRecord:
         """Train a memory on the tasks of its rung; what was done before is not done again."""

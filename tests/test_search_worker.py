@@ -1,0 +1,78 @@
+"""A worker: it keeps its trial while it plans, and what is not the fault of a run is none."""
+
+import time
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import Any
+
+import pytest
+from search_conduct import good, study
+
+from miras.known import known
+from miras.part import SpecError
+from miras.search import run
+from miras.search.engine import enter
+from miras.search.ledger.ledger import Ledger
+from miras.search.ledger.place import LEDGER, Place, Site
+from miras.search.proposing.planner import Plan
+from miras.search.trial import isolation, measuring
+from miras.search.trial.evaluation import Job, runs_of
+from miras.search.workers.worker import Worker
+
+
+def test_a_trial_is_kept_while_it_is_planned(tmp_path: Path) -> None:
+    found = study(tmp_path)
+    path = tmp_path / LEDGER
+    with Ledger(path, lease=0.4) as ledger:
+        enter(found, ledger, tmp_path)
+        site = Site(Place(tmp_path, "here"), f"sqlite:///{path}", ledger.study, "", 0.4)
+        worker = Worker(found, ledger, site)
+        claim = ledger.claim("here/1.", below=4)
+        assert claim is not None
+        with worker.holding(claim):
+            time.sleep(1.2)  # three leases
+            with Ledger(path) as other:
+                taken = other.claim("there/1.", below=4)
+            assert taken is not None and taken.slot != claim.slot
+        ledger.renew(claim.slot, claim.token)
+
+
+def test_a_result_that_is_there_counts_however_late_it_is_seen(tmp_path: Path) -> None:
+    """All processes were stopped for longer than the limit; then the worker looks."""
+    limits = {"seconds": 1e-6, "grace": 0.0}
+    found = study(tmp_path, limits=limits)
+    memory = known()["deltanet"]
+    (first, *_) = runs_of(found, (0.01,))
+    result = good(Plan("baseline", memory, {}, (0.01,)), first)
+    ours, theirs = Pipe(duplex=False)
+    theirs.send(result)
+    theirs.send(None)
+    time.sleep(0.01)
+    job = Job(found, memory, (0.01,))
+    assert list(isolation._listen(job, ours, lambda: None, 1.0)) == [result]
+    (ended,) = isolation._listen(job, ours, lambda: None, 1.0)
+    assert isinstance(ended, tuple) and ended[0] == "timed_out"
+
+
+def test_a_part_that_fails_while_it_is_matched_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> measuring.Count:
+        raise KeyError("a bug in a part")
+
+    monkeypatch.setattr(measuring, "_count", fail)
+    memory = known()["deltanet"].model_copy(update={"name": "unlike any other"})
+    with pytest.raises(SpecError, match="a bug in a part"):
+        measuring.measure(memory, study(tmp_path).shell, 8)
+
+
+def test_a_folder_of_another_study_is_not_written(tmp_path: Path) -> None:
+    found = study(tmp_path, budget={"trials": 2})
+    run(found, tmp_path / "run", "search_fake:trivial")
+    before = (tmp_path / "run" / "trials.jsonl").read_bytes()
+    for each in (tmp_path / "run").glob(f"{LEDGER}*"):
+        each.unlink()
+    time.sleep(1.1)
+    with pytest.raises(SpecError, match="holds the files of another study of that name"):
+        run(found, tmp_path / "run", "search_fake:trivial")
+    assert (tmp_path / "run" / "trials.jsonl").read_bytes() == before
