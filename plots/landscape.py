@@ -173,8 +173,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
         marks.append(Line2D([], [], marker="x", ls="", color=QUIET, label="without a score"))
     axes.figure.legend(handles=marks, loc="outside lower left", ncols=4, columnspacing=1)
     if figure:
-        # Each drawing would widen these limits anew, and names would no longer stand at their
-        # points.
+        # Each drawing would change the limits anew: names would not stay at their points.
         figure.draw_without_rendering()
         axes.set_aspect("auto")
         axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())

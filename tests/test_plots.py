@@ -64,10 +64,10 @@ def test_curves_table() -> None:
     rows = curves.table(records)
     assert [row.number for row in rows[::2]] == [0, 5, 4, 3]
     first = rows[0]
-    assert (first.tokens, first.seeds, first.candidate) == (200, 2, False)
+    assert (first.tokens, first.seeds, first.origin) == (200, 2, "baseline")
     assert (first.low, first.score, first.high) == pytest.approx((0.2, 0.3, 0.4))
     assert rows[2]._asdict() == {
-        "panel": "mqar", "number": 5, "name": "#5 candidate", "candidate": True,
+        "panel": "mqar", "number": 5, "name": "#5 candidate", "origin": "search",
         "tokens": 200, "score": 0.25, "low": 0.25, "high": 0.25, "seeds": 1,
     }  # fmt: skip
 
@@ -102,10 +102,12 @@ def test_bits_table(tmp_path: Path) -> None:
 
     records = [record(results=(run(2.0, 0), run(3.0, 1)))]
     records += [record(1, "search", results=(run(2.4, 0),)), record(2, results=(result(),))]
+    records.append(record(3, "random", results=(run(2.6, 0),)))
     assert bits.table(records) == [
         ("text", "#1 candidate", "candidate", 2.4, (2.4,)),
         ("text", "m0", "known memory", 2.5, (2.0, 3.0)),
-        ("text", "unigram", "counting", pytest.approx(14.5 / 3), (pytest.approx(14.5 / 3),)),
+        ("text", "#3 candidate", "random arm", 2.6, (2.6,)),
+        ("text", "unigram", "counting", pytest.approx(4.75), (pytest.approx(4.75),)),
     ]
     assert [file.name for file in plots.plot("bits", records, tmp_path)] == ["bits.svg", "bits.png"]
 

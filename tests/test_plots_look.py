@@ -152,10 +152,10 @@ def test_spectrum_and_norms() -> None:
     ]
     drawn = NORMS.model_copy(update={"name": "gla", "trained": False})
     assert [(row.name, row.tokens, row.norm) for row in norms.table([*LOOKS, drawn])] == [
-        ("gsa, trained", 1, 0.5),
-        ("gsa, trained", 10, 2.0),
-        ("gla", 1, 0.5),
-        ("gla", 10, 2.0),
+        ("gsa", 1, 0.5),
+        ("gsa", 10, 2.0),
+        ("gla (as drawn)", 1, 0.5),
+        ("gla (as drawn)", 10, 2.0),
     ]
 
 

@@ -131,7 +131,7 @@ def test_landscape_shows_each_memory_once_and_leaves_out_what_cannot_be_read() -
     rows = landscape.table(records, far)
     assert asked == list(range(8))
     assert [row.name for row in rows if row.labelled] == [
-        "m0", "m1", "m2", "#3 candidate", "#6 candidate", "#7 candidate",
+        "m0", "m1", "m2", "#3", "#6", "#7",
     ]  # fmt: skip
     assert [row.new for row in rows] == [False] * 3 + [True, False, True, True]
     assert landscape.table(records, None) == [] == landscape.table(records[:3], far)

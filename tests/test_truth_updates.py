@@ -8,6 +8,7 @@ import torch
 from plain import Tokens, draw, play, same
 
 from miras import Memory
+from miras.optimizer.least_squares import LeastSquares
 
 Spec = dict[str, Any]
 TIME, KEY, VALUE = 24, 6, 5
@@ -187,6 +188,13 @@ def krylov(matrix: Any, wanted: Any, count: int) -> Any:
     span = np.linalg.qr(np.array(basis).T)[0]
     inside = np.linalg.solve(span.T @ matrix @ span, span.T @ (wanted - matrix @ first))
     return first + span @ inside
+
+
+@pytest.mark.parametrize("ridge", [0.26, 1.0, 30.0, 789.9, 1000.0])
+def test_the_ridge_of_least_squares_begins_where_it_is_said(ridge: float) -> None:
+    (signal,) = LeastSquares(ridge=ridge, floor=0.25).constants(2, 4, 4)
+    begun = torch.nn.functional.softplus(torch.tensor(signal.mean, dtype=torch.float64)) + 0.25
+    assert begun.item() == pytest.approx(ridge, rel=1e-9)
 
 
 def test_least_squares_is_kalman_without_forgetting(seen: Tokens) -> None:

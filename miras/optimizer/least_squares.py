@@ -53,7 +53,8 @@ class LeastSquares(Stepping):
         return self
 
     def constants(self, heads: int, key_dim: int, value_dim: int) -> list[Signal]:
-        infinite, start = float("inf"), log(expm1(self.ridge - self.floor))
+        infinite, above = float("inf"), self.ridge - self.floor
+        start = above + log(-expm1(-above))  # inverse softplus, for large numbers too
         meaning = "ridge of least squares per key channel, before softplus"
         return [Signal("ridge", (heads, key_dim), -infinite, infinite, False, meaning, start)]
 

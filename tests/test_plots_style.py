@@ -1,0 +1,70 @@
+"""One look has one meaning in all figures: colours, floors, and names on maps."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from plot_cases import record, result
+
+from miras.plots import panels, style
+from miras.plots.spots import Box, Spot, name_spots
+from miras.result import TrialRecord
+
+
+def three() -> list[TrialRecord]:
+    """A known memory, a candidate, and one that chance drew, on a ladder with a floor."""
+    metrics = {"accuracy/K=4": 0.9, "accuracy/K=16": 0.6, "floor/K=4": 0.25, "floor/K=16": 0.0625}
+    origins = ("baseline", "search", "random")
+    return [record(n, name, results=(result(metrics=metrics),)) for n, name in enumerate(origins)]
+
+
+def test_colours_of_one_origin_are_of_no_other() -> None:
+    origins = [name for name in ("baseline", "search", "random") for _ in range(12)]
+    looks = list(zip(style.strokes(origins), origins, strict=True))
+    by_origin = {name: {s.colour for s, o in looks if o == name} for name in origins}
+    assert by_origin["random"] == {style.RANDOM}
+    assert not by_origin["baseline"] & by_origin["search"]
+    assert style.RANDOM not in by_origin["baseline"] | by_origin["search"]
+    drawn = style.strokes(["random", "baseline", "random"])
+    assert drawn[0].colour == drawn[2].colour and drawn[0].dashes != drawn[2].dashes
+
+
+@pytest.mark.parametrize("name", ["curves", "ladder"])
+def test_the_random_arm_has_its_colour_and_its_name(name: str) -> None:
+    for records, told in ((three(), True), (three()[:2], False)):
+        (panel,) = panels(name, records)
+        texts = [text.get_text() for each in panel.figure.legends for text in each.get_texts()]
+        assert (style.RANDOM_ARM in texts) == told
+        lines = panel.figure.axes[0].get_lines()
+        assert (style.RANDOM.lower() in {to_hex(line.get_color()) for line in lines}) == told
+
+
+def test_a_floor_is_a_thin_dark_line_with_its_name_on_it() -> None:
+    (panel,) = panels("ladder", three())
+    axes = panel.figure.axes[0]
+    (line,) = [
+        line for line in axes.get_lines() if np.array_equal(line.get_ydata(), [0.25, 0.0625])
+    ]
+    assert (line.get_color(), line.get_linestyle()) == (style.INK, "-")
+    (name,) = [text for text in axes.texts if text.get_text() == "floor"]
+    assert name.get_position() == pytest.approx((8, 0.15625))  # the middle, on a log scale
+
+
+def test_names_on_a_map_cover_neither_points_nor_each_other() -> None:
+    close = [
+        Spot(0.5 + 0.004 * n, 0.5 + 0.02 * (n % 3), f"#{n}", style.FOUND, True) for n in (1, 2)
+    ]
+    crowd = [Spot(0.55 + 0.05 * n, 0.5, "", style.INK, False) for n in range(6)]
+    spots = [*close, *crowd, Spot(0.002, 0.5, "at-the-edge", style.INK, True)]
+    with style.canvas(3.5) as (figure, axes):
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.plot([spot.x for spot in spots], [spot.y for spot in spots], "o")
+        name_spots(axes, spots)
+        figure.draw_without_rendering()
+        boxes = [Box(*name.get_window_extent().extents) for name in axes.texts]
+        room = Box(*axes.get_window_extent().extents)
+        dots = [axes.transData.transform((spot.x, spot.y)) for spot in spots]
+    assert len(boxes) == 3
+    for place, box in enumerate(boxes):
+        assert not any(box.shared(other) for other in boxes[:place])
+        assert not any(box.shared(Box(x - 2, y - 2, x + 2, y + 2)) for x, y in dots)
+        assert box.shared(room) == pytest.approx(box.area)
