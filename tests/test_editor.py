@@ -26,7 +26,7 @@ SCHEMAS = ROOT / "spaces" / "schemas"
 SHIPPED = sorted(
     [
         *(ROOT / "spaces").rglob("*.yaml"),
-        *(ROOT / "studies").glob("*.yaml"),
+        *(ROOT / "studies").rglob("*.yaml"),
         *(ROOT / "miras" / "starter").glob("*.yaml"),
     ]
 )

@@ -14,7 +14,7 @@ p, li, dd { max-width: 46rem; }
 ul { padding-left: 1.2rem; }
 li { margin: .3rem 0; }
 nav { font-size: .875rem; margin: 1rem 0; }
-nav ul { columns: 15rem; margin: 0; }
+nav ul { columns: 15rem; column-gap: 2rem; margin: 0; }
 nav li { break-inside: avoid; }
 a { color: #0a5a94; }
 .scroll { overflow-x: auto; margin: .8rem 0; }
