@@ -170,7 +170,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.set_ylim(len(down) - 0.5, -0.5)
     slots = rows[0].panel.split(" × ")
     axes.set_ylabel(slots[0])
-    axes.set_xlabel(slots[1])
+    axes.set_xlabel(f"{slots[1]}\ncolour: mean score ({rows[0].objective})")
     cell = cell_of(slots[0])
     within = cell and cell == cell_of(slots[1])
     title = f"{cell.rstrip('.')}: {_axis(slots[0])} × {_axis(slots[1])}" if within else None

@@ -148,8 +148,8 @@ def _label(row: Row, counted: str) -> str:
     return f"{row.slot}\n({row.choices} {counted})"
 
 
-def dots(axes: Axes, rows: list[Row], counted: str = "choices") -> None:
-    """Shares of variance, each on what chance gives."""
+def dots(axes: Axes, rows: list[Row], counted: str = "choices", shuffled: str = "scores") -> None:
+    """Shares of variance, each on what chance gives: what was `shuffled` stands in the legend."""
     for place, row in enumerate(rows):
         axes.barh(place, row.high - row.low, 0.55, row.low, color="#DDDDDD", zorder=1)
         clear = row.explained > row.high
@@ -174,6 +174,6 @@ def dots(axes: Axes, rows: list[Row], counted: str = "choices") -> None:
     marks = [
         Line2D([], [], marker="o", ls="", color=FOUND, label="beyond chance"),
         Line2D([], [], marker="o", ls="", color=FOUND, mfc="white", label="as chance"),
-        Patch(color="#DDDDDD", label="95 % of shuffled scores"),
+        Patch(color="#DDDDDD", label=f"95 % of shuffled {shuffled}"),
     ]
     axes.figure.legend(handles=marks, loc="outside lower left", ncols=3, columnspacing=1)

@@ -109,6 +109,6 @@ def height(rows: list[Row]) -> float:
 
 def draw(axes: Axes, rows: list[Row]) -> None:
     """One panel: a dot for each pair on a grey bar of what chance gives."""
-    dots(axes, rows, "cells")
+    dots(axes, rows, "cells", "residuals")
     axes.set_title(f"Pairs: {rows[0].panel}")
     axes.set_xlabel("share of the variance explained\nbeyond the sum of both")

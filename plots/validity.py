@@ -74,7 +74,7 @@ def _rows(task: str, record: TrialRecord) -> list[Row]:
             low, high = max(0.0, low), min(1.0, high)
         rows.append(
             Row(
-                panel=f"{record.study}, {task}" if record.study != task else task,
+                panel=_panel(record.study, task),
                 number=record.number,
                 name=reading.label(record),
                 origin=record.origin,
@@ -87,6 +87,12 @@ def _rows(task: str, record: TrialRecord) -> list[Row]:
             )
         )
     return rows
+
+
+def _panel(study: str, task: str) -> str:
+    """The study and the task, once where the study is named after it ("T6 parity")."""
+    said, asked = (re.sub(r"[-_\s]+", " ", text).lower() for text in (study, task))
+    return study if f" {said}".endswith(f" {asked}") else f"{study}, {task}"
 
 
 def _place(match: re.Match[str]) -> tuple[bool, list[float]]:

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
-from plot_cases import record, result
+from plot_cases import record, result, synthetic
 
-from miras.plots import panels, style
+from miras.plots import panels, style, validity
+from miras.plots.gates import orderings
 from miras.plots.spots import Box, Spot, name_spots
 from miras.result import TrialRecord
 
@@ -68,3 +69,52 @@ def test_names_on_a_map_cover_neither_points_nor_each_other() -> None:
         assert not any(box.shared(other) for other in boxes[:place])
         assert not any(box.shared(Box(x - 2, y - 2, x + 2, y + 2)) for x, y in dots)
         assert box.shared(room) == pytest.approx(box.area)
+
+
+# What is written on figures
+
+
+def test_percent_signs_stand_apart() -> None:
+    assert style.percent(0.123) == "12 %"
+
+
+@pytest.mark.parametrize(
+    ("study", "task", "said"),
+    [
+        ("T2 overwrite", "overwrite", "T2 overwrite"),
+        ("T3 selective copy", "selective_copy", "T3 selective copy"),
+        ("T1 recall", "mqar", "T1 recall, mqar"),
+        ("quickstart", "start", "quickstart, start"),
+        ("mqar", "mqar", "mqar"),
+    ],
+)
+def test_a_comparison_is_named_once(study: str, task: str, said: str) -> None:
+    runs = (result(task, metrics={"score/K=4": 0.5}),)
+    assert [row.panel for row in validity.table([record(study=study, results=runs)])] == [said]
+
+
+def test_no_line_runs_through_the_headings_of_the_page_of_all_comparisons() -> None:
+    group = orderings.Group("T6 parity", ["lstm"], [], {"lstm": [result(score=1.0)]})
+    rows = orderings.table([group])
+    with style.canvas(orderings.height(rows)) as (figure, axes):
+        orderings.draw(axes, rows)
+        figure.draw_without_rendering()
+    assert not any(line.get_visible() for line in axes.get_ygridlines())
+    assert all(line.get_visible() for line in axes.get_xgridlines())
+
+
+def test_labels_say_what_is_drawn() -> None:
+    records = synthetic(40)
+    legends: dict[str, list[str]] = {}
+    for name in ("importance", "interaction"):
+        (legend,) = panels(name, records)[0].figure.legends
+        legends[name] = [text.get_text() for text in legend.get_texts()]
+    assert "95 % of shuffled scores" in legends["importance"]
+    assert "95 % of shuffled residuals" in legends["interaction"]
+    axes = panels("curves", records)[0].figure.axes[0]
+    assert axes.get_ylabel() == "validation score, 0 = floor"
+    axes = panels("heatmap", records)[0].figure.axes[0]
+    assert axes.get_xlabel().endswith("\ncolour: mean score (mean of objectives)")
+    alone = [each.model_copy(update={"objectives": {"recall": 0.5}}) for each in records]
+    axes = panels("heatmap", alone)[0].figure.axes[0]
+    assert axes.get_xlabel().endswith("\ncolour: mean score (recall)")

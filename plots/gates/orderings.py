@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from miras.result import Result
 from miras.statistics import mean_interval
@@ -70,8 +71,9 @@ def draw(axes: Axes, rows: list[Row]) -> None:
             title = row.title
             labels.append("")
             axes.annotate(
-                title, xy=(0, len(labels) - 1), fontsize=8, fontweight="bold", va="center"
-            )
+                title, xy=(0, len(labels) - 1), fontsize=8, fontweight="bold", va="center",
+                path_effects=[withStroke(linewidth=3, foreground="white")],  # no line through it
+            )  # fmt: skip
         place = len(labels)
         labels.append(row.name)
         colour = EXPECTED[row.expected][0] if row.expected else QUIET
@@ -80,6 +82,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
         axes.plot(row.score, place, "o", color=colour, ms=4)
     axes.set_yticks(range(len(labels)), labels, fontsize=7)
     axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
     axes.set_ylim(len(labels) - 0.4, -0.7)
     axes.set_xlim(-0.02, 1.02)
     axes.set_title("Who solves what")
