@@ -96,6 +96,7 @@ NOT_RUN: dict[str, str] = {
     "torchrun": "several processes; tests/test_text_resume.py has two",
     "miras train training.yaml --out runs/books --tensorboard": "an extra; see tests/test_text.py",
     "tensorboard": "a server",
+    "optuna-dashboard": "a server",
     "lm_eval": "tests/test_lm_eval.py runs it where the extra is installed",
     "createuser": "a server of PostgreSQL; tests/test_search_storage.py has one",
     "createdb": "as before",

@@ -225,6 +225,13 @@ class Maker:
         memory, composed = self.defs["Memory"], [self.defs[each] for each in compositions.values()]
         changed = merged([memory, *composed])
         changed |= {name: changed[name] | refer(f"changed-{name}") for name in SLOTS}
+        inside = {"type": "object", "properties": changed, "additionalProperties": False}
+        self.defs["changed-inside"] = inside
+        about = "what is changed inside of the known memory, or all that stands there instead"
+        whole = {key: value for key, value in changed["of"].items() if key != "description"}
+        changed = changed | {
+            "of": {"description": about, "anyOf": [whole, refer("changed-inside")]}
+        }
         use = refer("known") | {"description": "a known memory; what stands beside it changes it"}
         every = {"type": "integer", "minimum": 1, "description": "update period of the cell"}
         self.defs["known"] = known_names()
