@@ -153,7 +153,7 @@ def _width(numbers: dict[str, float] | None) -> str:
     if not numbers:
         return "–"
     edge = f", {numbers['at edge']:.0f} best at an edge" if numbers.get("at edge") else ""
-    return f"{numbers['good']:.0%} of those tried, {numbers['decades']:.1f} decades{edge}"
+    return f"{100 * numbers['good']:.0f} % of those tried, {numbers['decades']:.1f} decades{edge}"
 
 
 def _search(findings: Findings) -> list[Block]:
