@@ -1,5 +1,7 @@
 """One look has one meaning in all figures: colours, floors, and names on maps."""
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -118,3 +120,16 @@ def test_labels_say_what_is_drawn() -> None:
     alone = [each.model_copy(update={"objectives": {"recall": 0.5}}) for each in records]
     axes = panels("heatmap", alone)[0].figure.axes[0]
     assert axes.get_xlabel().endswith("\ncolour: mean score (recall)")
+
+
+def test_names_stand_beside_their_ends_where_limits_follow_from_what_is_drawn() -> None:
+    with style.canvas(4.0) as (_, axes):
+        axes.fill_between([1, 2], [0.1, 0.1], [0.4, 0.4])
+        axes.plot([1, 2], [0.5, 0.9])
+        style.name_ends(
+            axes, [style.End(2, 0.9, "high", "#000000"), style.End(2, 0.2, "low", "#000000")]
+        )
+        low, high = axes.get_ylim()
+        places = {text.get_text(): cast(Any, text).xyann[1] for text in axes.texts}
+    for name, at in (("high", 0.9), ("low", 0.2)):
+        assert places[name] == pytest.approx((at - low) / (high - low), abs=0.01)
