@@ -79,7 +79,7 @@ def _compare(axes: Axes, rows: Sequence[Ratio]) -> None:
 def _lines(axes: Axes, records: Sequence[Record], number: Callable[[Record], float]) -> None:
     names = list(dict.fromkeys(record["memory"] for record in records))
     ends: list[End] = []
-    for name, stroke in zip(names, strokes([False] * len(names)), strict=True):
+    for name, stroke in zip(names, strokes(["baseline"] * len(names)), strict=True):
         own = sorted((r for r in records if r["memory"] == name), key=lambda r: r["tokens"])
         x, y = [r["tokens"] for r in own], [number(r) for r in own]
         axes.plot(x, y, color=stroke.colour, ls=stroke.dashes, lw=stroke.width, marker=".")

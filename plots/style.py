@@ -162,7 +162,8 @@ def name_ends(axes: Axes, ends: Sequence[End]) -> None:
     A legend of ten lines is a puzzle; a name beside its line is not. Call it last: it reads the
     limits of the axes and the height of the figure.
     """
-    axes.get_xlim(), axes.get_ylim()  # limits that follow from what is drawn are set when asked for
+    axes.get_xlim()  # limits that follow from what is drawn are set when they are asked for
+    axes.get_ylim()
     # Through pixels, so that it holds on a logarithmic axis too.
     inside = axes.transData + axes.transAxes.inverted()
     figure = axes.get_figure(root=True)
