@@ -51,9 +51,7 @@ class Count(NamedTuple):
     equal_keys: int
     done: int
     left_running: int
-    stall: float
-    """Seconds, the longest from the kill of a worker until its trial was free again; those for
-    which the data base itself was away do not count."""
+    stall: float  # from the kill of a worker until its trial was free, less what a server was away
     seconds: float
 
     def __str__(self) -> str:
