@@ -1,7 +1,7 @@
 # Three commands do everything on a machine that has Python 3.11, git and make:
 #   make install   create the environment, .venv
-#   make demo   create the environment, search the quickstart study, write its report
-#   make test   create the environment, lint, check types, run the tests
+#   make demo      create the environment, search the quickstart study, write its report
+#   make test      create the environment, lint, check types, run the tests
 #
 # On Linux the default wheel of torch brings CUDA, some gigabytes of it. Where that is not wanted, let
 # PIP_EXTRA_INDEX_URL name PyTorch's index of CPU wheels: the same version from there is preferred.

@@ -1,6 +1,7 @@
 """What the system refuses is told in one sentence, with the path that somebody has given."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,8 @@ def test_paths_are_left_to_the_commands(
 
     for name in ("read_text", "read_bytes", "open"):
         monkeypatch.setattr(Path, name, refuse)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # typer would ask, and answer in a box
     done = CliRunner().invoke(app, command)
     assert done.exit_code != 0
     assert "locked.yaml" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert "permission denied" in done.stderr.lower() and "[Errno" not in done.stderr
