@@ -22,7 +22,7 @@ def report(run: Annotated[Path, typer.Argument(readable=False, help="folder of a
     from miras.plots import write
 
     with _sentences():
-        print(write(run, between, equations(run / WINNER), asked()))
+        print(write(run, between, equations(run / WINNER), asked(), ruled()))
 
 
 def plot(
@@ -73,6 +73,13 @@ def asked() -> dict[str, str]:
     from miras.part import leaves
 
     return {kind: part.summary() for kind, part in leaves("miras.tasks").items()}
+
+
+def ruled() -> dict[str, str]:
+    """What each rule of the grammar asks for."""
+    from miras.rules import RULES
+
+    return {rule.name: rule.sentence for rule in RULES}
 
 
 def equations(path: Path) -> "list[Block]":

@@ -21,17 +21,19 @@ def write(
     between: reading.Between | None = None,
     equations: Sequence[Block] = (),
     tasks: Mapping[str, str] | None = None,
+    rules: Mapping[str, str] | None = None,
 ) -> Path:
     """Write `report.html`, `report.md` and `figures/` into a study folder; returns the HTML file.
 
     Works at any time: of an unfinished study it says so, and figures with nothing to show are left
     out, as is the map of memories where nobody says how far they are from each other. Raises
     ValueError if there is no study or its files are damaged. `equations` are those of the winner,
-    `tasks` say what each kind of task asks, both from somebody who knows them.
+    `tasks` say what each kind of task asks and `rules` what each rule of the grammar asks for, all
+    from somebody who knows them.
     """
     study = load(folder)
     title = f"Search report: {study.name}"
-    blocks = compose(study, draw_all(study, between), equations, tasks or {})
+    blocks = compose(study, draw_all(study, between), equations, tasks or {}, rules or {})
     page = folder / "report.html"
     (folder / "report.md").write_text(to_markdown(title, blocks), encoding="utf-8")
     page.write_text(to_html(title, blocks), encoding="utf-8")
@@ -43,12 +45,13 @@ def compose(
     drawn: dict[str, Pictures],
     equations: Sequence[Block],
     tasks: Mapping[str, str],
+    rules: Mapping[str, str],
 ) -> list[Block]:
     """The report as blocks, in the order in which a stranger asks."""
     sections = [
         _standing(study),
         _in_short(study),
-        _setting(study, tasks),
+        _setting(study, tasks, rules),
         _best(study, drawn),
         _sureness(study, drawn),
         _frontier(study, drawn),
@@ -128,7 +131,7 @@ def _chosen(study: Study) -> list[Block]:
     ]
 
 
-def _setting(study: Study, asked: Mapping[str, str]) -> list[Block]:
+def _setting(study: Study, asked: Mapping[str, str], rules: Mapping[str, str]) -> list[Block]:
     description = study.manifest.get("description")
     fair = fairness.sentences(study)
     blocks: list[Block] = [Text(str(description))] if description else []
@@ -141,6 +144,7 @@ def _setting(study: Study, asked: Mapping[str, str]) -> list[Block]:
         ),
         *tables.tasks(study, asked),
         tables.setting(study),
+        *tables.refusals(study, rules),
         *([Heading("How fair the comparison is", 3), Items(fair)] if fair else []),
     ]
 

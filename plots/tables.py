@@ -90,10 +90,26 @@ def setting(study: Study) -> Table:
         rows.append(("time from start to end", duration(manifest["seconds"])))
     if "duplicates" in manifest:
         rows.append(("proposed again, not trained twice", words(manifest["duplicates"])))
-    if "refused" in manifest:
-        rows.append(("refused before training", words(manifest["refused"])))
+    if isinstance(manifest.get("refused"), dict):
+        rows.append(("refused before training", f"{sum(_refused(study).values())}"))
     rows += [(k.replace("_", " "), words(v)) for k, v in manifest.items() if k not in TOLD]
     return Table(("what", "value"), rows)
+
+
+def refusals(study: Study, rules: Mapping[str, str]) -> list[Table]:
+    """How often each rule of the grammar refused what was proposed; nothing where none did."""
+    rows = [
+        [str(times), f"{rules[name]} ({name})" if rules.get(name) else name]
+        for name, times in _refused(study).items()
+    ]
+    caption = "Refused before training, by the rule that objected first"
+    return [Table(("times", "rule"), rows, caption)] if rows else []
+
+
+def _refused(study: Study) -> dict[str, int]:
+    found: Any = study.manifest.get("refused")
+    counts = cast("dict[str, Any]", found if isinstance(found, dict) else {})
+    return {name: times for name, times in counts.items() if isinstance(times, int)}
 
 
 def _objectives(study: Study) -> str:

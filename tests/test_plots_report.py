@@ -14,6 +14,7 @@ from miras.lines import append
 from miras.plots import fairness, tables
 from miras.plots.study import duration, load, moment, words
 from miras.result import TrialRecord
+from miras.rules import RULES
 
 # Tables of the report
 
@@ -182,6 +183,22 @@ def test_fairness_of_controls_and_of_no_baseline(tmp_path: Path) -> None:
     assert told[2].startswith("1 trial trained a known memory again")
     assert told[3].startswith("1 candidate had its choices drawn by chance")
     assert fairness.sentences(load(study_folder(tmp_path / "none", []))) == []
+
+
+def test_rules_that_refused_are_sentences(tmp_path: Path) -> None:
+    refused = {"T14": 5, "settings of bias": 2, "T99": 1}
+    study = load(study_folder(tmp_path / "s", [record(0)], refused=refused))
+    told = {rule.name: rule.sentence for rule in RULES}
+    (table,) = tables.refusals(study, told)
+    assert table.rows == [
+        ["5", "Steps above 1 need keys of norm 1. (T14)"],
+        ["2", "settings of bias"],
+        ["1", "T99"],
+    ]
+    assert ("refused before training", "8") in tables.setting(study).rows
+    text = Page(plots.write(study.folder, rules=told).read_text()).text
+    assert "Steps above 1 need keys of norm 1. (T14)" in text and "T14 5" not in text
+    assert tables.refusals(load(study_folder(tmp_path / "n", [], refused={})), told) == []
 
 
 def test_report_of_an_unfinished_study_says_so(tmp_path: Path) -> None:

@@ -110,6 +110,14 @@ def test_every_rule_has_a_row() -> None:
     assert len({rule.name for rule in RULES}) == len(RULES)
 
 
+def test_every_rule_says_what_it_asks_for() -> None:
+    sentences = [rule.sentence for rule in RULES]
+    assert len(set(sentences)) == len(RULES)
+    for sentence in sentences:
+        assert 20 < len(sentence) < 100 and sentence[0].isupper(), sentence
+        assert sentence.endswith(".") and "\n" not in sentence, sentence
+
+
 @pytest.mark.parametrize("name", known())
 def test_known_memories_pass_all_rules(name: str) -> None:
     expected = WARNED.get(name, set())

@@ -1,9 +1,10 @@
 """Which parts go together: declared needs, and combinations known to be wrong or to blow up.
 
 A rule looks at a whole memory and answers with a sentence (who asks, who lacks, what would fit) or
-with nothing. Names T1, T2, ... are those of the compatibility rules of the project's catalogue of
-memories. `fit` says who needs what, `optimizers` what each of these does, `writing` what may be
-learned when, `stability` what diverges, `degenerate` what is legal and pointless.
+with nothing; its docstring says in one sentence what it asks for in general. Names T1, T2, ... are
+those of the compatibility rules of the project's catalogue of memories. `fit` says who needs what,
+`optimizers` what each of these does, `writing` what may be learned when, `stability` what diverges,
+`degenerate` what is legal and pointless.
 """
 
 from collections.abc import Callable
@@ -31,6 +32,11 @@ class Rule(NamedTuple):
     verdict: Verdict
     check: Check
     each_gate: bool = False  # whether every gate in `memory.uses` is judged by itself
+
+    @property
+    def sentence(self) -> str:
+        """What it asks for, in general."""
+        return self.check.__doc__ or ""
 
 
 RULES: list[Rule] = []

@@ -16,6 +16,7 @@ def _forgets(memory: "Memory") -> bool:
 
 @rule("T4")
 def _deep_hebbian(memory: "Memory") -> str:
+    """The inner product on a deep memory needs forgetting or a norm, or weights grow for ever."""
     if memory.architecture.linear or memory.architecture.stores_pairs or memory.bias.residual:
         return ""
     # A norm of the prediction gives the inner product a largest value, as bounded weights do.
@@ -32,6 +33,7 @@ def _deep_hebbian(memory: "Memory") -> str:
 
 @rule("T5", Verdict.warn)
 def _unnormalised(memory: "Memory") -> str:
+    """Reads of a memory that only adds grow with the length of the sequence."""
     architecture = memory.architecture
     if not architecture.linear or memory.bias.residual or _forgets(memory):
         return ""
@@ -48,6 +50,7 @@ def _unnormalised(memory: "Memory") -> str:
 
 @rule("T6", Verdict.warn)
 def _momentum_of_dot(memory: "Memory") -> str:
+    """A fixed momentum of the inner product is only a second decay."""
     step = memory.stepping
     if step is None or "momentum" not in step.buffers:
         return ""
@@ -62,6 +65,7 @@ def _momentum_of_dot(memory: "Memory") -> str:
 
 @rule("T10", Verdict.warn)
 def _never_read(memory: "Memory") -> str:
+    """A memory that is refreshed too seldom is never read."""
     step = memory.stepping
     if step is None or step.every == 1 or not memory.architecture.linear:
         return ""
@@ -76,6 +80,7 @@ def _never_read(memory: "Memory") -> str:
 
 @rule("T22", Verdict.warn)
 def _deep_channels(memory: "Memory") -> str:
+    """A decay per channel treats the hidden units of a deep memory as a whole."""
     architecture = memory.architecture
     if architecture.linear or architecture.stores_pairs or architecture.averages:
         return ""
@@ -90,6 +95,7 @@ def _deep_channels(memory: "Memory") -> str:
 
 @rule("T1", Verdict.warn)
 def _nonnegative(memory: "Memory") -> str:
+    """Weights that are kept positive need a norm or a signed gate on the output."""
     if not memory.retention.nonnegative or memory.architecture.bounded_prediction:
         return ""
     if memory.wiring.output_gate == "silu":
@@ -103,6 +109,7 @@ def _nonnegative(memory: "Memory") -> str:
 
 @rule("anchor-of-dot", Verdict.warn)
 def _anchor_of_dot(memory: "Memory") -> str:
+    """A chunk has no effect where gradients do not depend on the weights."""
     step = memory.stepping
     if step is None or memory.bias.residual or not memory.architecture.linear or step.chunk == 1:
         return ""
@@ -115,6 +122,7 @@ def _anchor_of_dot(memory: "Memory") -> str:
 
 @rule("nothing-to-generate")
 def _nothing_to_generate(memory: "Memory") -> str:
+    """A memory that learns from its own answers must not start at zero."""
     if memory.bias.target != "self_generated" or not memory.retention.identity_link:
         return ""
     architecture = memory.architecture

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 @rule("pairs")
 def _pairs(memory: "Memory") -> str:
+    """A memory stores pairs as they come or takes gradient steps, not both."""
     architecture, optimizer = kind(memory.architecture), kind(memory.optimizer)
     if memory.optimizer.stores_pairs and not memory.architecture.stores_pairs:
         return (
@@ -36,6 +37,7 @@ def _pairs(memory: "Memory") -> str:
 
 @rule("axes")
 def _axes(memory: "Memory") -> str:
+    """What acts along an axis needs an architecture that has this axis."""
     allowed = memory.architecture.allowed_axes()
 
     def objection(part: object, axis: str | None) -> str:
@@ -55,6 +57,7 @@ def _axes(memory: "Memory") -> str:
 
 @rule("derived-gate", each_gate=True)
 def _derived(memory: "Memory") -> str:
+    """A step made from the retention gate needs that gate, on the same axis."""
     step = memory.stepping
     for use in memory.uses:
         if use.gate.derived and not use.name.startswith("step"):
@@ -82,6 +85,7 @@ def _derived(memory: "Memory") -> str:
 
 @rule("recurrent-gate", each_gate=True)
 def _recurrent(memory: "Memory") -> str:
+    """A gate that reads the previous output needs a memory that keeps it."""
     for use in memory.uses:
         if use.gate.recurrent and memory.architecture.keyed:
             return (
@@ -94,6 +98,7 @@ def _recurrent(memory: "Memory") -> str:
 
 @rule("timescale", each_gate=True)
 def _timescale(memory: "Memory") -> str:
+    """A step that takes its time scale from a mamba gate needs one such scale per head."""
     # The layer builds this gate from what the other one leaves behind: dt, one number per head.
     source = getattr(memory.retention, "gate", None)
     per_channel = getattr(source, "per_channel", False) and memory.retention.decays != "scalar"
@@ -111,6 +116,7 @@ def _timescale(memory: "Memory") -> str:
 
 @rule("gate-range", each_gate=True)
 def _range(memory: "Memory") -> str:
+    """What a gate gives stays in the range of what it is used as."""
     for use in memory.uses:
         fixed, ceiling = use.gate.fixed, use.gate.ceiling(use.high)
         if ceiling > use.high or (fixed is not None and fixed < use.low):
@@ -135,6 +141,7 @@ def _range(memory: "Memory") -> str:
 
 @rule("T17")
 def _tied_keys(memory: "Memory") -> str:
+    """Keys made from what the retention gate forgets need such a gate per key channel."""
     features = memory.architecture.features
     if not features.needs_decay:
         return ""
@@ -154,6 +161,7 @@ def _tied_keys(memory: "Memory") -> str:
 
 @rule("link-matrices")
 def _link_matrices(memory: "Memory") -> str:
+    """Retention that reshapes matrices needs an architecture made of matrices."""
     if not memory.retention.of_matrices or memory.architecture.matrices:
         return ""
     return (
@@ -165,6 +173,7 @@ def _link_matrices(memory: "Memory") -> str:
 
 @rule("residual-size")
 def _residual_size(memory: "Memory") -> str:
+    """A memory that adds the key to its answer needs features that keep its size."""
     features = memory.architecture.features
     if not getattr(memory.architecture, "residual", False) or features.width(2) == 2:
         return ""
@@ -176,6 +185,7 @@ def _residual_size(memory: "Memory") -> str:
 
 @rule("T2")
 def _simplex_axis(memory: "Memory") -> str:
+    """No decay varies along the axis that a softmax normalises."""
     # A decay that varies along the softmax axis does not cancel in the normaliser, so the logits
     # are no longer those of multiplicative weights. In an mlp one of the layers has that axis.
     along, decays = memory.retention.simplex_axis, memory.retention.decays
@@ -192,6 +202,7 @@ def _simplex_axis(memory: "Memory") -> str:
 
 @rule("T11")
 def _closed_step(memory: "Memory") -> str:
+    """A step in closed form needs a linear memory under bias l2, one token at a time."""
     step = memory.stepping
     if step is None or not step.quadratic_only:
         return ""
@@ -220,6 +231,7 @@ def _closed_step(memory: "Memory") -> str:
 
 @rule("T20")
 def _normaliser(memory: "Memory") -> str:
+    """A normaliser needs keys that cannot sum to zero, and writes that only add up."""
     if not memory.architecture.normalised:
         return ""
     features = memory.architecture.features
@@ -256,6 +268,7 @@ def _normaliser(memory: "Memory") -> str:
 
 @rule("chance-range", each_gate=True)
 def _drawn(memory: "Memory") -> str:
+    """A gate that is drawn by chance needs a largest value."""
     for use in memory.uses:
         if kind(use.gate) == "chance" and use.high == float("inf"):
             return (

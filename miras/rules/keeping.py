@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 @rule("retention-weights")
 def _weights(memory: "Memory") -> str:
+    """Retention that reshapes weights needs weights, not stored pairs."""
     if not memory.retention.of_weights or not memory.architecture.stores_pairs:
         return ""
     return (
@@ -21,6 +22,7 @@ def _weights(memory: "Memory") -> str:
 
 @rule("retention-keys")
 def _keys(memory: "Memory") -> str:
+    """Retention along the keys needs one matrix."""
     architecture = memory.architecture
     of_matrix = architecture.linear and architecture.keyed and architecture.matrices
     if not memory.retention.of_keys or of_matrix or architecture.stores_pairs:
@@ -34,6 +36,7 @@ def _keys(memory: "Memory") -> str:
 
 @rule("retention-start")
 def _start(memory: "Memory") -> str:
+    """Retention measured by the initial weights needs some that are not zero."""
     leaves = memory.architecture.leaves(2, 2).values()
     if not memory.retention.of_initial or all(leaf.std > 0 for leaf in leaves):
         return ""
@@ -46,6 +49,7 @@ def _start(memory: "Memory") -> str:
 
 @rule("simplex-state")
 def _turned(memory: "Memory") -> str:
+    """Weights that are kept positive are not turned by a rotation."""
     retention = memory.retention
     turns = getattr(memory.architecture, "rotation", None) is not None
     if not turns or not retention.nonnegative or not retention.identity_link:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 @rule("T12")
 def _keyed(memory: "Memory") -> str:
+    """An optimizer that looks at keys needs a matrix, written one token at a time."""
     step, architecture = memory.stepping, memory.architecture
     if step is None or not step.keyed:
         return ""
@@ -43,6 +44,7 @@ def _keyed(memory: "Memory") -> str:
 
 @rule("T12-sums")
 def _sums(memory: "Memory") -> str:
+    """An optimizer that solves with two sums needs both to fade alike."""
     step, retention = memory.stepping, memory.retention
     if step is None or not step.sums:
         return ""
@@ -66,6 +68,7 @@ def _sums(memory: "Memory") -> str:
 
 @rule("T7")
 def _one_singular_value(memory: "Memory") -> str:
+    """Making all singular values of a gradient equal needs gradients of many tokens."""
     step = memory.stepping
     if step is None or not step.normalises or memory.bias.window > 1 or step.batch >= 8:
         return ""
@@ -77,6 +80,7 @@ def _one_singular_value(memory: "Memory") -> str:
 
 @rule("T13-dot", Verdict.warn)
 def _delta_by_another_name(memory: "Memory") -> str:
+    """An optimizer that erases, under bias dot, is the delta rule by another name."""
     step = memory.stepping
     if step is None or not step.erases or kind(memory.bias) != "dot":
         return ""
@@ -88,6 +92,7 @@ def _delta_by_another_name(memory: "Memory") -> str:
 
 @rule("T23")
 def _several_writes(memory: "Memory") -> str:
+    """Several writes per token need keys and values that a layer can make several of."""
     step, architecture = memory.stepping, memory.architecture
     count: int = getattr(step, "count", 1) if step is not None else 1
     if step is None or kind(step) != "multi_step" or count == 1:
@@ -115,6 +120,7 @@ def _several_writes(memory: "Memory") -> str:
 
 @rule("shared")
 def _shared(memory: "Memory") -> str:
+    """One memory for all sequences has no gates made from the input of one of them."""
     step = memory.stepping
     if step is None or not step.shared:
         return ""

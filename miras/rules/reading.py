@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 @rule("means")
 def _means(memory: "Memory") -> str:
+    """A memory that averages needs positive keys, counted one after the other."""
     architecture, step = memory.architecture, memory.stepping
     if not architecture.averages:
         return ""
@@ -35,6 +36,7 @@ def _means(memory: "Memory") -> str:
 
 @rule("vector-normaliser")
 def _vector_mean(memory: "Memory") -> str:
+    """A normalised vector needs writes that only add up."""
     architecture = memory.architecture
     if architecture.keyed or not getattr(architecture, "normaliser", False):
         return ""
@@ -55,6 +57,7 @@ def _vector_mean(memory: "Memory") -> str:
 
 @rule("rotation")
 def _rotation(memory: "Memory") -> str:
+    """Keys that are turned when stored need a state that can turn with them."""
     architecture = memory.architecture
     if getattr(architecture, "rotation", None) is None:
         return ""
@@ -73,6 +76,7 @@ def _rotation(memory: "Memory") -> str:
 
 @rule("trapezoid")
 def _trapezoid(memory: "Memory") -> str:
+    """A write shared with the next token needs bias dot, one step and one decay per head."""
     step = memory.stepping
     if step is None or "before" not in step.buffers:
         return ""
@@ -91,6 +95,7 @@ def _trapezoid(memory: "Memory") -> str:
 
 @rule("selection", each_gate=True)
 def _selection(memory: "Memory") -> str:
+    """A step made by selection needs a tempered retention gate on the same axis."""
     source = getattr(memory.retention, "gate", None)
     for use in memory.uses:
         if kind(use.gate) != "selection":
@@ -112,6 +117,7 @@ def _selection(memory: "Memory") -> str:
 
 @rule("fading-keys")
 def _fading_keys(memory: "Memory") -> str:
+    """Stored keys do not fade where the optimizer measures with them."""
     architecture = memory.architecture
     if not architecture.stores_pairs or memory.retention.decays != "key":
         return ""
@@ -125,6 +131,7 @@ def _fading_keys(memory: "Memory") -> str:
 
 @rule("mean-of-itself")
 def _mean_of_itself(memory: "Memory") -> str:
+    """A memory that divides by what it has seen is not asked with values."""
     # Values may be negative whatever the features of keys are, and then z . v passes through zero.
     averages = memory.architecture.averages or memory.architecture.normalised
     if not averages or memory.bias.target != "self_generated":

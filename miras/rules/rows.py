@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 @rule("row-slots")
 def _slots(memory: "Memory") -> str:
+    """An optimizer that counts tokens by slot needs slots, and sees each token once."""
     step, architecture = memory.stepping, memory.architecture
     if step is None or not step.of_slots:
         return ""
@@ -29,6 +30,7 @@ def _slots(memory: "Memory") -> str:
 
 @rule("batch-passes")
 def _window_of_batch(memory: "Memory") -> str:
+    """A batch that is written again has no window beside it."""
     step = memory.stepping
     if step is None or not step.rereads or memory.bias.window == 1:
         return ""
@@ -40,6 +42,7 @@ def _window_of_batch(memory: "Memory") -> str:
 
 @rule("row-factor", Verdict.warn)
 def _factor(memory: "Memory") -> str:
+    """A factor above 2 overshoots where a key means one slot alone."""
     factor: float = getattr(memory.optimizer, "factor", 1.0)
     if memory.stepping is None or not memory.stepping.of_slots or factor <= 2:
         return ""
@@ -52,6 +55,7 @@ def _factor(memory: "Memory") -> str:
 
 @rule("fading-addresses", Verdict.warn)
 def _fading(memory: "Memory") -> str:
+    """A decay of the whole state fades the addresses of slots with their values."""
     if kind(memory.architecture) != "product_key" or memory.retention.decays != "scalar":
         return ""
     return (
@@ -62,6 +66,7 @@ def _fading(memory: "Memory") -> str:
 
 @rule("slot-address")
 def _address(memory: "Memory") -> str:
+    """Slots that all answer to every token need a bias that only adds."""
     if getattr(memory.architecture, "addressing", "") != "step" or not memory.bias.residual:
         return ""
     return (
@@ -72,6 +77,7 @@ def _address(memory: "Memory") -> str:
 
 @rule("mix")
 def _mix(memory: "Memory") -> str:
+    """Weighing read and value by the step needs one step per head, made from the input."""
     step = memory.stepping
     if not memory.wiring.mix or (step and step.step_axis == "scalar" and step.step.own):
         return ""
@@ -84,6 +90,7 @@ def _mix(memory: "Memory") -> str:
 
 @rule("slot-means")
 def _means(memory: "Memory") -> str:
+    """Averaged slots need writes that only add up."""
     step, retention = memory.stepping, memory.retention
     if not getattr(memory.architecture, "averaged", False) or step is None:
         return ""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 @rule("slots")
 def _slots(memory: "Memory") -> str:
+    """What writes or dreams over slots needs an architecture that has them."""
     step, architecture = memory.stepping, memory.architecture
     if step is None:
         return ""
@@ -30,6 +31,7 @@ def _slots(memory: "Memory") -> str:
 
 @rule("associative")
 def _associative(memory: "Memory") -> str:
+    """Writing by address follows no gradient, and has no settings of gradient steps."""
     step, bias = memory.stepping, memory.bias
     if step is None or not step.associative:
         return ""
@@ -51,6 +53,7 @@ ONE_BY_ONE = (
 
 @rule("erase-of-edges")
 def _erase_of_edges(memory: "Memory") -> str:
+    """Erase and write gates belong to the slots of a graph, not to its edges."""
     step = memory.stepping
     if step is None or kind(step) != "hebbian" or (step.erase is None and step.write is None):
         return ""
@@ -62,6 +65,7 @@ def _erase_of_edges(memory: "Memory") -> str:
 
 @rule("bookkeeping")
 def _bookkeeping(memory: "Memory") -> str:
+    """Slots that keep their ages need retention none or decay."""
     held = memory.architecture.leaves(1, 1)
     if "age" not in held or kind(memory.retention) in ("none", "decay"):
         return ""
@@ -74,6 +78,7 @@ def _bookkeeping(memory: "Memory") -> str:
 
 @rule("row-mean")
 def _row_mean(memory: "Memory") -> str:
+    """A factor on writes to slots is at most the number of slots that a token reads."""
     step, architecture = memory.stepping, memory.architecture
     factor = getattr(step, "factor", None)
     if step is None or factor is None or not step.of_slots or not architecture.slots:

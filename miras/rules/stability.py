@@ -47,6 +47,7 @@ def _holds_prediction(memory: "Memory") -> bool:
 
 @rule("T13")
 def _erases_twice(memory: "Memory") -> str:
+    """Erasing by the optimizer and by the bias at once needs steps of at most 1."""
     step = memory.stepping
     if step is None or not step.erases or not memory.bias.residual or _reach(step) <= 1:
         return ""
@@ -61,6 +62,7 @@ def _erases_twice(memory: "Memory") -> str:
 
 @rule("T14")
 def _negative_eigenvalue(memory: "Memory") -> str:
+    """Steps above 1 need keys of norm 1."""
     step = _explicit(memory)
     if step is None or not 1.0 < step.step.ceiling(inf) < inf or _unit_keys(memory):
         return ""
@@ -74,6 +76,7 @@ def _negative_eigenvalue(memory: "Memory") -> str:
 
 @rule("stability-bound")
 def _bound(memory: "Memory") -> str:
+    """Steps are at most as long as they can be without diverging."""
     step = _explicit(memory)
     if step is None or step.span > 1 or step.scale == "key_dim":
         return ""
@@ -104,6 +107,7 @@ def _smallest(gate: object, there: bool, out: float = 1.0) -> float:
 
 @rule("T19")
 def _frozen(memory: "Memory") -> str:
+    """Gradients that are taken at the same weights need steps of at most 2 together."""
     step = _explicit(memory)
     together, window = 1 if step is None else step.span, memory.bias.window
     if step is None or together * window == 1 or step.scale == "key_dim":
@@ -126,6 +130,7 @@ def _frozen(memory: "Memory") -> str:
 
 @rule("T19-momentum", Verdict.warn)
 def _frozen_momentum(memory: "Memory") -> str:
+    """Momentum on top of gradients that are taken together needs bounded answers."""
     step = _explicit(memory)
     if step is None or step.span == 1 or "momentum" not in step.buffers:
         return ""
@@ -143,6 +148,7 @@ def _frozen_momentum(memory: "Memory") -> str:
 
 @rule("T15")
 def _power(memory: "Memory") -> str:
+    """An error that grows faster than the residual needs bounded answers or a guard."""
     if getattr(memory.bias, "p", 2.0) <= 2 or memory.bias.guarded:
         return ""
     if memory.architecture.bounded_prediction:
@@ -156,6 +162,7 @@ def _power(memory: "Memory") -> str:
 
 @rule("T16", Verdict.warn)
 def _sign_slope(memory: "Memory") -> str:
+    """An error that is steep at zero needs short steps."""
     step, slope = _explicit(memory), memory.bias.slope
     if step is None or slope <= 1 or _reach(step) * slope <= 2:
         return ""
@@ -168,6 +175,7 @@ def _sign_slope(memory: "Memory") -> str:
 
 @rule("lq-zero")
 def _singular_link(memory: "Memory") -> str:
+    """Retention that blows up at zero needs weights that start elsewhere."""
     if not memory.retention.singular_at_zero or not memory.architecture.linear:
         return ""
     return (
@@ -191,6 +199,7 @@ def _overshoots(memory: "Memory") -> "Stepping | None":
 
 @rule("long-keys-again")
 def _long_keys_again(memory: "Memory") -> str:
+    """Several passes over a token need keys that cannot be long."""
     step = _overshoots(memory)
     if step is None or step.passes == 1:
         return ""
@@ -203,6 +212,7 @@ def _long_keys_again(memory: "Memory") -> str:
 
 @rule("unit-keys", Verdict.warn)
 def _long_keys(memory: "Memory") -> str:
+    """Keys that may be long can make explicit steps diverge."""
     step, features = _overshoots(memory), memory.architecture.features
     if step is None or step.passes > 1:
         return ""
@@ -214,6 +224,7 @@ def _long_keys(memory: "Memory") -> str:
 
 @rule("unbounded-step", Verdict.warn)
 def _long_steps(memory: "Memory") -> str:
+    """A step without a largest value can diverge."""
     step = _explicit(memory)
     if step is None or memory.bias.bounded or not memory.architecture.linear:
         return ""
@@ -227,6 +238,7 @@ def _long_steps(memory: "Memory") -> str:
 
 @rule("deep-steps", Verdict.warn)
 def _deep_steps(memory: "Memory") -> str:
+    """A deep memory without a norm can diverge under an unbounded error."""
     # The slope of a deep memory grows with its own weights, so no step is short enough for all of
     # them; a guard knows the slope of the last layer only.
     if memory.stepping is None or memory.architecture.linear or not memory.bias.residual:
@@ -242,6 +254,7 @@ def _deep_steps(memory: "Memory") -> str:
 
 @rule("deep-momentum")
 def _deep_momentum(memory: "Memory") -> str:
+    """A deep memory without a norm needs short steps, above all under momentum."""
     # A bounded error is no help: layers multiply each other's weights, and so each other's steps.
     architecture, step = memory.architecture, memory.stepping
     gate = getattr(step, "momentum", None)

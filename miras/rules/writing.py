@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 @rule("target")
 def _target(memory: "Memory") -> str:
+    """Targets and windows belong to memories that have keys and are optimised."""
     bias, architecture = memory.bias, memory.architecture
     if bias.target == "value" and bias.window == 1:
         return ""
@@ -29,6 +30,7 @@ def _target(memory: "Memory") -> str:
 
 @rule("addresses")
 def _addresses(memory: "Memory") -> str:
+    """Erase and write gates need a linear memory with keys and a bias that subtracts."""
     step, architecture = memory.stepping, memory.architecture
     if step is None or step.associative or (step.erase is None and step.write is None):
         return ""
@@ -59,6 +61,7 @@ def _addresses(memory: "Memory") -> str:
 
 @rule("T9")
 def _three_sizes(memory: "Memory") -> str:
+    """A batch of gradients is not cut into chunks or update periods as well."""
     step = memory.stepping
     if step is not None and step.batch > 1 and (step.chunk > 1 or step.every > 1):
         return (
@@ -70,6 +73,7 @@ def _three_sizes(memory: "Memory") -> str:
 
 @rule("T11-window")
 def _one_key(memory: "Memory") -> str:
+    """A step in closed form takes one key at a time, no window and no batch."""
     step = memory.stepping
     if step is None or not step.quadratic_only:
         return ""
@@ -83,6 +87,7 @@ def _one_key(memory: "Memory") -> str:
 
 @rule("T8", Verdict.warn)
 def _window_of_dot(memory: "Memory") -> str:
+    """A window needs a bias that looks at what the memory answers."""
     if memory.bias.window == 1 or memory.bias.residual:
         return ""
     return (
@@ -93,6 +98,7 @@ def _window_of_dot(memory: "Memory") -> str:
 
 @rule("T21", Verdict.warn)
 def _read_before(memory: "Memory") -> str:
+    """A read before the write needs another way for a token to see itself."""
     step = memory.stepping
     if step is None or step.read == "after" or step.batch > 1 or step.every > 1:
         return ""
