@@ -15,7 +15,7 @@ class Promotion:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self.reached: dict[tuple[int, int], tuple[str, tuple[float, ...]]] = {}
+        self.reached: dict[tuple[int, int], tuple[str, str, tuple[float, ...]]] = {}
         self.worth: dict[tuple[int, int], tuple[float, ...]] = {}
 
     def __call__(self, slots: Sequence[Slot]) -> Mapping[int, Decision]:
@@ -68,11 +68,14 @@ class Promotion:
 
     def _read(self, slot: int, rung: int, text: str) -> tuple[str, tuple[float, ...]]:
         """Origin, and what was reached on a rung; nothing if the trial failed."""
-        if (slot, rung) not in self.reached:
+        before = self.reached.get((slot, rung))
+        if before is None or before[0] != text:  # a transaction that was rolled back had another
+            self.worth.pop((slot, rung), None)
             record = TrialRecord.model_validate_json(text)
             failed = record.status not in ("ok", "stopped")
-            self.reached[slot, rung] = record.origin, () if failed else self._values(record, rung)
-        return self.reached[slot, rung]
+            values = () if failed else self._values(record, rung)
+            before = self.reached[slot, rung] = text, record.origin, values
+        return before[1:]
 
     def _values(self, record: TrialRecord, rung: int) -> tuple[float, ...]:
         """Validation scores of the objectives that a rung measures, in order."""

@@ -19,6 +19,9 @@ from miras.search import load_study, run, status
 from miras.search.engine import enter
 from miras.search.ledger.ledger import Ledger
 from miras.search.ledger.place import Place, Site
+from miras.search.ledger.reading import Slot
+from miras.search.promotion import Promotion
+from miras.search.proposing.planner import Plan
 from miras.search.rungs import Entry, on_floor
 from miras.search.trial.evaluation import Run, judge, runs_of
 from miras.search.workers.worker import Worker, recorded
@@ -174,6 +177,21 @@ def test_a_study_that_became_shorter_judges_who_waits(tmp_path: Path) -> None:
     shorter = longer.model_copy(update={"budget": longer.budget.model_copy(update={"trials": 6})})
     run(shorter, tmp_path, "search_fake:trivial")
     assert sorted(each.number for each in records(tmp_path)) == list(range(6))
+
+
+def test_a_decision_looks_at_the_record_that_is_there(tmp_path: Path) -> None:
+    """Not at one that was read in a transaction which was then rolled back."""
+    found = study(tmp_path, **RUNGS)
+    memory = known()["gla"]
+    plan = Plan("search", memory, {}, found.rates)
+    results = [trivial(found, memory, each) for each in runs_of(found, found.rates, 0)]
+    better = [each.model_copy(update={"validation": 2.0}) for each in results]
+    promotion = Promotion(found)
+    seen = [
+        promotion.entry(Slot(5, "search", "waiting", None, record.model_dump_json())).values
+        for record in (recorded(found, 5, plan, runs, None, 0.0, 0) for runs in (results, better))
+    ]
+    assert seen[0] != seen[1] == ((2.0,),)
 
 
 def test_a_rung_on_which_all_known_memories_failed_stops_nobody() -> None:

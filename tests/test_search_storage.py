@@ -103,6 +103,30 @@ def test_rungs_are_judged_in_the_transaction_that_completes_them(ledger: Ledger)
         assert (row.state, row.record, row.rung, row.passed) == ("running", "a", 1, ())
 
 
+def test_a_record_that_was_rolled_back_was_never_there(ledger: Ledger) -> None:
+    """A connection breaks while a rung ends; then another worker ends it, with another record."""
+    seen: list[str | None] = []
+
+    def decide(rows: Sequence[Slot]) -> Decisions:
+        seen.append(rows[0].record)
+        if len(seen) == 1:
+            raise ConnectionError("broken in the middle")
+        return {}
+
+    claim = claimed(ledger)
+    ledger.decide = decide
+    with pytest.raises(ConnectionError):
+        ledger.finish_rung(claim.slot, claim.token, "ours")
+    assert ledger.slots()[0].record is None
+    with another(ledger) as other:
+        assert other.release("a/") == [claim.slot]
+        taken = other.claim("b/1.", below=12)
+        assert taken is not None
+        other.finish_rung(taken.slot, taken.token, "theirs")
+    ledger.judge()
+    assert seen == ["ours", "theirs"] and ledger.slots()[0].record == "theirs"
+
+
 def test_lag_waits_for_what_came_long_before(ledger: Ledger) -> None:
     first = claimed(ledger, lag=2)
     assert ledger.claim("a/2.", below=12, lag=2) is None  # the first one takes a memory, but which?

@@ -198,7 +198,10 @@ class Ledger(Reading):
             base.execute(self._add(RECORDS), self._row(slot=slot, rung=rung, record=record))
             if last:
                 self._close(base, slot)
-            self._judged(base)
+            try:
+                self._judged(base)
+            finally:
+                self.forget(slot)  # read before it is kept: what is rolled back was never there
 
         self.storage.write(end)
 

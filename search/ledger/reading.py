@@ -1,7 +1,8 @@
 """Reading a ledger: what its study has done and is doing.
 
 Plans, records and refusals are long and never change once they are there, so a connection keeps
-those that it has read and asks for the new ones alone.
+those that it has read and asks for the new ones alone. What a transaction reads that has written it
+itself is forgotten: it may be rolled back.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,6 +59,10 @@ class Reading:
 
     def __exit__(self, *_: object) -> None:
         self.storage.close()
+
+    def forget(self, slot: int) -> None:
+        """Read the records of a trial anew when they are asked for."""
+        self._records.pop(slot, None)
 
     def names(self) -> list[str]:
         """All studies of the data base."""
