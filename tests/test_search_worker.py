@@ -1,5 +1,6 @@
 """A worker: it keeps its trial while it plans, and what is not the fault of a run is none."""
 
+import shutil
 import time
 from multiprocessing import Pipe
 from pathlib import Path
@@ -13,7 +14,7 @@ from miras.part import SpecError
 from miras.search import run
 from miras.search.engine import enter
 from miras.search.ledger.ledger import Ledger
-from miras.search.ledger.place import LEDGER, Place, Site
+from miras.search.ledger.place import LEDGER, Place, Site, alone
 from miras.search.proposing.planner import Plan
 from miras.search.trial import isolation, measuring
 from miras.search.trial.evaluation import Job, runs_of
@@ -64,6 +65,26 @@ def test_a_part_that_fails_while_it_is_matched_is_refused(
     memory = known()["deltanet"].model_copy(update={"name": "unlike any other"})
     with pytest.raises(SpecError, match="a bug in a part"):
         measuring.measure(memory, study(tmp_path).shell, 8)
+
+
+def test_a_copy_of_a_folder_is_another_one(tmp_path: Path) -> None:
+    """Neither waits for the other, takes its name or gives back what its workers hold."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    with Ledger(tmp_path / LEDGER, "test") as ledger:
+        ledger.begin("test", study="{}")
+        ledger.extend(2, [])
+        with alone(one) as first:
+            shutil.copytree(one, two)
+            assert ledger.claim(f"{first.name}/1.", below=2) is not None
+            with alone(two) as second:
+                assert second.name != first.name
+                assert ledger.release(f"{second.name}/") == []
+        assert ledger.release(f"{first.name}/") == [0]
+    for folder, name in ((one, first.name), (two, second.name)):
+        with alone(folder) as again:
+            assert again.name == name
+    with alone(one.rename(tmp_path / "moved")) as moved:
+        assert moved.name == first.name
 
 
 def test_a_folder_of_another_study_is_not_written(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Where a search is at home: a folder with its log and files, and the names of its workers.
 
 Everybody who takes part in a study, on whatever machine, has a folder of its own. Its name is in
-the names of its workers, so that it knows what they held when it has to give that back.
+the names of its workers, so that it knows what they held when it has to give that back. A copy of a
+folder is another folder, and gets a name of its own.
 """
 
 import fcntl
@@ -59,12 +60,20 @@ def alone(folder: Path) -> Generator[Place]:
                 f"another search is running in {folder}: wait for it, or use another folder"
             ) from None
         file.seek(0)
-        name = file.read().strip()
-        if not name:
+        name, _, home = file.read().strip().partition(" ")
+        if home != (here := _identity(file.fileno())):
+            # A copy: with the name of the other one it would take away what its workers hold.
             name = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
-            file.write(name + "\n")
+            file.truncate(0)
+            file.write(f"{name} {here}\n")
             file.flush()
         yield Place(folder.absolute(), name)
+
+
+def _identity(file: int) -> str:
+    """What a file shares with no copy of it, wherever that is; a file that is moved keeps it."""
+    about = os.fstat(file)
+    return f"{socket.gethostname()}:{about.st_dev}:{about.st_ino}"
 
 
 def owner(parent: str, process: int | None = None) -> str:
