@@ -25,11 +25,20 @@ from miras.statistics.untyped import stats
 BUDGETS = (6, 12, 21, 36)
 """Trainings of a search."""
 
-POLICIES: dict[str, tuple[int, int]] = {  # rates of one candidate, and how many of seven it has
-    "one fixed rate": (1, 1),
-    "one rate by chance": (1, 7),
-    "a grid of three": (3, 3),
-    "all seven": (7, 7),
+
+class Policy(NamedTuple):
+    """What a search gives each candidate."""
+
+    rates: int
+    by_chance: bool = False
+    """Each has another one; else all have the same."""
+
+
+POLICIES = {
+    "one fixed rate": Policy(1),
+    "one rate by chance": Policy(1, by_chance=True),
+    "a grid of three": Policy(3),
+    "all seven": Policy(7),
 }
 
 POOLS, SEARCHES = 200, 50
@@ -79,17 +88,16 @@ def table(records: Sequence[TrialRecord], rates: Sequence[float]) -> Table:
     return Table(np.array(validation), np.array(test))
 
 
-def places(policy: tuple[int, int], rates: int, generator: np.random.Generator) -> list[int]:
+def places(policy: Policy, rates: int, generator: np.random.Generator) -> list[int]:
     """Which rates a candidate is given."""
-    count, among = policy
-    if among > count:
+    if policy.by_chance:
         return [int(generator.integers(rates))]
     # in the middles of equal shares of the range, as `baseline_rates` has them
-    return [round((rates - 1) * (place + 0.5) / count) for place in range(count)]
+    return [round((rates - 1) * (at + 0.5) / policy.rates) for at in range(policy.rates)]
 
 
 def seen(
-    found: Table, policy: tuple[int, int], generator: np.random.Generator
+    found: Table, policy: Policy, generator: np.random.Generator
 ) -> Float[np.ndarray, " candidates"]:
     """What a search sees of each candidate: its best validation score at the rates it is given."""
     rates = found.validation.shape[1]
@@ -97,11 +105,9 @@ def seen(
     return np.array(best)
 
 
-def searched(
-    found: Table, policy: tuple[int, int], trainings: int, generator: np.random.Generator
-) -> float:
+def searched(found: Table, policy: Policy, trainings: int, generator: np.random.Generator) -> float:
     """What the winner of one search by chance is worth."""
-    drawn = generator.permutation(len(found.validation))[: max(1, trainings // policy[0])]
+    drawn = generator.permutation(len(found.validation))[: max(1, trainings // policy.rates)]
     here = Table(found.validation[drawn], found.test[drawn])
     return float(here.worth[int(seen(here, policy, generator).argmax())])
 
@@ -116,7 +122,7 @@ def rows(
         chosen = np.random.default_rng(pool).integers(count, size=count)
         here = Table(found.validation[chosen], found.test[chosen])
         for name, policy in POLICIES.items():
-            draws = np.random.default_rng((pool, policy[0], policy[1]))
+            draws = np.random.default_rng((pool, *policy))
             for budget in budgets:
                 each = (searched(here, policy, budget, draws) for _ in range(searches))
                 means[name, budget].append(fmean(each))
@@ -154,15 +160,18 @@ def page(found: Table, rates: Sequence[float], made: Sequence[Row]) -> str:
         f" itself, for the others how much more, with 95 % of {POOLS} resampled pools of"
         " candidates. Agreement is the rank correlation of what the search sees with the worth.",
         "",
-        "| policy | agreement | " + " | ".join(f"{each} trainings" for each in budgets) + " |",
-        "| --- | ---: |" + " ---: |" * len(budgets),
+        "| policy | rates of a candidate | agreement | "
+        + " | ".join(f"{each} trainings" for each in budgets)
+        + " |",
+        "| --- | ---: | ---: |" + " ---: |" * len(budgets),
     ]
     for place, row in enumerate(made):
         cells = [
             f"{mean:.3f}" if place == 0 else f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
             for mean, low, high in row.found.values()
         ]
-        lines.append(f"| {row.policy} | {row.agreement:.2f} | " + " | ".join(cells) + " |")
+        title = f"| {row.policy} | {POLICIES[row.policy].rates} | {row.agreement:.2f} | "
+        lines.append(title + " | ".join(cells) + " |")
     preferred = np.bincount(found.validation.argmax(axis=1), minlength=len(rates))
     lines += [
         "",

@@ -56,4 +56,6 @@ def test_the_page_says_by_how_much_each_policy_is_ahead() -> None:
     assert [row.policy for row in made] == list(POLICIES)
     assert made[-1].found[14][0] > 0.0
     text = page(BOTH, RATES, made)
-    assert "| one fixed rate |" in text and "| 0.001 | 2 | 0 | 1.000 |" in text
+    for row in ("one fixed rate | 1", "one rate by chance | 1", "a grid of three | 3"):
+        assert f"| {row} | " in text
+    assert "| 0.001 | 2 | 0 | 1.000 |" in text
