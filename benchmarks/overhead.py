@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from statistics import fmean
 from typing import NamedTuple
 
 import optuna
@@ -24,6 +24,7 @@ from miras.search.ledger.ledger import Ledger
 from miras.search.ledger.place import alone
 from miras.search.proposing.planner import Planner
 from miras.search.sampler.random import Random
+from miras.search.space.space import Space
 from miras.search.study import Study
 from miras.search.trial.evaluation import runs_of
 from miras.search.workers.parent import Parent, Terms
@@ -69,9 +70,11 @@ def study_of(space: str, sampler: str, trials: int) -> Study:
 class Bench:
     """A study in a folder that is filled and measured, worker and parent in one process."""
 
-    def __init__(self, study: Study, ledger: Ledger, parent: Parent, clock: Clock) -> None:
+    def __init__(
+        self, study: Study, space: Space, ledger: Ledger, parent: Parent, clock: Clock
+    ) -> None:
         self.study, self.ledger, self.parent, self.clock = study, ledger, parent, clock
-        self.planner = Planner(study, study.opened(), ledger)
+        self.planner = Planner(study, space, ledger)
 
     def trial(self, planner: Planner) -> Cost:
         """One trial and what it costs."""
@@ -97,10 +100,13 @@ class Bench:
         return Cost(plan=steps[1], ledger=steps[0] + steps[3], files=steps[4])
 
 
-def fill(study: Study, ledger: Ledger, trials: int) -> None:
-    """Let the first trials be done; candidates come from chance, which does not look back."""
+def fill(study: Study, space: Space, ledger: Ledger, trials: int) -> None:
+    """Let the first trials be done; candidates come from chance, which does not look back.
+
+    What was asked of the rules of the grammar stays known, as in a worker that planned these.
+    """
     chance = study.model_copy(update={"sampler": Random()})
-    planner = Planner(chance, study.opened(), ledger)
+    planner = Planner(chance, space, ledger)
     for number in range(trials):
         claim = ledger.claim("bench/1.", below=study.budget.trials)
         plan = planner.plan(claim) if claim else None
@@ -114,10 +120,14 @@ def fill(study: Study, ledger: Ledger, trials: int) -> None:
 def measure(
     study: Study, folder: Path, filled: int, repeats: int, clock: Clock
 ) -> tuple[Cost, float]:
-    """Median cost of trials after so many, and seconds to open the study with them."""
+    """Mean cost of trials after so many, and seconds to open the study with them.
+
+    The mean, because samplers take turns and one of them takes longer.
+    """
+    space = study.opened()
     with alone(folder) as place, Ledger(place.ledger) as ledger:
         enter(study, ledger, folder)
-        fill(study, ledger, filled)
+        fill(study, space, ledger, filled)
         Parent(study, ledger, place, TRAIN, Terms()).close()  # writes all that is done so far
     began = clock()
     with alone(folder) as place, Ledger(place.ledger) as ledger:
@@ -125,11 +135,11 @@ def measure(
         parent = Parent(study, ledger, place, TRAIN, Terms())
         parent.follow()
         opened = clock() - began
-        bench = Bench(study, ledger, parent, clock)
+        bench = Bench(study, space, ledger, parent, clock)
         bench.trial(bench.planner)  # reads the history: a worker does that once
         costs = [bench.trial(bench.planner) for _ in range(repeats)]
         parent.close()
-    return Cost(*(median(each) for each in zip(*costs, strict=True))), opened
+    return Cost(*(fmean(each) for each in zip(*costs, strict=True))), opened
 
 
 def main() -> None:
@@ -138,7 +148,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, nargs="*", default=[*GOALS, OPEN])
     parser.add_argument("--space", default="everything")
     parser.add_argument("--sampler", default="portfolio")
-    parser.add_argument("--repeats", type=int, default=11)
+    parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     given = parser.parse_args()
     clock = time.process_time if given.clock == "cpu" else time.perf_counter

@@ -22,12 +22,12 @@ import optuna
 from miras.benchmarks.postgres import Server, postgres
 from miras.canonical import key
 from miras.lines import read
-from miras.memory import Memory
 from miras.part import SpecError
 from miras.result import Result, TrialRecord
 from miras.search.engine import join, run
 from miras.search.ledger.ledger import Ledger
 from miras.search.ledger.telling import opened
+from miras.search.space.derive import Candidate
 from miras.search.study import Study
 from miras.search.trial.evaluation import Run
 from miras.search.workers.parent import Terms
@@ -62,13 +62,13 @@ class Count(NamedTuple):
         )
 
 
-def training(study: Study, memory: Memory, run: Run) -> Result:
+def training(study: Study, memory: Candidate, run: Run) -> Result:
     """A training of a moment: at most as many seconds as the study's description says."""
     time.sleep(_digest(memory)[4] / 255 * float(study.description))
     return result_of(memory, run)
 
 
-def result_of(memory: Memory, run: Run) -> Result:
+def result_of(memory: Candidate, run: Run) -> Result:
     """A result that is a function of the memory."""
     score = int.from_bytes(_digest(memory)[:4]) / 2**32
     return Result(
@@ -84,7 +84,7 @@ def result_of(memory: Memory, run: Run) -> Result:
     )
 
 
-def _digest(memory: Memory) -> bytes:
+def _digest(memory: Candidate) -> bytes:
     return hashlib.sha256(key(memory).encode()).digest()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from optuna.samplers import TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sampler_cases import (
@@ -23,8 +24,9 @@ from sampler_cases import (
 
 from miras.search.proposing.ground import Choices, Whole, written
 from miras.search.proposing.history import Past, frozen
-from miras.search.proposing.proposing import Proposal, propose
+from miras.search.proposing.proposing import Proposal, propose, study_of
 from miras.search.proposing.variation import heads, jitter, mixed
+from miras.search.sampler import Turn
 from miras.search.sampler.brute import Brute
 from miras.search.sampler.evolution import RUNG, SCORES, ranked
 from miras.search.space.choosers import FromChoices, FromRandom
@@ -209,3 +211,22 @@ def test_gaussian_process_on_numbers() -> None:
     assert best > -0.01 and sum(values is None for _, values in found[8:]) <= 2
     assert not sampler("gp").remarks(on)
     assert "small numeric spaces" in sampler("gp").remarks(ground(PLAIN))[0]
+
+
+def test_quick_tpe_models_together_what_optuna_would() -> None:
+    on = ground(TALL)
+    arm = sampler("tpe").arm(0, on)
+    quick = arm.make(Turn(0))
+    generator = np.random.default_rng(0)
+    drawn = [on.derive(FromRandom(generator), True) for _ in range(30)]
+    for known in (0, 1, 30):
+        past = [frozen(on, choices, (0.5,)) for choices in drawn[:known]]
+        study = study_of(past, arm, ("maximize",))
+        study.add_trial(frozen(on, drawn[0], bad="diverged"))
+        running = study.ask()
+        wanted = TPESampler(multivariate=True).infer_relative_search_space(
+            study, study.trials[running.number]
+        )
+        assert wanted.keys() >= {"loss", "scale", "norm"}
+        found = quick.infer_relative_search_space(study, study.trials[running.number])
+        assert list(found.items()) == list(wanted.items())

@@ -7,6 +7,7 @@ chooser go through the tree.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from optuna import Study
@@ -41,7 +42,7 @@ class Ground:
     kept: dict[Any, Any] = field(default_factory=dict[Any, Any], compare=False, repr=False)
     """What a sampler has worked out of the tree and need not work out again."""
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Derivations, a real number counted as one."""
         return size(self.root)

@@ -7,6 +7,7 @@ failed trials, and would propose the bad branch for ever.
 import copy
 import json
 from collections.abc import Iterable, Mapping, Sequence, Set
+from functools import cached_property
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -139,6 +140,15 @@ def glimpse(study: Study, results: Sequence[Result]) -> dict[str, float]:
 
 class Kept(FrozenTrial):
     """A trial that will not change any more: a storage need not copy all that is in it."""
+
+    @cached_property
+    def _constraints(self) -> dict[str, float]:
+        return super().constraints
+
+    @property
+    def constraints(self) -> dict[str, float]:
+        """Optuna puts them together anew whenever it is asked, which is for every hole."""
+        return self._constraints
 
     def __deepcopy__(self, memo: Mapping[int, Any]) -> "Kept":
         return copy.copy(self)

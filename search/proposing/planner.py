@@ -24,7 +24,7 @@ from miras.stack import Stack
 from ..ledger.ledger import Claim, Ledger, Refused
 from ..rungs import KNOWN
 from ..space.choosers import Chooser, FromChoices
-from ..space.derive import Candidate, Refusal, Value, build, derive
+from ..space.derive import Candidate, Refusal, Value, build, chosen, derive
 from ..space.space import Space
 from ..study import Study
 from ..trial.matching import length_of, solve
@@ -157,7 +157,7 @@ def ground_of(study: Study, space: Space) -> Ground:
     rates = study.searched_rates
 
     def choices(chooser: Chooser, narrow: bool) -> Choices:
-        return derive(space, chooser, rates, narrow).choices
+        return chosen(space, chooser, rates, narrow)
 
     candidates = study.budget.trials - study.known
     return Ground(space.root, choices, candidates, rates)

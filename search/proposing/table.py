@@ -29,23 +29,26 @@ class Table(NamedTuple):
 
     def rows(self, found: Sequence[Choices]) -> "Rows":
         """Choices as rows; what no trial has chosen is left out."""
-        places: list[tuple[int, int]] = []
+        rows: list[int] = []
+        columns: list[int] = []
         values: list[float] = []
         for row, choices in enumerate(found):
             for name, value in choices.items():
-                among = self.distributions.get(name)
-                if isinstance(among, CategoricalDistribution):
-                    column = self.columns.get((name, value))
-                    if column is not None:
-                        places.append((row, column))
-                        values.append(math.sqrt(0.5))  # two different options are 1 apart
-                elif among is not None:
-                    places.append((row, self.columns[name, None]))
-                    values.append(_place(float(value), among) - 0.5)
-        ordered = sorted(range(len(places)), key=places.__getitem__)
-        where = np.array([places[each] for each in ordered], dtype=np.int64).reshape(-1, 2)
-        known = torch.tensor([values[each] for each in ordered], dtype=torch.float64)
-        return Rows(torch.from_numpy(where.T), known, (len(found), len(self.holes)))
+                column = self.columns.get((name, value))  # of a choice
+                if column is not None:
+                    share = math.sqrt(0.5)  # two different options are 1 apart
+                else:
+                    column = self.columns.get((name, None))  # of a number
+                    if column is None:
+                        continue
+                    share = _place(float(value), self.distributions[name]) - 0.5
+                rows.append(row)
+                columns.append(column)
+                values.append(share)
+        where = np.array([rows, columns], dtype=np.int64).reshape(2, -1)
+        order = np.lexsort((where[1], where[0]))
+        known = torch.tensor(values, dtype=torch.float64)[order]
+        return Rows(torch.from_numpy(where[:, order]), known, (len(found), len(self.holes)))
 
 
 class Rows(NamedTuple):

@@ -82,6 +82,15 @@ def heads(choices: Choices) -> list[str]:
     ]
 
 
+def _tall(choices: Choices) -> list[str]:
+    """Choices below which something else is chosen."""
+    return [
+        name
+        for name in dict.fromkeys(above for each in choices for above in _above(each))
+        if name in choices
+    ]
+
+
 @lru_cache(maxsize=100_000)
 def _above(name: str) -> tuple[str, ...]:
     """Names of all that a choice may stand inside of, from the outside."""
@@ -101,17 +110,12 @@ def varied(
     """
     changed: set[str] = set()
     regrown: set[str] = set()
-    names, slots = list(source), heads(source)
-    tall = [
-        name
-        for name in dict.fromkeys(above for n in names for above in _above(n))
-        if name in source
-    ]
+    names = list(source)
     for _ in range(changes):
         way = generator.random()
-        if way < SLOT and slots:
+        if way < SLOT and (slots := heads(source)):
             changed.add(slots[generator.integers(len(slots))])
-        elif way < SLOT + REGROW and tall:
+        elif way < SLOT + REGROW and (tall := _tall(source)):
             regrown.add(tall[generator.integers(len(tall))])
         elif names:
             changed.add(names[generator.integers(len(names))])

@@ -1,6 +1,7 @@
 """Asks a chooser for everything there is to choose, with what fits, and keeps the answers."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from miras.part import SpecError
 
@@ -11,15 +12,25 @@ from .nodes import (
     Choice,
     Fields,
     Fixed,
+    Items,
     Mutation,
     Node,
     Number,
     Value,
+    inner,
     joined,
+    label_of,
     shortened,
 )
 
 LEARNING_RATE = "learning_rate"
+
+SLOTS = ("architecture", "bias", "retention", "optimizer")
+MEMORY = "memory"
+"""What the choice among whole memories is called."""
+
+CELLS = ("of", "pattern")
+"""Fields in which memories stand: of a composition, and of a stack of layers."""
 
 NUMBERS = 20
 """Numbers that are drawn until one fits what was chosen before."""
@@ -49,6 +60,7 @@ class Asked:
     def __init__(self, chooser: Chooser, narrow: bool) -> None:
         self.chooser, self.narrow = chooser, narrow
         self.choices: dict[str, Value] = {}
+        self.changed: dict[str, Node] = {}  # known memories, with holes where they are changed
         self.scopes: list[_Scope] = []
 
     def enter(self, node: Node, name: str) -> None:
@@ -66,8 +78,8 @@ class Asked:
 
     def pick(self, name: str, node: Choice) -> str:
         """Which option is taken."""
-        options = tuple(node.options)
-        narrowing, own = self._scope(name)
+        options = node.names
+        narrowing, own = self._scope(name) if self.scopes else (None, "")
         fitting = Fitting(options, narrowing, own)
         name = shortened(name)
         if node.weights and isinstance(self.chooser, Weighing):
@@ -96,6 +108,10 @@ class Asked:
 
     def change(self, node: Mutation, name: str) -> Node:
         """The known memory with holes in the places that are chosen to be changed."""
+        found = self.changed[name] = self._change(node, name)
+        return found
+
+    def _change(self, node: Mutation, name: str) -> Node:
         count, chosen = node.low, list[str]()
         if node.low < node.high:
             among = Number(node.low, node.high, whole=True)
@@ -120,6 +136,86 @@ class Asked:
                 )
             chosen.append(picked)
         return holed(node, tuple(chosen))
+
+
+class _Rest(NamedTuple):
+    """What is still to be asked, when the memories and their slots are chosen."""
+
+    node: Node
+    name: str
+    label: str
+
+
+def ask(root: Node, asked: Asked, rates: Number | None = None) -> None:
+    """Ask for the memories of a tree and their slots, the learning rate if there is one, the rest.
+
+    So whatever the rest is, a sampler can model those together.
+    """
+    rest = _ask_cell(root, "", asked)
+    if rates:
+        asked.number(LEARNING_RATE, rates)
+    for each in rest:
+        _ask(*each, asked)
+
+
+def _ask_cell(node: Node, name: str, asked: Asked) -> list[_Rest]:
+    """Ask which memories stand somewhere, and for their slots; what is left to ask, in order."""
+    if isinstance(node, Items):
+        cells = [_ask_cell(each, joined(name, i), asked) for i, each in enumerate(node.entries)]
+        return [each for cell in cells for each in cell]
+    asked.enter(node, name)
+    if isinstance(node, Choice):
+        at = name or MEMORY
+        label = asked.pick(at, node)
+        return _ask_cell(node.options[label], inner(at, label), asked)
+    if isinstance(node, Mutation):
+        return _ask_cell(asked.change(node, name), name, asked)
+    if not isinstance(node, Fields):
+        return [_Rest(node, name, "")]
+    slots: dict[str, _Rest] = {}
+    for field in ("compose",) if "compose" in node.entries else SLOTS:
+        if field in node.entries:
+            slots[field] = _picked(node.entries[field], joined(name, field), asked)
+    cells = {
+        field: _ask_cell(node.entries[field], joined(name, field), asked)
+        for field in CELLS
+        if field in node.entries
+    }
+    rest: list[_Rest] = []
+    for field, entry in node.entries.items():
+        if field in cells:
+            rest += cells[field]
+        else:
+            own = slots.get(field) or _Rest(entry, joined(name, field), label_of(entry))
+            rest.append(own)
+    return rest
+
+
+def _picked(node: Node, name: str, asked: Asked) -> _Rest:
+    """The option that is chosen; a node without options is itself."""
+    if not isinstance(node, Choice):
+        return _Rest(node, name, label_of(node))
+    label = asked.pick(name, node)
+    return _Rest(node.options[label], name, label)
+
+
+def _ask(node: Node, name: str, label: str, asked: Asked) -> None:
+    """Ask for everything in a node whose own option is already chosen."""
+    match node:
+        case Fields():
+            inside = inner(name, label)
+            for field, entry in node.open:
+                _ask(entry, f"{inside}.{field}", label_of(entry), asked)
+        case Choice(options):
+            label = asked.pick(name, node)
+            _ask(options[label], name, label, asked)
+        case Number():
+            asked.number(inner(name, label), node)
+        case Fixed():
+            pass
+        case Items() | Mutation():
+            for each in _ask_cell(node, inner(name, label), asked):
+                _ask(*each, asked)
 
 
 def _shares(node: Mutation, open_ways: dict[str, int]) -> dict[str, float]:

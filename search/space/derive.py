@@ -6,7 +6,7 @@ a sampler can model them together. Of every choice a chooser is told which optio
 chosen already in the same memory; what is made of it is checked when all choices are made.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -19,8 +19,9 @@ from miras.memory import Memory
 from miras.part import IncompatibleParts, SpecError
 from miras.stack import Stack
 
+from .asking import CELLS, MEMORY, Asked, ask
 from .asking import LEARNING_RATE as LEARNING_RATE
-from .asking import Asked
+from .asking import SLOTS as SLOTS
 from .choosers import Chooser as Chooser
 from .choosers import FromChoices as FromChoices
 from .choosers import FromRandom as FromRandom
@@ -38,12 +39,9 @@ from .nodes import (
     inner,
     joined,
     label_of,
+    shortened,
 )
 from .space import Space
-
-SLOTS = ("architecture", "bias", "retention", "optimizer")
-CELLS = ("of", "pattern")
-"""Fields in which memories stand: of a composition, and of a stack of layers."""
 
 MOST_COUNTED = 20_000
 """Spaces of so many derivations or fewer are counted one by one."""
@@ -99,77 +97,46 @@ def derive(
     return fill(space, Asked(chooser, narrow), rates)
 
 
+def chosen(
+    space: Space, chooser: Chooser, rates: Number | None = None, narrow: bool = True
+) -> dict[str, Value]:
+    """The choices of `derive`, without what they make."""
+    asked = Asked(chooser, narrow)
+    ask(space.root, asked, rates)
+    return asked.choices
+
+
 def fill(space: Space, asked: Asked, rates: Number | None = None) -> Derivation:
     """The spec that comes of the answers to all that is asked."""
-    finish = _cell(space.root, "", asked)
-    rate = float(asked.number(LEARNING_RATE, rates)) if rates else None
-    return Derivation(asked.choices, dict(finish()), rate)
+    ask(space.root, asked, rates)
+    rate = float(asked.choices[LEARNING_RATE]) if rates else None
+    return Derivation(asked.choices, dict(_made(space.root, "", "", asked)), rate)
 
 
-def _cell(node: Node, name: str, asked: Asked) -> Callable[[], Any]:
-    """Choose which memories stand somewhere, and their slots; what it returns makes the rest."""
-    if isinstance(node, Items):
-        items = [_cell(each, joined(name, i), asked) for i, each in enumerate(node.entries)]
-        return lambda: [finish() for finish in items]
-    asked.enter(node, name)
-    if isinstance(node, Choice):
-        at = name or "memory"
-        label = asked.pick(at, node)
-        return _cell(node.options[label], inner(at, label), asked)
-    if isinstance(node, Mutation):
-        return _cell(asked.change(node, name), name, asked)
-    if not isinstance(node, Fields):
-        return lambda: _build(node, name, "", asked)
-    first = ("compose",) if "compose" in node.entries else SLOTS
-    heads = {
-        field: _pick(node.entries[field], joined(name, field), asked)
-        for field in first
-        if field in node.entries
-    }
-    cells = {
-        field: _cell(node.entries[field], joined(name, field), asked)
-        for field in CELLS
-        if field in node.entries
-    }
-
-    def finish() -> dict[str, Any]:
-        spec: dict[str, Any] = {}
-        for field, entry in node.entries.items():
-            label, entry = heads.get(field, ("", entry))
-            made = cells.get(field)
-            spec[field] = made() if made else _build(entry, joined(name, field), label, asked)
-        return spec
-
-    return finish
-
-
-def _pick(node: Node, name: str, asked: Asked) -> tuple[str, Node]:
-    """The option that is chosen, with its name; a node without options is itself."""
-    if not isinstance(node, Choice):
-        return label_of(node), node
-    label = asked.pick(name, node)
-    return label, node.options[label]
-
-
-def _build(node: Node, name: str, label: str, asked: Asked) -> Any:
-    """The value of a node whose own option is already chosen."""
+def _made(node: Node, name: str, label: str, asked: Asked) -> Any:
+    """What the answers make of a node."""
     match node:
         case Fixed(value):
             return value
         case Number():
-            return asked.number(inner(name, label), node)
-        case Choice():
-            label, option = _pick(node, name, asked)
-            return _build(option, name, label, asked)
+            return asked.choices[shortened(inner(name, label))]
+        case Choice(options):
+            at = name or MEMORY
+            picked = str(asked.choices[shortened(at)])
+            return _made(options[picked], at, picked, asked)
         case Fields(_, entries):
             inside = inner(name, label)
-            found = {
-                field: _build(entry, f"{inside}.{field}", label_of(entry), asked)
-                for field, entry in node.in_order
+            return {
+                field: _made(entry, joined(inside, field), own, asked)
+                for field, entry in entries.items()
+                for own in [label_of(entry) if field not in CELLS else ""]
             }
-            return {field: found[field] for field in entries}
-        case Items() | Mutation():
-            return _cell(node, inner(name, label), asked)()
+        case Items(_, entries):
+            inside = inner(name, label)
+            return [_made(each, joined(inside, i), "", asked) for i, each in enumerate(entries)]
+        case Mutation():
+            inside = inner(name, label)
+            return _made(asked.changed[inside], inside, "", asked)
 
 
 def derivations(space: Space) -> Iterator[Derivation]:

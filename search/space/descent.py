@@ -45,7 +45,7 @@ class Descent(Asked):
             narrowing.decide(own, value)
         return value
 
-    def change(self, node: Mutation, name: str) -> Node:
+    def _change(self, node: Mutation, name: str) -> Node:
         sizes = {place: size(option) for place, option in node.places.items()}
         counted = ways(sizes, node.high)[node.low :]
         count, chosen = node.low + self._one_of(counted), list[str]()

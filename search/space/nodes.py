@@ -85,6 +85,11 @@ class Fields:
         """
         return tuple(sorted(self.entries.items(), key=lambda entry: _is_part(entry[1])))
 
+    @cached_property
+    def open(self) -> tuple[tuple[str, "Node"], ...]:
+        """Of the fields in their order those in which there is something to choose."""
+        return tuple((name, entry) for name, entry in self.in_order if not closed(entry))
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -93,6 +98,11 @@ class Choice:
     options: Mapping[str, "Node"]
     weights: Mapping[str, float] = field(default_factory=dict[str, float])
     """How much likelier chance takes an option than another; empty: all alike."""
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of its options."""
+        return tuple(self.options)
 
 
 @dataclass(frozen=True)
@@ -115,6 +125,17 @@ class Mutation:
 
 
 Node = Fixed | Number | Fields | Choice | Items | Mutation
+
+
+def closed(node: Node) -> bool:
+    """Whether there is nothing to choose in it."""
+    match node:
+        case Fixed():
+            return True
+        case Fields():
+            return not node.open
+        case _:
+            return False
 
 
 def size(node: Node) -> int:

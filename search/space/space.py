@@ -28,6 +28,7 @@ Names of holes in a cell begin with its place: `of.0.bias.lp.p`, `pattern.1.rete
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
@@ -61,7 +62,7 @@ class Space:
         """Whether a real number is among the holes, so that there is no end of memories."""
         return any(isinstance(node, Number) and not node.whole for node in walk(self.root))
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """16 digits that say whether choices mean what they meant: see `nodes.fingerprint`."""
         return fingerprint(self.root)
