@@ -1,6 +1,12 @@
 """Matched memories have the numbers that were wanted; what cannot is refused with a sentence."""
 
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
 import pytest
+import torch
 
 from miras.cost import parameters_without_embedding
 from miras.known import known
@@ -8,6 +14,7 @@ from miras.model import Model, ModelSpec, Shell
 from miras.search.proposing.planner import Plan
 from miras.search.space.derive import Refusal
 from miras.search.study import Study
+from miras.search.trial import apart, isolation, measuring
 from miras.search.trial.matching import Fit, Match, solve, target
 from miras.search.trial.measuring import measure
 from miras.stack import Stack, layers_of
@@ -83,3 +90,56 @@ def test_a_plan_holds_what_was_matched():
     assert isinstance(refused, Refusal)
     free = study.model_copy(update={"match": None})
     assert plan.matched(free, LENGTH) == plan and plan.within(free) == free
+
+
+# Within limits
+
+
+def bounded(**limits: object) -> apart.Apart:
+    fields = {"tasks": [{"kind": "parity"}], "budget": {"trials": 1}, "limits": limits}
+    return apart.Apart(Study.model_validate({"space": "quickstart", "match": LIKE, **fields}))
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("does", "limits", "said"),
+    [
+        (spin, {"seconds": 0.3}, "not found within the 0.3 s that a run may take"),
+        (lambda: torch.empty(2**32), {"memory_gib": 8.0}, "does not fit into the memory"),
+        (die, {}, "died of signal 9, 3 times"),
+    ],
+)
+def test_a_candidate_that_goes_over_the_limits_is_refused(
+    does: Callable[[], object], limits: dict[str, float], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "_CACHE", {})
+    target(LIKE, SHELL, LENGTH)  # measured here, and known to the other process
+    monkeypatch.setattr(measuring, "_count", lambda *_: does())
+    with bounded(**limits).used():
+        found = solve(LIKE, known()["gla"], SHELL, LENGTH)
+    assert isinstance(found, Refusal) and found.rule == "match" and said in found.sentence
+
+
+def test_sizes_do_not_depend_on_where_they_are_solved_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = solve(LIKE, known()["gla"], SHELL, LENGTH)
+    with bounded().used():
+        assert solve(LIKE, known()["gla"], SHELL, LENGTH) == here
+        monkeypatch.setattr(apart, "enclosed", lambda *_: [])  # asked once
+        assert solve(LIKE, known()["gla"], SHELL, LENGTH) == here
+
+
+def test_an_error_of_the_program_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(apart, "solved", broken)
+    with bounded().used(), pytest.raises(isolation.Crashed, match="exit code 1"):
+        solve(LIKE, known()["gla"], SHELL, LENGTH)

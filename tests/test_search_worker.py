@@ -1,13 +1,15 @@
 """A worker: it keeps its trial while it plans, and what is not the fault of a run is none."""
 
+import os
 import shutil
+import signal
 import time
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
 import pytest
-from search_conduct import good, study
+from search_conduct import study
 
 from miras.known import known
 from miras.part import SpecError
@@ -15,9 +17,8 @@ from miras.search import run
 from miras.search.engine import enter
 from miras.search.ledger.ledger import Ledger
 from miras.search.ledger.place import LEDGER, Place, Site, alone
-from miras.search.proposing.planner import Plan
+from miras.search.space.derive import Candidate
 from miras.search.trial import isolation, measuring
-from miras.search.trial.evaluation import Job, runs_of
 from miras.search.workers.worker import Worker
 
 
@@ -38,21 +39,15 @@ def test_a_trial_is_kept_while_it_is_planned(tmp_path: Path) -> None:
         ledger.renew(claim.slot, claim.token)
 
 
-def test_a_result_that_is_there_counts_however_late_it_is_seen(tmp_path: Path) -> None:
+def test_a_result_that_is_there_counts_however_late_it_is_seen() -> None:
     """All processes were stopped for longer than the limit; then the worker looks."""
-    limits = {"seconds": 1e-12, "grace": 0.0}
-    found = study(tmp_path, limits=limits)
-    memory = known()["deltanet"]
-    (first, *_) = runs_of(found, (0.01,))
-    result = good(Plan("baseline", memory, {}, (0.01,)), first)
     ours, theirs = Pipe(duplex=False)
-    theirs.send(result)
+    theirs.send("a result")
     theirs.send(None)
     time.sleep(0.01)
-    job = Job(found, memory, (0.01,))
-    assert list(isolation._listen(job, ours, lambda: None, 1.0)) == [result]
-    (ended,) = isolation._listen(job, ours, lambda: None, 1.0)
-    assert isinstance(ended, tuple) and ended[0] == "timed_out"
+    assert list(isolation.listened(ours, 1e-12, lambda: None, 1.0)) == ["a result"]
+    with pytest.raises(isolation.Silent):
+        list(isolation.listened(ours, 1e-12, lambda: None, 1.0))
 
 
 def test_a_part_that_fails_while_it_is_matched_is_refused(
@@ -85,6 +80,37 @@ def test_a_copy_of_a_folder_is_another_one(tmp_path: Path) -> None:
             assert again.name == name
     with alone(one.rename(tmp_path / "moved")) as moved:
         assert moved.name == first.name
+
+
+def test_a_candidate_whose_sizes_kill_is_refused_and_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sampler hears of it, and the worker goes on."""
+    count = measuring._count
+
+    def kill(candidate: Candidate, *rest: Any) -> measuring.Count:
+        if candidate.name != "deltanet" and '"l2"' in str(candidate.model_dump_json()):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return count(candidate, *rest)
+
+    monkeypatch.setattr(measuring, "_count", kill)
+    space = {
+        "use": "deltanet",
+        "bias": {"any": ["l2", "l1", "huber"]},
+        "retention": {"any": ["none", "decay"]},
+    }
+    found = study(tmp_path, space=space, budget={"trials": 4}, match={"like": "deltanet"})
+    path = tmp_path / LEDGER
+    with Ledger(path) as ledger:
+        enter(found, ledger, tmp_path)
+        site = Site(Place(tmp_path, "x"), f"sqlite:///{path}", "", "search_fake:trivial", 60.0)
+        worker = Worker(found, ledger, site)
+        while worker.step():
+            pass
+        plans = [slot.plan or "" for slot in ledger.slots()[1:]]
+        assert all(plans) and not any('"l2"' in plan for plan in plans)
+        (said,) = {each.sentence for each in ledger.refusals() if each.rule == "match"}
+        assert "died of signal 9, 3 times" in said
 
 
 def test_a_folder_of_another_study_is_not_written(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ on all tasks and seeds can win.
 """
 
 import errno
-import re
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from ..space.derive import SLOTS, Candidate
 from ..space.opening import TITLES
 from ..study import Study, measured_by
 from .first_look import Unfit, look
+from .measuring import too_large
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
 """Errors of the machine, which say nothing about a memory."""
@@ -105,7 +105,7 @@ def execute(job: Job, train: Train) -> Iterator[Result | tuple[Status, str]]:
         except Exception as error:  # whatever a part raises is an outcome of its trial
             if isinstance(error, OSError) and error.errno in NO_ROOM:
                 raise  # of the machine it is not
-            result = failed(job.memory, run, *_cause(error))
+            result = failed(job.memory, run, *cause(error))
         found.append(result)
         yield result
 
@@ -145,11 +145,12 @@ def failed(memory: Candidate, run: Run, status: Status, reason: str) -> Result:
     )
 
 
-def _cause(error: Exception) -> tuple[Status, str]:
+def cause(error: Exception) -> tuple[Status, str]:
+    """What is said of a run that raised this."""
     text = str(error) or type(error).__name__
     if isinstance(error, SpecError):
         return "invalid", text
-    if isinstance(error, MemoryError) or re.search(r"can't allocate|out of memory", text):
+    if too_large(error):
         return "out_of_memory", text.splitlines()[0]
     return "error", "".join(traceback.format_exception(error)[-6:]).strip()
 

@@ -6,6 +6,7 @@ is a fork of the worker. Each ends when its parent does, whatever the parent die
 """
 
 import importlib
+import math
 import multiprocessing
 import os
 import resource
@@ -14,11 +15,12 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 
@@ -39,6 +41,15 @@ PATIENCE = 4.0
 STOPPED = 5.0
 """Seconds by which a wait may be longer than asked; more, and the processes were stopped."""
 
+MOST_CRASHES = 3
+"""Training processes of one trial that may die by themselves before that is its outcome."""
+
+ROOM = 5.0
+"""Seconds that are waited where a machine has no room left, before a training is tried again."""
+
+STILL = threading.Lock()
+"""Held by threads beside the one that forks while they do what a child must not have half of."""
+
 FULL = 75
 """Exit code of a training for which its machine had no room."""
 
@@ -48,7 +59,19 @@ class NoRoom(RuntimeError):
 
 
 class Crashed(RuntimeError):
-    """The training process died by itself: of a signal, or of something that ended Python."""
+    """A child process died by itself: of a signal, or of something that ended Python."""
+
+    def __init__(self, code: int | None) -> None:
+        super().__init__(code)
+        self.signal = -code if code and code < 0 else 0
+        """What it died of; 0 if Python ended in order."""
+
+    def __str__(self) -> str:
+        return f"the training process ended with exit code {self.args[0]}"
+
+
+class Silent(RuntimeError):
+    """A child process has used up its time without a word."""
 
 
 def named(path: str) -> Train:
@@ -90,17 +113,52 @@ def isolated(
     `alive` is called every `often` seconds while the child works; if it raises, the child is
     killed. Raises Crashed if the child dies by itself.
     """
+    longest = max(job.study.seconds(task.name) for task in job.study.tasks)
+    limits = job.study.limits
+    bounds = Bounds(PATIENCE * longest + limits.grace, limits.memory_gib)
+    try:
+        yield from enclosed(partial(_executed, job, train), bounds, alive, often)
+    except Silent:
+        yield "timed_out", f"a run was killed after {bounds.silence:.0f} s without a result"
+
+
+def _executed(job: Job, train: str) -> Iterator[Result | Ending]:
+    return execute(job, named(train))
+
+
+class Bounds(NamedTuple):
+    """What a child process may use; it is killed where the limit is one of time."""
+
+    silence: float = math.inf
+    """Seconds by the clock without a word."""
+    memory_gib: float | None = None
+    """More raises in the child what a full machine would raise."""
+    core: float = 0.0
+    """Seconds of the processor in all; none are counted if 0."""
+
+
+def enclosed(
+    work: Callable[[], Iterable[Any]], bounds: Bounds, alive: Callable[[], None], often: float
+) -> Iterator[Any]:
+    """What some work yields in a child process, as it comes.
+
+    `alive` is called every `often` seconds while the child works; if it raises, the child is
+    killed. Raises Silent if the child has used up its time, NoRoom or Crashed if it died by itself.
+    """
     ours, theirs = TRAININGS.Pipe(duplex=False)
-    child = TRAININGS.Process(target=_child, args=(job, train, theirs))
-    child.start()
+    child = TRAININGS.Process(target=_child, args=(work, bounds, theirs))
+    with STILL:
+        child.start()
     theirs.close()
     try:
-        yield from _listen(job, ours, alive, often)
+        yield from listened(ours, bounds.silence, alive, often)
     except EOFError:
         child.join()
         if child.exitcode == FULL:
             raise NoRoom("its machine has no room left on a disk, or no more files") from None
-        raise Crashed(f"the training process ended with exit code {child.exitcode}") from None
+        if child.exitcode == -signal.SIGPROF:
+            raise Silent from None
+        raise Crashed(child.exitcode) from None
     finally:
         if child.is_alive():
             child.kill()
@@ -108,17 +166,15 @@ def isolated(
         ours.close()
 
 
-def _listen(
-    job: Job, pipe: Connection, alive: Callable[[], None], often: float
-) -> Iterator[Result | Ending]:
-    longest = max(job.study.seconds(task.name) for task in job.study.tasks)
-    limit = PATIENCE * longest + job.study.limits.grace
-    deadline = time.monotonic() + limit
+def listened(
+    pipe: Connection, silence: float, alive: Callable[[], None], often: float
+) -> Iterator[Any]:
+    """All that comes, up to the None at its end. Raises Silent where nothing comes for too long."""
+    deadline = time.monotonic() + silence
     while True:
         left = deadline - time.monotonic()
         if left <= 0 and not pipe.poll():
-            yield "timed_out", f"a run was killed after {limit:.0f} s without a result"
-            return
+            raise Silent
         asked, began = max(0.0, min(left, often)), time.monotonic()
         if not pause(asked, pipe):
             waited = time.monotonic()
@@ -126,14 +182,15 @@ def _listen(
             # waiting for the ledger is no fault of the run, nor is it that all of us were stopped
             deadline += time.monotonic() - waited + max(0.0, waited - began - asked - STOPPED)
             continue
-        message = cast("Result | Ending | None", pipe.recv())
+        message: Any = pipe.recv()
         if message is None:
             return
         yield message
-        deadline = time.monotonic() + limit
+        deadline = time.monotonic() + silence
 
 
-def _child(job: Job, train: str, pipe: Connection) -> None:
+def _child(work: Callable[[], Iterable[Any]], bounds: Bounds, pipe: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who ends us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
 
@@ -143,12 +200,14 @@ def _child(job: Job, train: str, pipe: Connection) -> None:
 
     threading.Thread(target=leave, daemon=True).start()
     torch.set_num_threads(1)
-    if job.study.limits.memory_gib is not None:
-        most = int(job.study.limits.memory_gib * 2**30)
+    if bounds.memory_gib is not None:
+        most = int(bounds.memory_gib * 2**30)
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, bounds.core)
     try:
-        for result in execute(job, named(train)):
-            pipe.send(result)
+        for each in work():
+            pipe.send(each)
         pipe.send(None)
     except OSError as error:
         if error.errno in NO_ROOM:

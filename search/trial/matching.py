@@ -13,6 +13,8 @@ that it is, and exempt. What cannot be matched is refused with a sentence.
 """
 
 import math
+from collections.abc import Callable
+from contextvars import ContextVar
 from itertools import islice
 from typing import NamedTuple
 
@@ -79,6 +81,12 @@ def length_of(tasks: tuple[Task, ...]) -> int:
     )
 
 
+Solve = Callable[[Match, Candidate, Shell, int, bool], Fit | Refusal]
+
+SOLVE: ContextVar[Solve | None] = ContextVar("SOLVE", default=None)
+"""Who solves instead: a worker has it done in another process, within limits (see `apart`)."""
+
+
 def solve(
     match: Match, candidate: Candidate, shell: Shell, length: int, reference: bool = False
 ) -> Fit | Refusal:
@@ -86,6 +94,13 @@ def solve(
 
     `length` is that of the longest training sequence. A `reference` may keep a state that grows.
     """
+    return (SOLVE.get() or solved)(match, candidate, shell, length, reference)
+
+
+def solved(
+    match: Match, candidate: Candidate, shell: Shell, length: int, reference: bool
+) -> Fit | Refusal:
+    """The same, here and now."""
     parameters, state = target(match, shell, length)
     best: str | None = None
     distance = math.inf

@@ -1,5 +1,6 @@
 """What a candidate costs in a shell, counted from real tensors."""
 
+import re
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -11,6 +12,16 @@ from miras.part import SpecError
 from miras.stack import layers_of
 
 from ..space.derive import Candidate
+
+TOO_LARGE = "a model of it does not fit into the memory that a run may use"
+
+
+def too_large(error: Exception) -> bool:
+    """Whether an error says that memory is used up."""
+    return isinstance(error, MemoryError) or bool(_MEMORY.search(str(error)))
+
+
+_MEMORY = re.compile(r"can't allocate|out of memory")
 
 
 class Count(NamedTuple):
@@ -30,7 +41,8 @@ def measure(candidate: Candidate, shell: Shell, length: int) -> Count:
         try:
             _CACHE[place] = _count(candidate, shell, length)
         except Exception as error:  # of whatever kind: a part that fails here is not trained
-            _CACHE[place] = (str(error).splitlines() or [type(error).__name__])[0]
+            said = (str(error).splitlines() or [type(error).__name__])[0]
+            _CACHE[place] = TOO_LARGE if too_large(error) else said
     found = _CACHE[place]
     if isinstance(found, str):
         raise SpecError(found)

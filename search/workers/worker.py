@@ -4,7 +4,7 @@ import shutil
 import threading
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 
 import optuna
 
@@ -15,19 +15,24 @@ from ..ledger.ledger import Claim, LeaseLost, Ledger
 from ..ledger.place import Site, anonymous, owner
 from ..promotion import Promotion
 from ..proposing.planner import Plan, Planner
+from ..rungs import KNOWN
 from ..study import Study
+from ..trial.apart import Apart
 from ..trial.evaluation import Job, judge, plain
-from ..trial.isolation import Crashed, Ending, NoRoom, isolated, pause, settle
-
-MOST_CRASHES = 3
-"""Training processes of one trial that may die by themselves before that is its outcome."""
+from ..trial.isolation import (
+    MOST_CRASHES,
+    ROOM,
+    STILL,
+    Crashed,
+    Ending,
+    NoRoom,
+    isolated,
+    pause,
+    settle,
+)
 
 STOP = "stop"
 """The fact that says when no more trials are to be begun, in seconds since 1970."""
-
-
-ROOM = 5.0
-"""Seconds that a worker waits when its machine has no room left, before it tries a trial again."""
 
 
 def work(site: Site) -> None:
@@ -48,6 +53,7 @@ class Worker:
         self.study, self.ledger, self.site = study, ledger, site
         self.log, self.train = site.place.log, site.train
         self.planner = Planner(study, study.opened(), ledger)
+        self.apart = Apart(study)
         if len(study.looks) > 1:
             ledger.decide = Promotion(study)
 
@@ -64,7 +70,7 @@ class Worker:
             return states["running"] + states["open"] > 0
         try:
             began, started = time.monotonic(), self.ledger.now()
-            with self.holding(claim):
+            with self.holding(claim), self.sizing(claim):
                 plan = self.planner.plan(claim)
             record = self.conduct(claim, plan, began) if plan else self.exhausted(claim)
             record = self.timed(claim, record, started)
@@ -83,18 +89,21 @@ class Worker:
     def holding(self, claim: Claim) -> Generator[None]:
         """Keep a trial while it is planned, which may take longer than a lease.
 
-        To match a candidate models are built and run. Nothing is forked meanwhile.
+        To match a candidate models are built and run, in processes that are forked meanwhile.
         """
         over, often = threading.Event(), self.ledger.lease / 4
 
         def hold() -> None:
             if over.wait(often):
                 return
-            own = Ledger(self.site.ledger, self.site.study, self.ledger.lease)
+            with STILL:
+                own = Ledger(self.site.ledger, self.site.study, self.ledger.lease)
             with own, suppress(LeaseLost):  # who plans finds out by itself
-                own.renew(claim.slot, claim.token)
-                while not over.wait(often):
-                    own.renew(claim.slot, claim.token)
+                while True:
+                    with STILL:
+                        own.renew(claim.slot, claim.token)
+                    if over.wait(often):
+                        return
 
         holder = threading.Thread(target=hold, daemon=True)
         holder.start()
@@ -103,6 +112,10 @@ class Worker:
         finally:
             over.set()
             holder.join()
+
+    def sizing(self, claim: Claim) -> AbstractContextManager[None]:
+        """Bound what the sizes of a candidate may cost; `load_study` has seen known memories."""
+        return nullcontext() if claim.origin in KNOWN else self.apart.used()
 
     def conduct(self, claim: Claim, plan: Plan, began: float) -> TrialRecord:
         """Train a memory on the tasks of its rung; what was done before is not done again."""

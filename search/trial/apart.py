@@ -1,0 +1,91 @@
+"""Sizes are solved for in another process: a candidate that hangs there, or blows up, is refused.
+
+It may use what one run of the study may use. What it does not find by then is told to the sampler
+like every other refusal.
+"""
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from miras.model import Shell
+
+from ..space.derive import Candidate, Refusal
+from ..study import Study
+from .isolation import MOST_CRASHES, PATIENCE, Bounds, Crashed, Silent, enclosed
+from .matching import SOLVE, Fit, Match, solved
+from .measuring import TOO_LARGE, too_large
+
+MOST = 512
+"""Answers that are kept: samplers propose the same memory again and again."""
+
+
+class Apart:
+    """Solves for sizes as `matching` does, within the limits of a study."""
+
+    def __init__(self, study: Study) -> None:
+        limits = study.limits
+        self.seconds = max(study.seconds(task.name) for task in study.tasks)
+        silence = PATIENCE * self.seconds + limits.grace
+        self.bounds = Bounds(silence, limits.memory_gib, core=self.seconds)
+        self.known: dict[str, Fit | Refusal] = {}
+
+    @contextmanager
+    def used(self) -> Generator[None]:
+        """Whoever solves for sizes does it so."""
+        token = SOLVE.set(self.solve)
+        try:
+            yield
+        finally:
+            SOLVE.reset(token)
+
+    def solve(
+        self, match: Match, candidate: Candidate, shell: Shell, length: int, reference: bool
+    ) -> Fit | Refusal:
+        """As `matching.solve`. Raises NoRoom where the machine has none."""
+        asked = (each.model_dump_json() for each in (match, candidate, shell))
+        place = "\n".join((*asked, f"{length} {reference}"))
+        if place not in self.known:
+            if len(self.known) > MOST:
+                self.known.clear()
+            self.known[place] = self._asked(
+                partial(_solved, match, candidate, shell, length, reference)
+            )
+        return self.known[place]
+
+    def _asked(self, work: partial[Iterator[Fit | Refusal]]) -> Fit | Refusal:
+        for attempt in range(MOST_CRASHES):
+            try:
+                return next(iter(enclosed(work, self.bounds, _nothing, 1.0)))
+            except Silent:
+                break
+            except Crashed as crash:
+                if not crash.signal:  # an error of ours: it says nothing about the candidate
+                    raise
+                if attempt == MOST_CRASHES - 1:
+                    return Refusal(
+                        "match",
+                        f"the process that solved for its sizes died of signal {crash.signal},"
+                        f" {MOST_CRASHES} times: as when memory runs out",
+                    )
+        return Refusal(
+            "match",
+            f"its sizes were not found within the {self.seconds:g} s that a run may take: raise"
+            " seconds of limits if others take as long",
+        )
+
+
+def _nothing() -> None:
+    """Nobody has to hear that it takes a while."""
+
+
+def _solved(
+    match: Match, candidate: Candidate, shell: Shell, length: int, reference: bool
+) -> Iterator[Fit | Refusal]:
+    try:
+        found = solved(match, candidate, shell, length, reference)
+    except Exception as error:
+        if not too_large(error):
+            raise
+        found = Refusal("match", TOO_LARGE)
+    yield found
