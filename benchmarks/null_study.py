@@ -22,7 +22,8 @@ from miras.lines import read
 from miras.result import Result
 from miras.search.confirmation.confirm import Confirm
 from miras.search.confirmation.confirmation import OWN, Confirmation
-from miras.search.confirmation.findings import Sides, differences
+from miras.search.confirmation.findings import differences
+from miras.search.confirmation.sides import Sides
 from miras.search.sweep.comparison import Sweep
 from miras.search.sweep.standing import Place, Standing
 from miras.statistics import wilson

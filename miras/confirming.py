@@ -26,7 +26,8 @@ def confirm(
         Path | None,
         typer.Option(
             readable=False,
-            help="study file whose `confirm` is to be used; that of the run if left out",
+            help="study file whose `confirm` and `limits` are to be used; those of the run if left"
+            " out",
         ),
     ] = None,
     minutes: Annotated[
@@ -65,7 +66,8 @@ def settle(
     home = folder / FOLDER
     with alone(home):
         plan = _plan(study, records, home)
-        sweep = plan.sweep.model_copy(update={"workers": workers or plan.sweep.workers})
+        changes = {"workers": workers or plan.sweep.workers, "limits": study.limits}
+        sweep = plan.sweep.model_copy(update=changes)
         begun = Standing(sweep, read(home / RESULTS, Result))
         count, seconds = begun.left()
         took = [run.seconds for each in records for run in each.results if run.status == "ok"]
@@ -89,7 +91,7 @@ def settle(
         found = findings(study, records, plan, standing)
         _publish(found, study.name, home)
     for each in found:
-        if each.topic in ("lead", "held_out", "left"):
+        if each.topic in ("score", "lead", "held_out", "left") and each.sentence:
             print(each.sentence)
     print(f"the page is {home / 'README.md'}")
     return found
@@ -115,9 +117,9 @@ def _opened(folder: Path, file: Path | None, storage: str) -> tuple["Study", lis
         if changed := asked.differences(study):
             raise SpecError(
                 f"{file} differs from the study in {folder} in {', '.join(changed)}: only `confirm`"
-                " may be another one"
+                " and `limits` may be others"
             )
-        study = study.model_copy(update={"confirm": asked.confirm})
+        study = study.model_copy(update={"confirm": asked.confirm, "limits": asked.limits})
     return study, [TrialRecord.model_validate_json(each) for each in ended]
 
 
@@ -125,6 +127,7 @@ def _plan(study: "Study", records: list[TrialRecord], home: Path) -> "Confirmati
     """What is to be trained: kept, so that going on does not solve for all sizes again."""
     from miras.search.confirmation.confirmation import Confirmation, confirmation, fingerprint
     from miras.search.ledger.projection import write
+    from miras.search.trial.apart import Apart
 
     mark, path = fingerprint(study, records), home / PLAN
     if path.is_file():
@@ -132,7 +135,8 @@ def _plan(study: "Study", records: list[TrialRecord], home: Path) -> "Confirmati
         if before.made_from == mark:
             return before
         print("study or finalists have changed since: what still counts of the runs is kept")
-    plan = confirmation(study, records)
+    with Apart(study).used():
+        plan = confirmation(study, records)
     if plan is None:
         raise SpecError(
             "nothing new was found so far: a memory to confirm is one that ended well and equals no"

@@ -55,3 +55,7 @@ class Limits(Part):
         " clock, before a run that says nothing is killed",
     )
     memory_gib: float | None = Field(default=None, gt=0.0, description="of one training process")
+
+    def of(self, task: str) -> float:
+        """How long one run on a task may train."""
+        return self.per_task.get(task, self.seconds)

@@ -200,7 +200,7 @@ class Study(Part):
 
     def seconds(self, task: str) -> float:
         """How long one run on a task may train."""
-        return self.limits.per_task.get(task, self.limits.seconds)
+        return self.limits.of(task)
 
     def differences(self, other: "Study") -> list[str]:
         """Settings that make the other one another study."""

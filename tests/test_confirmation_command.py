@@ -56,6 +56,7 @@ def test_the_command_goes_on_where_it_was_killed(
 
     def execute(asked: Sweep, job: Job) -> Result:
         began.append(job)
+        assert asked.limits == about.limits
         return outcome(asked, job, score_of(asked, job, told))
 
     monkeypatch.setattr(sweep, "execute", execute)

@@ -162,7 +162,7 @@ def test_half_a_confirmation_claims_nothing(about: Study, plan: Confirmation) ->
 
 def test_a_failed_run_counts_as_nothing(about: Study, plan: Confirmation) -> None:
     results = [
-        each.model_copy(update={"status": "diverged", "score": None, "validation": None})
+        each.model_copy(update={"status": "out_of_memory", "score": None, "validation": None})
         if (each.name, each.seed) == ("#3 found", 1002)
         else each
         for each in done(plan.sweep, told)
@@ -172,6 +172,11 @@ def test_a_failed_run_counts_as_nothing(about: Study, plan: Confirmation) -> Non
     own = [told("#3 found", "parity", seed) for seed in (1001, 1003, 1004, 1005)]
     assert score.numbers["failed"] == 2 and score.mean == pytest.approx(sum(own) / 5)
     assert pick(found, "lead", "#3 found").verdict == "no difference shown"
+    assert score.sentence.endswith("of 10 runs 2 ran out of memory; each counts as 0")
+    assert pick(found, "score", "gla", where=OWN).sentence == ""
+    assert "one core; of the latter 7 ran out of memory" in pick(found, "runs").sentence
+    (point,) = (each for each in found if each.subject.startswith("10."))
+    assert score.sentence in point.sentence
 
 
 def test_figures(found: list[Finding]) -> None:

@@ -186,7 +186,7 @@ def test_a_changed_memory_is_run_again():
 def test_a_run_that_raises_is_a_result():
     plan = sweep(compare=[{"task": TASK, "memories": ["gla"], "shell": {"dim": 7, "heads": 2}}])
     found = execute(plan, Job(0, 0, 0.001, 0))
-    assert found.status == "error" and "not a multiple" in found.reason
+    assert found.status == "invalid" and "not a multiple" in found.reason
     assert len(needed(plan, [found])) == 1
 
 

@@ -232,6 +232,7 @@ def _failures(found: Found) -> Told:
             " ended without a score"
         )
     lost += f", {own.numbers['failed']:.0f} of them of {found.name}. " if own else ". "
+    lost += f"{own.sentence}. " if own and own.sentence else ""
     if noise is None:
         return Told("partly", f"{lost}There is no null candidate, so no floor of the noise.")
     if lead is None or lead.mean is None:

@@ -5,90 +5,27 @@ whatever ended it: on fresh seeds to diverge is to fail.
 """
 
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from statistics import fmean
-from typing import Literal
 
 from miras.result import Finding, Result, Topic, TrialRecord
 from miras.statistics import mean_interval
 
 from ..study import Study, measured_by
-from ..sweep.rates import width
-from ..sweep.standing import Place, Standing
+from ..sweep.standing import Standing
 from ..workers.progress import duration
 from .aftermath import of_search
 from .checklist import checklist
 from .confirmation import BARE, HELD_OUT, OWN, Confirmation
-from .leads import Pair, Side, against_best, leads
+from .costs import costs, ended, runs_told, widths
+from .leads import Pair, against_best, leads
+from .sides import Sides, role
 
 BEYOND = re.compile(r"(score|accuracy)/[^=/]+=[\d.]+,.+")
 """Metrics of a task beyond the lengths of its training, as the figures read them too."""
 
 TOPICS: dict[str, Topic] = {OWN: "lead", HELD_OUT: "held_out", BARE: "convolution"}
-
-Value = Callable[[Result], float | None]
-
-
-def _score(run: Result) -> float | None:
-    return run.score
-
-
-class Sides:
-    """The memories of a confirmation, in each of its settings."""
-
-    def __init__(self, plan: Confirmation, standing: Standing) -> None:
-        self.plan = plan
-        self.places: dict[tuple[str, str], list[Place]] = {}
-        for index, comparison in enumerate(plan.sweep.compare):
-            for number, memory in enumerate(comparison.entrants):
-                place = self.places.setdefault((plan.settings[index], memory.name), [])
-                place.append(Place(index, number))
-        self.progress = {
-            place: standing.progress(place) for places in self.places.values() for place in places
-        }
-
-    def runs(self, setting: str, name: str) -> list[Result]:
-        """The runs at the chosen rates, on all tasks; none while one is missing."""
-        places = self.places.get((setting, name), [])
-        if not all(self.progress[place].complete for place in places):
-            return []
-        return [run for place in places for run in self.progress[place].final]
-
-    def side(
-        self, setting: str, name: str, value: Value = _score, tasks: Container[str] | None = None
-    ) -> Side | None:
-        """A memory with its scores; None while a run is missing, or if it has no such values."""
-        test: dict[str, dict[int, float]] = {}
-        runs = self.runs(setting, name)
-        for run in (each for each in runs if tasks is None or each.task in tasks):
-            number = value(run) if run.status == "ok" else 0.0
-            if number is not None:
-                test.setdefault(run.task, {})[run.seed] = number
-        if not test:
-            return None
-        validation = [(run.validation or 0.0) if run.status == "ok" else 0.0 for run in runs]
-        return Side(name, test, fmean(validation))
-
-    def sides(
-        self,
-        setting: str,
-        names: Iterable[str],
-        value: Value = _score,
-        tasks: Container[str] | None = None,
-    ) -> list[Side]:
-        """Those of the memories that are complete in a setting."""
-        return [side for name in names if (side := self.side(setting, name, value, tasks))]
-
-    def at_edge(self, place: Place) -> bool:
-        """Whether the chosen rate is the lowest or the highest that was tried."""
-        found = self.progress[place]
-        tried = [run.learning_rate for run in found.first]
-        return len(tried) > 1 and found.rate in (min(tried), max(tried))
-
-    def whole(self, setting: str, names: Sequence[str]) -> bool:
-        """Whether all of these that take part in a setting are complete."""
-        there = [name for name in names if (setting, name) in self.places]
-        return all(self.runs(setting, name) for name in there)
 
 
 def findings(
@@ -102,10 +39,10 @@ def findings(
         *differences(sides),
         *_neighbours(sides),
         *_beyond(sides),
-        *_widths(sides),
-        *_costs(sides),
+        *widths(sides),
+        *costs(sides),
         *of_search(study, records, {n: _again(study, sides, n) for n in _known(plan)}, plan),
-        _runs(records, standing),
+        runs_told(records, standing),
     ]
     if count:
         text = f"{count} runs are left, about {duration(seconds)} of one core"
@@ -127,7 +64,7 @@ def _scores(sides: Sides) -> Iterator[Finding]:
         means = [fmean(scores[seed] for scores in side.test.values()) for seed in seeds]
         mean, low, high, _ = mean_interval(means)
         runs = sides.runs(setting, name)
-        failed = sum(run.status != "ok" for run in runs)
+        failed = Counter(run.status for run in runs if run.status != "ok")
         yield Finding(
             topic="score",
             subject=name,
@@ -138,18 +75,13 @@ def _scores(sides: Sides) -> Iterator[Finding]:
             high=high,
             tasks=len(places),
             pairs=len(runs),
-            numbers={"validation": side.validation, "failed": failed}
+            numbers={"validation": side.validation, "failed": failed.total()}
+            | {f"failed {status}": count for status, count in failed.items()}
             | {f"task {task}": fmean(scores.values()) for task, scores in side.test.items()},
+            sentence=f"{name}, {setting}: of {len(runs)} runs {ended(failed)}; each counts as 0"
+            if failed
+            else "",
         )
-
-
-def role(plan: Confirmation, name: str) -> Literal["finalist", "baseline", "neighbour", "ablation"]:
-    """What a memory is there for."""
-    if name in plan.finalists:
-        return "finalist"
-    if name in plan.baselines:
-        return "baseline"
-    return "neighbour" if name in plan.neighbours.values() else "ablation"
 
 
 def differences(sides: Sides) -> Iterator[Finding]:
@@ -211,56 +143,6 @@ def beyond(run: Result) -> float | None:
     return fmean(run.metrics[name] for name in scores) if scores else None
 
 
-def _widths(sides: Sides) -> Iterator[Finding]:
-    for name in dict.fromkeys(name for _, name in sides.places):
-        places = sides.places.get((OWN, name), [])
-        found = [width(sides.progress[place].first) for place in places]
-        if not found or not sides.runs(OWN, name):
-            continue
-        yield Finding(
-            topic="width",
-            subject=name,
-            role=role(sides.plan, name),
-            where=OWN,
-            tasks=len(found),
-            numbers={
-                "good": fmean(each.share for each in found),
-                "decades": fmean(each.decades for each in found),
-                "tried": sum(each.tried for each in found),
-                "at edge": sum(map(sides.at_edge, places)),
-            },
-        )
-
-
-COSTS: Mapping[str, Value] = {
-    "parameters": lambda run: run.parameters_without_embedding,
-    "state floats": lambda run: run.state_floats,
-    "operations per token": lambda run: run.flops_per_token,
-    "tokens": lambda run: run.tokens,
-    "tokens per second": lambda run: run.tokens_per_second,
-    "seconds": lambda run: run.seconds,
-}
-
-
-def _costs(sides: Sides) -> Iterator[Finding]:
-    for setting, name in sides.places:
-        runs = [run for run in sides.runs(setting, name) if run.status == "ok"]
-        numbers = {
-            title: fmean(values)
-            for title, cost in COSTS.items()
-            if (values := [value for run in runs if (value := cost(run)) is not None])
-        }
-        if numbers:
-            yield Finding(
-                topic="cost",
-                subject=name,
-                role=role(sides.plan, name),
-                where=setting,
-                pairs=len(runs),
-                numbers=numbers,
-            )
-
-
 def _again(study: Study, sides: Sides, name: str) -> float | None:
     """Mean over the objectives of the study on fresh seeds."""
     side = sides.side(OWN, name)
@@ -269,21 +151,3 @@ def _again(study: Study, sides: Sides, name: str) -> float | None:
     members = measured_by(study)
     means = {task: fmean(scores.values()) for task, scores in side.test.items()}
     return fmean(fmean(means[task] for task in members[name]) for name in study.measures)
-
-
-def _runs(records: Sequence[TrialRecord], standing: Standing) -> Finding:
-    trained = [run for record in records for run in record.results]
-    again = {id(run): run for runs in standing.runs.values() for run in runs}.values()
-    numbers = {
-        "trials": len(records),
-        "trials without a score": sum(record.status not in ("ok", "stopped") for record in records),
-        "runs of the search": len(trained),
-        "runs of the confirmation": len(again),
-        "failed runs of the confirmation": sum(run.status != "ok" for run in again),
-        "hours": sum(run.seconds for run in (*trained, *again)) / 3600,
-    }
-    text = (
-        f"{numbers['runs of the search']} runs in {len(records)} trials of the search and"
-        f" {len(again)} runs of the confirmation, {numbers['hours']:.1f} hours of one core"
-    )
-    return Finding(topic="runs", numbers=numbers, sentence=text)

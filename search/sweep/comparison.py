@@ -14,6 +14,8 @@ from miras.part import Part, SpecError
 from miras.stack import Stack, layers_of
 from miras.tasks import AnyTask
 
+from ..bounds import Limits
+
 AnyMemory = Annotated[AnyCell, BeforeValidator(expand)]
 
 
@@ -93,6 +95,10 @@ class Sweep(Part):
     workers: int = Field(default=2, ge=1, le=256)
     evaluations: int | None = Field(
         default=None, ge=1, le=1_000, description="points of a learning curve; as `miras train`"
+    )
+    limits: Limits | None = Field(
+        default=None,
+        description="what each run may use, in a process of its own; no limits if left out",
     )
 
 

@@ -8,18 +8,33 @@ started again at any point.
 
 import math
 import multiprocessing
+import os
+import signal
 import time
-import traceback
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from miras.canonical import key
 from miras.lines import append, read
 from miras.load import dump, reads
-from miras.result import Result, TrialRecord
+from miras.result import Result, Status, TrialRecord
 from miras.score import CHECKPOINTS
 
+from ..bounds import Limits
+from ..trial.evaluation import NO_ROOM, cause
+from ..trial.isolation import (
+    MOST_CRASHES,
+    PATIENCE,
+    ROOM,
+    Bounds,
+    Crashed,
+    NoRoom,
+    Silent,
+    enclosed,
+)
 from .comparison import Job, Sweep, load_sweep
 from .standing import Standing
 from .sweep_page import page
@@ -49,7 +64,13 @@ def run(sweep: Sweep, folder: Path, minutes: float | None = None) -> Standing:
             if not running:
                 return standing
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                job, found = running.pop(future), future.result()
+                job = running.pop(future)
+                try:
+                    found = future.result()
+                except NoRoom as full:
+                    print(f"a run is put off: {full}; waiting", flush=True)
+                    time.sleep(ROOM)
+                    continue
                 append(path, found)
                 standing.add(found)
                 _tell(standing, job, found)
@@ -108,33 +129,91 @@ def record(study: str, number: int, name: str, runs: list[Result]) -> TrialRecor
 
 
 def execute(sweep: Sweep, job: Job) -> Result:
-    """One run, in a worker process. Whatever a memory raises is a result: others go on."""
+    """One run, in a worker process. Whatever a memory raises is a result: others go on.
+
+    With limits it is in a process of its own, and what goes over them is a result too. Raises
+    NoRoom where the machine has none left, which says nothing of a memory.
+    """
+    try:
+        if sweep.limits is not None:
+            return _within(sweep.limits, sweep, job)
+        return trained(sweep, job)
+    except OSError as error:
+        raise NoRoom(str(error)) from None
+    except SystemExit:
+        os._exit(1)  # who asked is gone: nobody waits for the end of this process
+
+
+def _within(limits: Limits, sweep: Sweep, job: Job) -> Result:
+    task = sweep.compare[job.comparison].task.name
+    bounds = Bounds(PATIENCE * limits.of(task) + limits.grace, limits.memory_gib)
+    crashes: list[Crashed] = []
+    while len(crashes) < MOST_CRASHES:
+        try:
+            return next(iter(enclosed(partial(_child, sweep, job), bounds, _nothing, 1.0)))
+        except Silent:
+            reason = f"it was killed after {bounds.silence:.0f} s without a result"
+            return failed(sweep, job, "timed_out", reason)
+        except Crashed as crash:
+            crashes.append(crash)
+    reason = f"{crashes[-1]}, {len(crashes)} times"
+    if crashes[-1].signal != signal.SIGKILL:
+        return failed(sweep, job, "error", reason)
+    reason += ": the system killed it, as it does where memory has run out"
+    return failed(sweep, job, "out_of_memory", reason)
+
+
+def _nothing() -> None:
+    """Nobody has to hear that a run goes on."""
+
+
+def _child(sweep: Sweep, job: Job) -> Iterator[Result]:
+    yield trained(sweep, job)
+
+
+def trained(sweep: Sweep, job: Job) -> Result:
+    """One run in this process."""
     from miras.train import train
 
     comparison = sweep.compare[job.comparison]
     memory, task = comparison.entrants[job.memory], comparison.task
-    spec = comparison.spec(memory)
-    about: dict[str, Any] = {
-        "name": memory.name,
-        "key": key(memory),
-        "memory": reads(dump(memory)).data,
-    }
     points = CHECKPOINTS if sweep.evaluations is None else sweep.evaluations
-    rate, seed = job.learning_rate, job.seed
     try:
-        found, _ = train(spec, task, learning_rate=rate, seed=seed, evaluations=points)
-        return found.model_copy(update=about)  # of a stack the training tells the first layer
-    except Exception as error:
-        shell = spec.model_dump(mode="json", exclude={"pattern"})
-        return Result(
-            **about,
-            task=task.name,
-            settings={"task": task.model_dump(mode="json"), "shell": shell},
-            seed=job.seed,
+        found, _ = train(
+            comparison.spec(memory),
+            task,
             learning_rate=job.learning_rate,
-            status="error",
-            reason="".join(traceback.format_exception(error)[-6:]).strip(),
+            seed=job.seed,
+            evaluations=points,
+            seconds=None if sweep.limits is None else sweep.limits.of(task.name),
         )
+        # of a stack the training tells the first layer
+        return found.model_copy(update=_about(sweep, job))
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise
+        return failed(sweep, job, *cause(error))
+
+
+def _about(sweep: Sweep, job: Job) -> dict[str, Any]:
+    memory = sweep.compare[job.comparison].entrants[job.memory]
+    return {"name": memory.name, "key": key(memory), "memory": reads(dump(memory)).data}
+
+
+def failed(sweep: Sweep, job: Job, status: Status, reason: str) -> Result:
+    """The result of a run that gave none."""
+    comparison = sweep.compare[job.comparison]
+    spec = comparison.spec(comparison.entrants[job.memory])
+    shell = spec.model_dump(mode="json", exclude={"pattern"})
+    return Result(
+        **_about(sweep, job),
+        task=comparison.task.name,
+        settings={"task": comparison.task.model_dump(mode="json"), "shell": shell},
+        seed=job.seed,
+        learning_rate=job.learning_rate,
+        status=status,
+        reason=reason,
+    )
 
 
 def _one_thread() -> None:
