@@ -21,7 +21,10 @@ WHO = ("finalist", "baseline", "worker")
 
 
 def confirm(
-    run: Annotated[Path, typer.Argument(readable=False, help="folder of a study")],
+    run: Annotated[
+        Path,
+        typer.Argument(readable=False, help="folder of a study, or the name of one with --storage"),
+    ],
     study: Annotated[
         Path | None,
         typer.Option(
@@ -36,7 +39,14 @@ def confirm(
     workers: Annotated[
         int | None, typer.Option(min=1, help="processes of one thread; the study's own if left out")
     ] = None,
-    storage: Annotated[str, typer.Option(help="the ledger, if it is not in the folder")] = "",
+    storage: Annotated[
+        str,
+        typer.Option(help="its ledger: postgresql://user@machine/name; the folder's if left out"),
+    ] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(readable=False, help="folder; that of the study or runs/<study> if left out"),
+    ] = None,
 ) -> None:
     """Confirm what a study has found, or go on with it: finished runs are kept.
 
@@ -44,15 +54,16 @@ def confirm(
     on held-out tasks, in larger shells and without the short convolution, as `confirm` of the study
     says, with equal learning rates for all. `RUN/confirm/README.md` says what that shows.
     """
-    settle(run, study, minutes, workers, storage)
+    settle(run, study, minutes, workers, storage, out)
 
 
 def settle(
-    folder: Path,
+    run: Path,
     file: Path | None = None,
     minutes: float | None = None,
     workers: int | None = None,
     storage: str = "",
+    out: Path | None = None,
 ) -> list[Finding]:
     """Run what is missing, write page, figures and findings, and return these."""
     from miras.search.confirmation.findings import findings
@@ -62,8 +73,9 @@ def settle(
     from miras.search.sweep.sweep import run as run_sweep
     from miras.search.workers.progress import duration
 
-    study, records = _opened(folder, file, storage)
-    home = folder / FOLDER
+    study, records = _opened(run, file, storage)
+    there = run if run.is_dir() or not storage else Path("runs") / run.name
+    home = (out or there) / FOLDER
     with alone(home):
         plan = _plan(study, records, home)
         changes = {"workers": workers or plan.sweep.workers, "limits": study.limits}
@@ -97,26 +109,27 @@ def settle(
     return found
 
 
-def _opened(folder: Path, file: Path | None, storage: str) -> tuple["Study", list[TrialRecord]]:
+def _opened(run: Path, file: Path | None, storage: str) -> tuple["Study", list[TrialRecord]]:
     """A study with its finished trials, out of its ledger."""
+    from miras.search.engine import entered
     from miras.search.ledger.ledger import Ledger
     from miras.search.ledger.place import LEDGER
-    from miras.search.study import Study, load_study
+    from miras.search.study import load_study
 
-    path = folder / LEDGER
+    path = run / LEDGER
     if not storage and not path.is_file():
-        raise SpecError(f"there is no study in {folder}: `miras search STUDY` runs one")
-    with Ledger(storage, folder.name) if storage else Ledger(path) as ledger:
-        text = ledger.fact("study")
-        if text is None:
-            raise SpecError(f"the ledger of {folder} holds no study: `miras search` begins one")
-        study = Study.model_validate_json(text)
+        raise SpecError(
+            f"there is no study in {run}: `miras search STUDY` runs one; for a study in a data base"
+            " write its name and --storage"
+        )
+    with Ledger(storage, run.name) if storage else Ledger(path) as ledger:
+        study = entered(ledger)
         ended = [slot.record for slot in ledger.slots() if slot.record and slot.state == "done"]
     if file is not None:
         asked = load_study(file)
         if changed := asked.differences(study):
             raise SpecError(
-                f"{file} differs from the study in {folder} in {', '.join(changed)}: only `confirm`"
+                f"{file} differs from the study in {run} in {', '.join(changed)}: only `confirm`"
                 " and `limits` may be others"
             )
         study = study.model_copy(update={"confirm": asked.confirm, "limits": asked.limits})

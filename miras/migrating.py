@@ -7,7 +7,12 @@ import typer
 
 
 def migrate(
-    old: Annotated[Path, typer.Argument(readable=False, help="folder of the study that was run")],
+    old: Annotated[
+        Path,
+        typer.Argument(
+            readable=False, help="folder of the study that was run, or its name with --storage"
+        ),
+    ],
     study: Annotated[
         Path, typer.Argument(readable=False, help="YAML of the new study, with the other space")
     ],
@@ -15,6 +20,13 @@ def migrate(
         Path | None,
         typer.Option(readable=False, help="folder of the new one; runs/<study> if left out"),
     ] = None,
+    storage: Annotated[
+        str,
+        typer.Option(
+            help="ledger of the new study, and of the old one if that is no folder:"
+            " postgresql://user@machine/name; a file in the folder if left out"
+        ),
+    ] = "",
 ) -> None:
     """Begin a study with the finished trials of an older one, as far as its space has them.
 
@@ -26,5 +38,6 @@ def migrate(
 
     found = load_study(study)
     folder = out or Path("runs") / found.name
-    print(moved(old, found, folder))
-    print(f"`miras search {study} --out {folder}` goes on")
+    print(moved(old, found, folder, storage))
+    where = " and --storage of the same data base" if storage else ""
+    print(f"`miras search {study} --out {folder}`{where} goes on")

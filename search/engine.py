@@ -60,7 +60,7 @@ def join(
     """Take part in a study that somebody has started. Raises SpecError if it is not there."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with Ledger(storage, name, lease) as ledger, alone(Path(folder)) as place:
-        study = _entered(ledger, storage)
+        study = entered(ledger)
         insist_on_grammar(ledger, study.opened(), name)
         return Parent(study, ledger, place, train, terms or Terms()).run()
 
@@ -77,7 +77,7 @@ def status(folder: Path | str, storage: str = "") -> Standing:
             " base write its name and --storage"
         )
     with Ledger(storage, str(folder)) if storage else Ledger(path) as ledger:
-        study = _entered(ledger, storage or str(path))
+        study = entered(ledger)
         records = [
             TrialRecord.model_validate_json(s.record)
             for s in ledger.slots()
@@ -88,7 +88,8 @@ def status(folder: Path | str, storage: str = "") -> Standing:
         return found._replace(rungs=tuple(Promotion(study).told(records)))
 
 
-def _entered(ledger: Ledger, place: str) -> Study:
+def entered(ledger: Ledger) -> Study:
+    """The study that a ledger was opened for. Raises SpecError if it does not hold it."""
     text = ledger.fact("study")
     if text is None:
         names = ", ".join(ledger.names()) or "none"
@@ -103,7 +104,7 @@ def enter(study: Study, ledger: Ledger, folder: Path | str) -> None:
     """Write a study into its ledger, or make sure that it is the one that is there."""
     text = study.model_dump_json()
     ledger.begin(study.name, study=text, started=time.time())
-    if changed := study.differences(_entered(ledger, str(folder))):
+    if changed := study.differences(entered(ledger)):
         raise SpecError(
             f"{folder} holds a study with another {', '.join(changed)}: go on with the old file, or"
             " give the new study another name or folder (`miras migrate` moves what is finished)"

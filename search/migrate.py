@@ -9,7 +9,8 @@ read off the memory, and what comes of them must have the same key.
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from miras.result import TrialRecord
 from miras.stack import Stack
 
 from .ledger.ledger import Claim, Ledger
+from .ledger.place import LEDGER, alone
 from .proposing.planner import Plan
 from .space.asking import LEARNING_RATE
 from .space.derive import CELL_TYPE, Candidate, FromChoices, Refusal, Value, build, derive
@@ -46,13 +48,13 @@ OWNER = "migration/"
 class Moved(NamedTuple):
     """What became of the finished trials of a study."""
 
-    folder: Path
+    place: str
     moved: dict[int, int]  # number in the old study -> number in the new one
     left: dict[int, str]  # number in the old study -> why it was not moved
 
     def __str__(self) -> str:
         total = len(self.moved) + len(self.left)
-        lines = [f"{len(self.moved)} of {total} finished trials were moved to {self.folder}"]
+        lines = [f"{len(self.moved)} of {total} finished trials were moved to {self.place}"]
         for reason, count in Counter(self.left.values()).most_common():
             first = next(number for number, each in self.left.items() if each == reason)
             lines.append(f"{count} left: {reason} (first: trial {first})")
@@ -72,18 +74,22 @@ def insist_on_grammar(ledger: Ledger, space: Space, folder: Path | str) -> None:
         )
 
 
-def migrate(old: Path, study: Study, folder: Path) -> Moved:
-    """Begin a study in a folder with the finished trials of an older one. Raises SpecError."""
-    from .engine import enter
-    from .ledger.place import LEDGER, alone
+def migrate(old: Path, study: Study, folder: Path, storage: str = "") -> Moved:
+    """Begin a study in a folder with the finished trials of an older one. Raises SpecError.
+
+    With `storage` it is begun in the data base of this address; the older one is the study of that
+    name there where `old` is no folder of one.
+    """
+    from .engine import enter, entered
 
     path = old / LEDGER
-    if not path.is_file():
-        raise SpecError(f"there is no study in {old}: name the folder of one, such as runs/first")
-    if (folder / LEDGER).exists():
-        raise SpecError(f"there is a study in {folder} already: name a new folder with --out")
-    with Ledger(path) as source:
-        before = Study.model_validate_json(source.fact("study") or "{}")
+    if not path.is_file() and not storage:
+        raise SpecError(
+            f"there is no study in {old}: name the folder of one, such as runs/first; for a study"
+            " in a data base write its name and --storage"
+        )
+    with Ledger(path) if path.is_file() else Ledger(storage, old.name) as source:
+        before = entered(source)
         records = [
             TrialRecord.model_validate_json(slot.record)
             for slot in source.slots()
@@ -94,7 +100,7 @@ def migrate(old: Path, study: Study, folder: Path) -> Moved:
             f"the studies differ in {', '.join(different)}: their results cannot be compared. Use"
             " the settings of the old study, and another space"
         )
-    with alone(folder) as place, Ledger(place.ledger) as ledger:
+    with _new(study, folder, storage) as ledger:
         enter(study, ledger, folder)
         move = _Move(study, before, ledger)
         try:
@@ -103,7 +109,25 @@ def migrate(old: Path, study: Study, folder: Path) -> Moved:
         finally:
             ledger.release(OWNER)
         ledger.note(migrated=f"{len(move.moved)} trials of {before.name}, {time.time():.0f}")
-    return Moved(folder, move.moved, move.left)
+    return Moved(ledger.study if storage else str(folder), move.moved, move.left)
+
+
+@contextmanager
+def _new(study: Study, folder: Path, storage: str) -> Generator[Ledger]:
+    """A ledger in which nothing is known of a study."""
+    if storage:
+        with Ledger(storage, study.name) as ledger:
+            if study.name in ledger.names():
+                raise SpecError(
+                    f"there is a study {study.name} in that data base already: give the new one"
+                    " another name"
+                )
+            yield ledger
+        return
+    if (folder / LEDGER).exists():
+        raise SpecError(f"there is a study in {folder} already: name a new folder with --out")
+    with alone(folder) as place, Ledger(place.ledger) as ledger:
+        yield ledger
 
 
 class _Move:

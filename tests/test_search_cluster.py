@@ -185,7 +185,7 @@ def test_commands_of_the_page() -> None:
     """They are for clusters and cannot be run here, but every option of theirs is there."""
     page = (Path(__file__).parents[1] / "docs/search-cluster.md").read_text(encoding="utf-8")
     commands = [line.split()[1:] for line in page.splitlines() if line.startswith("miras ")]
-    assert {name for name, *_ in commands} == {"search", "work", "status"}
+    assert {name for name, *_ in commands} == {"search", "work", "status", "confirm", "migrate"}
     group: Any = get_command(app)
     for name, *arguments in commands:
         group.commands[name].make_context(name, arguments)
