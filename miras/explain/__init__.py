@@ -10,6 +10,7 @@ from miras.explain.compositions import composed
 from miras.explain.counting import kept, products, state_floats
 from miras.explain.explanation import Constant, Explanation, Gate, Plan, Relative
 from miras.explain.formulas import equations, letter, symbols
+from miras.explain.legend import of_memory
 from miras.explain.page import computed as computed
 from miras.explain.page import html as html
 from miras.explain.printing import text as text
@@ -28,7 +29,7 @@ def explain(memory: AnyCell, heads: int = 2, key_dim: int = 32, value_dim: int =
         pairs = zip(memory.cells, memory.sizes(key_dim, value_dim), strict=True)
         return composed(memory, [explain(cell, heads, *inner) for cell, inner in pairs], sizes)
     lines, state, work = equations(memory), state_floats(memory, *sizes), products(memory, *sizes)
-    equal = _equals(memory)
+    equal, made = _equals(memory), gates(memory)
     grows = memory.architecture.stores_pairs and getattr(memory.retention, "size", None) is None
     return Explanation(
         name=memory.name,
@@ -40,8 +41,9 @@ def explain(memory: AnyCell, heads: int = 2, key_dim: int = 32, value_dim: int =
         update=lines.update,
         read=lines.read,
         where=lines.where,
+        symbols=of_memory(memory, (*lines.update, *lines.read), made),
         pace=_pace(memory),
-        gates=tuple(_gate(memory, use) for use in memory.uses),
+        gates=made,
         constants=_constants(memory, *sizes),
         heads=heads,
         key_dim=key_dim,
@@ -112,6 +114,11 @@ def _pace(memory: Memory) -> str:
         taken = "The error is taken before the decay of its token."
     shown = f" Reads see weights that are refreshed every {step.every} tokens." * (step.every > 1)
     return taken + shown
+
+
+def gates(memory: Memory) -> tuple[Gate, ...]:
+    """What multiplies, token by token."""
+    return tuple(_gate(memory, use) for use in memory.uses)
 
 
 def _gate(memory: Memory, use: Use) -> Gate:

@@ -10,6 +10,7 @@ from miras.composition import kind as kind_of
 from miras.explain.choosing import choices
 from miras.explain.counting import LENGTH
 from miras.explain.explanation import Constant, Explanation, Gate, Relative
+from miras.explain.legend import of_composition
 from miras.known import known
 from miras.operator import run
 
@@ -19,6 +20,9 @@ Sizes = tuple[int, int, int]
 def composed(memory: Composition, cells: list[Explanation], sizes: Sizes) -> Explanation:
     """All that can be said of a composition, from what was said of its cells."""
     update, read, where = memory.formula()
+    own = tuple(_gate(each) for each in memory.own())
+    told = [symbol for cell in cells for symbol in cell.symbols]
+    symbols = of_composition(memory, (*update, *read), own, told)
     inner = [_named(cell, place) for place, cell in enumerate(memory.cells)]
     for name, cell in zip(inner, cells, strict=True):
         update += (f"{name}:", *(f"  {line}" for line in (*cell.update, *cell.read)))
@@ -42,6 +46,7 @@ def composed(memory: Composition, cells: list[Explanation], sizes: Sizes) -> Exp
         update=update,
         read=read,
         where=where,
+        symbols=symbols,
         pace="",
         gates=(
             *(
@@ -49,7 +54,7 @@ def composed(memory: Composition, cells: list[Explanation], sizes: Sizes) -> Exp
                 for place, cell in enumerate(cells)
                 for gate in cell.gates
             ),
-            *(_gate(own) for own in memory.own()),
+            *own,
         ),
         constants=tuple(
             Constant(name=signal.name, shape=signal.shape[1:], meaning=signal.meaning)

@@ -63,6 +63,7 @@ class Explanation(_Fields):
     update: tuple[str, ...]
     read: tuple[str, ...]
     where: tuple[str, ...]
+    symbols: tuple[str, ...]  # in update and read: those that occur, each with what it stands for
     pace: str  # when gradients are taken and weights are shown, in words
     gates: tuple[Gate, ...]
     constants: tuple[Constant, ...]

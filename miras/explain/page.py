@@ -1,6 +1,7 @@
 """An explanation as a page: what the terminal shows, with its equations typeset."""
 
 from miras.explain.explanation import Explanation, Relative
+from miras.explain.legend import line
 from miras.explain.printing import constant, meaning, sizes, state, work
 from miras.page import Block, Code, Equations, Heading, Items, Table, Terms, Text, to_html
 
@@ -36,6 +37,7 @@ def computed(found: Explanation, level: int = 2) -> list[Block]:
     rows = [(each.slot, each.chosen, each.title) for each in found.choices]
     where: list[Block] = [Equations(found.where)] if found.where else []
     pace: list[Block] = [Text(found.pace)] if found.pace else []
+    symbols: list[Block] = [Equations([line(found.symbols)])] if found.symbols else []
     return [
         Heading("Choices", level),
         Table(("slot", "choice", "what it is"), rows),
@@ -43,7 +45,8 @@ def computed(found: Explanation, level: int = 2) -> list[Block]:
         Equations(found.update),
         Heading("Read", level),
         Equations(found.read),
-        *([Heading("Where", level)] if where or pace else []),
+        *([Heading("Where", level)] if where or pace or symbols else []),
+        *symbols,
         *where,
         *pace,
         *_made(found, level),

@@ -5,6 +5,7 @@ from textwrap import wrap
 
 from miras.explain.counting import LENGTH
 from miras.explain.explanation import Constant, Explanation, Gate, Relative
+from miras.explain.legend import line
 
 WIDTH = 98
 
@@ -16,7 +17,7 @@ def text(found: Explanation) -> str:
         "Choices": _choices(found),
         "Update": _aligned(found.update),
         "Read": _aligned(found.read),
-        "Where": [*_hanging(found.where), *_wrapped(found.pace)],
+        "Where": [*_wrapped(line(found.symbols)), *_hanging(found.where), *_wrapped(found.pace)],
         "In the paper": _wrapped(found.paper_equation),
         "Gates, made from the layer's input x": _hanging(_gates(found)),
         "Learned constants": _hanging(constant(each) for each in found.constants),
