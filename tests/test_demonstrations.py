@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from miras.cli import app
@@ -19,7 +20,7 @@ from miras.demonstration.spec import (
 from miras.lines import read
 from miras.load import loads
 from miras.part import SpecError
-from miras.plots.demonstrations import lines, points
+from miras.plots.demonstrations import lines, points, words
 from miras.result import Shown
 
 FILE = """
@@ -194,3 +195,27 @@ def test_the_rows_of_the_project_are_a_right_file() -> None:
     for row in found.demonstrate:
         candidates = {claim.memory for claim in row.claims} & set(row.candidates)
         assert candidates, f"row {row.name} claims nothing of a candidate"
+
+
+def test_figures_of_the_project_say_what_they_draw_in_words() -> None:
+    rows = load_demonstrations(Path(__file__).parent.parent / "studies/seeds.yaml").demonstrate
+    for row in rows:
+        what, _, along = row.curve.partition("/")
+        assert not along or along in words.PLACES, row.curve
+        for name in filter(None, (row.metric, what)):
+            head = name if name in words.METRICS else name.partition("/")[0]
+            assert head in words.METRICS, name
+            assert not set("_/") & set(words.metric(name)), name
+    assert words.metric("recall/pass=1") == "share of answers that are right (pass 1)"
+    assert words.metric("tidy_error/n=3") == "tidy error (n 3)"
+
+
+def test_labels_are_words() -> None:
+    figure = Figure()
+    row = points.Row("t", "a", True, "clean_error", "lower", 0.5, (0.4, 0.6), ())
+    points.draw(axes := figure.add_subplot(), [row])
+    assert axes.get_xlabel().startswith("mean squared error to values without noise\n")
+    curve = [lines.Row("t", "a", True, "norm", "token", x, 1.0, (1.0, 1.0)) for x in (1.0, 2.0)]
+    lines.draw(axes := figure.add_subplot(), curve)
+    assert axes.get_xlabel() == "tokens"
+    assert axes.get_ylabel() == "norm of the weights\n(2 seeds, min to max)"

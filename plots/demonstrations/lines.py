@@ -11,6 +11,7 @@ from miras.result import Shown, Verdict
 
 from ..style import End, name_ends, strokes
 from .points import plain, wrapped
+from .words import metric, over
 
 
 class Row(NamedTuple):
@@ -28,20 +29,22 @@ class Row(NamedTuple):
 
 def table(verdict: Verdict, results: Sequence[Shown]) -> list[Row]:
     """The points of the curve of each memory, in order; metrics are called `what/over=number`."""
-    what, _, over = verdict.curve.partition("/")
+    what, _, along = verdict.curve.partition("/")
     rows: list[Row] = []
     for name in (*verdict.candidates, *verdict.controls):
         mine = [each for each in results if (each.row, each.name) == (verdict.row, name)]
         places: dict[float, list[float]] = {}
         for each in mine:
-            for metric, value in each.metrics.items():
-                head, _, number = metric.partition("=")
+            for found, value in each.metrics.items():
+                head, _, number = found.partition("=")
                 if head == verdict.curve:
                     places.setdefault(float(number), []).append(value)
         for place in sorted(places):
             seeds = tuple(places[place])
             candidate = name in verdict.candidates
-            rows.append(Row(verdict.title, name, candidate, what, over, place, fmean(seeds), seeds))
+            rows.append(
+                Row(verdict.title, name, candidate, what, along, place, fmean(seeds), seeds)
+            )
     return rows
 
 
@@ -76,7 +79,7 @@ def draw(axes: Axes, rows: Sequence[Row]) -> None:
     elif min(means) >= 0 and max(means) <= 1:
         axes.set_ylim(-0.02, 1.03)
     axes.set_title(wrapped(rows[0].title, 34))
-    axes.set_xlabel(rows[0].over.replace("_", " "))
+    axes.set_xlabel(over(rows[0].over))
     seeds = max(len(row.seeds) for row in rows)
-    axes.set_ylabel(f"{rows[0].what.replace('_', ' ')} ({seeds} seeds, min to max)")
+    axes.set_ylabel(f"{metric(rows[0].what)}\n({seeds} seeds, min to max)")
     name_ends(axes, ends)

@@ -9,7 +9,7 @@ from miras.page import Block, Heading, Picture, Pictures, Table, Text, to_markdo
 from miras.result import Shown, Verdict
 
 from ..style import STYLE, canvas
-from . import lines, points
+from . import lines, points, words
 
 
 def figure(verdict: Verdict, results: Sequence[Shown], folder: Path) -> Path:
@@ -78,7 +78,7 @@ def _line(verdict: Verdict) -> tuple[str, ...]:
     return (
         str(verdict.number),
         verdict.system,
-        f"{verdict.title} ({verdict.metric}, {verdict.better} is better)",
+        f"{verdict.title} ({words.metric(verdict.metric)}, {verdict.better} is better)",
         each(verdict.candidates),
         each(verdict.controls),
         "yes" if verdict.reached else "no",

@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from miras.result import Shown, Verdict
 
 from ..style import FOUND, INK, KNOWN, QUIET
+from .words import metric
 
 
 class Row(NamedTuple):
@@ -55,7 +56,7 @@ def table(verdict: Verdict, results: Sequence[Shown]) -> list[Row]:
 
 def height(rows: Sequence[Row]) -> float:
     """Inches: a line for each memory."""
-    return 1.3 + 0.34 * len(rows)
+    return 1.5 + 0.34 * len(rows)
 
 
 def draw(axes: Axes, rows: Sequence[Row]) -> None:
@@ -82,9 +83,7 @@ def draw(axes: Axes, rows: Sequence[Row]) -> None:
     axes.grid(visible=False, axis="y")
     axes.set_title(wrapped(rows[0].title))
     several = max(len(row.seeds) for row in rows)
-    axes.set_xlabel(
-        f"{rows[0].metric.replace('_', ' ')}; mean and {several} seeds, dotted: claimed"
-    )
+    axes.set_xlabel(f"{metric(rows[0].metric)}\nmean and {several} seeds, dotted: claimed")
     for label, row in zip(axes.get_yticklabels(), reversed(rows), strict=True):
         label.set_color(FOUND if row.candidate else INK)
 
