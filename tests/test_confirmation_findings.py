@@ -1,6 +1,8 @@
 """What a confirmation shows, and that it claims no more."""
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from confirmation_cases import (
@@ -16,6 +18,7 @@ from miras.plots.confirmation import forest, rescored
 from miras.result import Finding
 from miras.search import Study
 from miras.search.confirmation.aftermath import best_of
+from miras.search.confirmation.asked import ABLATION, NEIGHBOUR, Asked
 from miras.search.confirmation.checklist import answered
 from miras.search.confirmation.confirmation import (
     OWN,
@@ -133,6 +136,26 @@ def test_findings_by_hand(found: list[Finding]) -> None:
     assert runs["trials"] == 8 and runs["runs of the search"] == 14
 
 
+def test_all_that_was_ever_asked_is_corrected_for(
+    about: Study, plan: Confirmation, found: list[Finding]
+) -> None:
+    """Three finalists now, nine before with other seeds; their runs count no more, and are told."""
+    results = done(plan.sweep, told)
+    before = Asked({OWN: 12, NEIGHBOUR: 6, ABLATION: 50}, len(results) + 40, 36.0 * 1e4)
+    later = findings(about, trials(about), plan, Standing(plan.sweep, results), before)
+    for topic, count in (("lead", 12), ("beyond", 12), ("neighbour", 6), ("ablation", 50)):
+        one = pick(later, topic, "#3 found")
+        assert one.probability is not None
+        assert one.corrected == pytest.approx(min(1.0, count * one.probability)), topic
+        own = pick(found, topic, "#3 found")
+        assert own.corrected is not None and one.corrected and one.corrected > own.corrected
+    runs = pick(later, "runs")
+    assert runs.numbers["runs of the confirmation"] == len(results) + 40
+    assert "40 runs were of earlier plans" in runs.sentence and "100." in runs.sentence
+    (point,) = (each for each in later if each.subject.startswith("4."))
+    assert "12 comparisons were asked for: Holm counts all of them" in point.sentence
+
+
 def test_ten_points_claim_no_more_than_the_numbers(found: list[Finding]) -> None:
     points = [each for each in found if each.topic == "point"]
     assert [each.answer for each in points] == [
@@ -174,7 +197,7 @@ def test_a_failed_run_counts_as_nothing(about: Study, plan: Confirmation) -> Non
     assert pick(found, "lead", "#3 found").verdict == "no difference shown"
     assert score.sentence.endswith("of 10 runs 2 ran out of memory; each counts as 0")
     assert pick(found, "score", "gla", where=OWN).sentence == ""
-    assert "one core; of the latter 7 ran out of memory" in pick(found, "runs").sentence
+    assert "one core; of those that count 7 ran out of memory" in pick(found, "runs").sentence
     (point,) = (each for each in found if each.subject.startswith("10."))
     assert score.sentence in point.sentence
 
@@ -186,6 +209,36 @@ def test_figures(found: list[Finding]) -> None:
         *("tasks of the study", "nearest known", "held-out tasks", "longer than trained"),
         *("size 1 with dim 96 and 3 layers", "without convolution", "own bias"),
     ]
+    numbers = {row.label: row for row in rows if row.panel == "#3 found"}
+    for label, row in numbers.items():  # #3 has 0.3 more than DeltaNet, with the same noise
+        held_out = label == "held-out tasks"
+        assert row.mean == pytest.approx(-0.05 if held_out else 0.3), label
+        assert (row.low, row.high) == pytest.approx((row.mean, row.mean))
+        assert row.verdict == ("no difference shown" if held_out else "better")
+        assert row.against == ("that of the nearest" if label == "own bias" else "deltanet")
+    (even,) = [row for row in rows if (row.panel, row.label) == ("#4 found", "nearest known")]
+    lead = pick(found, "neighbour", "#4 found")
+    assert (even.mean, even.low, even.high) == (lead.mean, lead.low, lead.high)
+    assert even.low < -0.01 < even.mean < 0.01 < even.high and even.against == "gated-deltanet"
+    (behind,) = [row for row in rows if (row.panel, row.label) == ("#4 found", mine[0])]
+    assert behind.mean == pytest.approx(-0.05) and behind.verdict == "worse"
     dots = rescored.table(found)
     assert [row.name for row in dots if row.finalist] == ["#3 found", "#4 found", "#5 found"]
     assert [row.search for row in dots if not row.name] == [0.3, 0.8]
+
+
+def test_the_rule_of_the_tutorial_is_the_rule() -> None:
+    """Section 8 shows a line of the program: its numbers give its verdict, and the limits hold."""
+    page = (Path(__file__).parents[1] / "docs/tutorial.md").read_text(encoding="utf-8")
+    section = page.partition("## 8. ")[2].partition("## 9. ")[0]
+    shown = re.search(r"shown: ([+-][\d.]+) \(([+-][\d.]+) to ([+-][\d.]+)\), p ([\d.]+)", section)
+    assert shown is not None
+    mean, low, high, chance = map(float, shown.groups())
+    lead = Finding(topic="lead", mean=mean, low=low, high=high, corrected=chance)
+    assert lead.verdict == "no difference shown" and f"{chance:.3f} is above 0.05" in section
+    for words in ("95 % interval", "at most\n5 %", "Holm's correction", "largest of three tests"):
+        assert words in section
+    limit = {"low": 0.1, "high": 0.3}
+    assert lead.model_copy(update=limit | {"corrected": 0.05}).verdict == "better"
+    assert lead.model_copy(update=limit | {"corrected": 0.051}).verdict != "better"
+    assert lead.model_copy(update={"low": 0.0, "corrected": 0.05}).verdict != "better"
