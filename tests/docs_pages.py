@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path.name: path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+STUDIES = {path.parent.name: path for path in sorted((ROOT / "studies").glob("*/README.md"))}
 
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 INDENTED = re.compile(r"(?<=\n\n)(?: {4}[^\n]*\n|\n(?= {4}))+", re.MULTILINE)
@@ -32,7 +33,12 @@ class Block(NamedTuple):
 
 def blocks(page: str) -> list[Block]:
     """The blocks of a page in order."""
-    text = PAGES[page].read_text(encoding="utf-8")
+    return blocks_of(PAGES[page])
+
+
+def blocks_of(path: Path) -> list[Block]:
+    """The blocks of a file in order."""
+    text = path.read_text(encoding="utf-8")
     found = [(m.start(), Block(m[1], m[2].strip(), m[3])) for m in FENCE.finditer(text)]
     outside = FENCE.sub(lambda m: "\n" * 2 + " " * (len(m[0]) - 3) + "\n", text)
     for each in INDENTED.finditer(outside):

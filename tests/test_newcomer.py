@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import pytest
 import typer.main
-from docs_pages import PAGES, ROOT, Block, blocks
+from docs_pages import PAGES, ROOT, STUDIES, Block, blocks, blocks_of
 from newcomer_cases import DESK, NOT_RUN, PREPARED, SMALLER, Step
 
 from miras.cli import app
+from miras.plots import figures
 
 RUN_ELSEWHERE = {"tasks.md": "test_docs_tasks.py", "parts.md": "test_one_file.py"}
 """Pages whose blocks another test runs."""
@@ -156,10 +157,54 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("words", COMMANDS)
-def test_commands_and_options_exist(words: list[str]) -> None:
+def parse(words: list[str]) -> None:
+    """Take a command apart as it would be before it is run: names and options that do not exist."""
     group = typer.main.get_group(app)
     with group.make_context("miras", [*words]) as outer:
         name, found, rest = group.resolve_command(outer, [*words])
         assert found is not None
         found.make_context(name, rest, parent=outer)
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_commands_and_options_exist(words: list[str]) -> None:
+    parse(words)
+
+
+def expanded(script: str, folder: Path) -> list[list[str]]:
+    """The commands of miras in a shell script as the shell writes them; nothing else can run."""
+    spoken = 'miras() { printf "%s\\0" miras "$@"; printf "\\n"; }\n'
+    done = subprocess.run(
+        ["/bin/bash", "-c", spoken + script], env={"PATH": ""}, cwd=folder, capture_output=True
+    )
+    lines = done.stdout.decode().splitlines()
+    return [line.split("\0")[1:-1] for line in lines if line.startswith("miras\0")]
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_commands_of_studies_exist_with_their_options(study: str, tmp_path: Path) -> None:
+    scripts = [
+        each.text for each in blocks_of(STUDIES[study]) if each.language in ("sh", "console")
+    ]
+    scripts += re.findall(r"`(miras [^`]+)`", STUDIES[study].read_text(encoding="utf-8"))
+    for script in scripts:
+        commands = expanded(script, tmp_path)
+        written = len(re.findall(r"^\s*miras ", script, re.MULTILINE))
+        assert len(commands) >= written, script
+        for words in commands:
+            parse(words)
+            for word in words:
+                path = word if word.startswith("studies/") else ""
+                assert (ROOT / path).exists(), f"{study}: {' '.join(words)} has no {path}"
+            if words[0] == "plot":
+                assert words[1] in figures(), words
+
+
+def test_loops_and_variables_of_a_script_are_expanded(tmp_path: Path) -> None:
+    script = "small='--set a=[1,2]'\nfor n in x y; do\n  miras train $n ${small} \\\n --lr 1\ndone"
+    end = ["--set", "a=[1,2]", "--lr", "1"]
+    assert expanded(script, tmp_path) == [["train", "x", *end], ["train", "y", *end]]
+    assert expanded("miras ls\ntouch a", tmp_path) == [["ls"]]
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(Exception, match="No such option: --no-such"):
+        parse(["train", "gla", "--no-such-option"])
