@@ -221,7 +221,7 @@ def load_study(path: Path | str) -> Study:
     document = read(path)
     study = validate(document, Study)
     space = _space(document, study, Path(path).parent)
-    _check_baselines(document, study)
+    _check_known(document, study)
     name = study.name or Path(path).stem
     data = {"name": space.name or name, **space.data}
     return study.model_copy(update={"name": name, "space": data})
@@ -239,21 +239,24 @@ def _space(document: Document, study: Study, folder: Path) -> Space:
         raise document.error(("space",), str(error)) from None
 
 
-def _check_baselines(document: Document, study: Study) -> None:
+def _check_known(document: Document, study: Study) -> None:
+    """Known memories must be known, each once, and of a size that all can have."""
+    places = [(("baselines", index), name) for index, name in enumerate(study.baselines)]
+    beside = enumerate(study.confirm.known)
+    places += [(("confirm", "known", index), name) for index, name in beside]
     seen: dict[str, str] = {}
-    for index, name in enumerate(study.baselines):
-        place = ("baselines", index)
+    for place, name in places:
         if name not in known():
             hint = nearest(name, known()) or "; `miras ls known` lists them"
             raise document.error(place, f"there is no known memory {name!r}{hint}")
-        same = seen.setdefault(key(known()[name]), name)
-        if same != name or study.baselines.index(name) != index:
-            message = f"{name} and {same} train the same model; keep one of them"
+        own = key(known()[name])
+        if own in seen:
+            message = f"{name} and {seen[own]} train the same model; keep one of them"
             raise document.error(place, message)
+        seen[own] = name
     if study.match is not None:
         length = length_of(study.tasks)
-        for index, name in enumerate(study.baselines):
+        for place, name in places:
             fit = solve(study.match, known()[name], study.shell, length, reference=True)
             if isinstance(fit, Refusal):
-                message = f"{name} cannot be matched: {fit.sentence}"
-                raise document.error(("baselines", index), message)
+                raise document.error(place, f"{name} cannot be matched: {fit.sentence}")

@@ -92,6 +92,14 @@ def plan(about: Study) -> Confirmation:
     return found
 
 
+def test_known_memories_that_the_search_was_not_told_of_take_part() -> None:
+    about = study(confirm={"known": ["kda"], "shells": [{"dim": 96, "layers": 3}]})
+    found = confirmation(about, trials(about))
+    assert found is not None and found.baselines == ("deltanet", "gla", "kda")
+    places = [place for place, setting in enumerate(found.settings) if setting != OWN]
+    assert places and all("kda" in names(found.sweep, place) for place in places)
+
+
 def test_everybody_is_run_everywhere_on_equal_terms(about: Study, plan: Confirmation) -> None:
     size = "size 1 with dim 96 and 3 layers"
     assert plan.settings == (OWN, OWN, HELD, size, size, BARE, BARE)

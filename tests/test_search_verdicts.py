@@ -62,6 +62,11 @@ def test_verdicts(results: list[Result], status: str, rate: float) -> None:
         ({"tasks": ["mqar", "mqar"]}, "tasks name mqar twice"),
         ({"baselines": ["deltanett"]}, "did you mean 'deltanet'"),
         ({"baselines": ["deltanet", "deltanet"]}, "train the same model; keep one"),
+        ({"confirm": {"known": ["kdaa"]}}, "did you mean 'kda'"),
+        (
+            {"baselines": ["gla"], "confirm": {"known": ["gla"]}},
+            "gla and gla train the same model; keep one",
+        ),
         ({"space": "quickstat"}, "did you mean 'quickstart'"),
         ({"space": {"architecture": {"any": ["matrx"]}}}, "did you mean 'matrix'"),
         ({"objectives": ["recal"]}, "did you mean 'recall'"),

@@ -31,6 +31,11 @@ class Confirm(Part):
         description="rates that are run on all seeds, the best ones of the first; with 1 the choice"
         " of a rate on one seed makes equal memories differ",
     )
+    known: tuple[str, ...] = Field(
+        default=(),
+        description="known memories that take part beside the baselines, such as those of which the"
+        " search was not told",
+    )
     held_out: tuple[AnyTask, ...] = Field(
         default=(),
         description="tasks that the study has not searched on; five seeds of a single one are too"

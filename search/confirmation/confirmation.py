@@ -91,7 +91,8 @@ def confirmation(study: Study, records: Sequence[TrialRecord]) -> Confirmation |
         return None
     plan = _Plan(study, records)
     names = {plan.enter(each, f"#{each.number} {each.name}"): each.number for each in chosen}
-    baselines = [plan.enter(plan.record_of(name), name) for name in study.baselines]
+    beside = (*study.baselines, *study.confirm.known)
+    baselines = [plan.enter(plan.record_of(name), name) for name in beside]
     neighbours: dict[str, str] = {}
     ablated: list[Ablated] = []
     for name in names:
