@@ -61,7 +61,7 @@ def load(folder: Path) -> Study:
         name=str(manifest.get("name") or folder.resolve().name),
         manifest=manifest,
         records=[by_number[number] for number in sorted(by_number)],
-        winner=winner.read_text(encoding="utf-8") if winner.is_file() else "",
+        winner=winner.read_text(encoding="utf-8") if winner.exists() else "",
         findings=findings(folder),
     )
 
@@ -87,11 +87,11 @@ def records(path: Path) -> list[TrialRecord]:
 def findings(folder: Path) -> list[Finding]:
     """What a confirmation found, of the folder of its study or its own; none without one."""
     own = folder / "findings.jsonl"
-    return read(own if own.is_file() else folder / "confirm" / own.name, Finding)
+    return read(own if own.exists() else folder / "confirm" / own.name, Finding)
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if not path.exists():
         return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

@@ -83,7 +83,7 @@ def migrate(old: Path, study: Study, folder: Path, storage: str = "") -> Moved:
     from .engine import enter, entered
 
     path = old / LEDGER
-    if not path.is_file() and not storage:
+    if not storage and not (path.is_file() and path.stat().st_size):
         raise SpecError(
             f"there is no study in {old}: name the folder of one, such as runs/first; for a study"
             " in a data base write its name and --storage"

@@ -73,7 +73,9 @@ def _own(path: Path, vocabulary: int) -> Any:
     try:
         json.loads(path.read_text(encoding="utf-8"))
         found = PreTrainedTokenizerFast(tokenizer_file=str(path), padding_side="left")
-    except (OSError, ValueError) as error:
+    except OSError:
+        raise  # the system says why, and the command names the path
+    except ValueError as error:
         raise SpecError(f"{path} is no tokenizer.json ({error}): give another") from None
     except Exception as error:  # what tokenizers raises has no type of its own
         raise SpecError(f"{path} is no tokenizer.json ({error}): give another") from None

@@ -59,10 +59,11 @@ class Run:
                 f" batch of {self.training.batch} windows: change one of the three"
             )
         self.coder: Coder = coder(self.training.tokenizer)
-        made, fresh = not folder.exists(), not (folder / "text.bin").exists()
+        made = [each for each in (folder, *folder.parents) if not each.exists()]
+        fresh = not (folder / "text.bin").exists()
         try:
             self._take_up()
-        except SpecError:
+        except (SpecError, OSError):
             if fresh and group.first:
                 _leave(folder, made)
             raise
@@ -134,12 +135,13 @@ class Loss(nn.Module):
         return losses(self.model, tokens, targets)
 
 
-def _leave(folder: Path, made: bool) -> None:
-    """Take away what was made for a training that cannot be begun."""
+def _leave(folder: Path, made: list[Path]) -> None:
+    """Take away what was made for a training that cannot be begun, folders from inside out."""
     for name in ("text.bin", "text.json"):
         (folder / name).unlink(missing_ok=True)
-    if made and folder.exists() and not any(folder.iterdir()):
-        folder.rmdir()
+    for each in made:
+        if each.exists() and not any(each.iterdir()):
+            each.rmdir()
 
 
 def _narrow(precision: str, device: torch.device) -> bool:
