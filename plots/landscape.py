@@ -2,18 +2,20 @@
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
+from matplotlib.textpath import TextPath
+from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 
 from . import reading
 from .spots import Spot, name_spots
-from .style import FOUND, INK, QUIET, RANDOM, percent
+from .style import FOUND, INK, QUIET, RANDOM, percent, readable
 
 FEWEST = 4
 """Memories that make a map."""
@@ -171,12 +173,28 @@ def draw(axes: Axes, rows: list[Row]) -> None:
         marks.append(twin)
     if failed:
         marks.append(Line2D([], [], marker="x", ls="", color=QUIET, label="without a score"))
-    axes.figure.legend(handles=marks, loc="outside lower left", ncols=4, columnspacing=1)
+    colours_of = {"baseline": INK, "search": FOUND, "random": RANDOM}
+    marks += names_of(rows, colours_of)
+    axes.figure.legend(handles=marks, loc="outside lower left", ncols=3, columnspacing=1)
     if figure:
         # Each drawing would change the limits anew: names would not stay at their points.
         figure.draw_without_rendering()
         axes.set_aspect("auto")
         axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
-    colours_of = {"baseline": INK, "search": FOUND, "random": RANDOM}
     spots = [Spot(r.x, r.y, r.name, colours_of[r.origin], r.labelled) for r in rows]
     name_spots(axes, spots)
+
+
+def names_of(rows: list[Row], colours: Mapping[str, str]) -> list[Line2D]:
+    """What the colours of names mean, of those that are written; nothing where there is one."""
+    words = {"baseline": "known", "search": "proposed by the search", "random": "drawn by chance"}
+    written = [each for each in words if any(r.labelled and r.origin == each for r in rows)]
+    if len(written) < 2:
+        return []
+    word = TextPath((0, 0), "name", size=7.5)
+    box = word.get_extents()
+    shape = word.transformed(Affine2D().translate(-box.width / 2, -box.height / 2))
+    look: dict[str, Any] = {"marker": shape, "ls": "", "ms": box.width, "mew": 0}
+    return [
+        Line2D([], [], color=readable(colours[each]), label=words[each], **look) for each in written
+    ]

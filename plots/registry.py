@@ -20,7 +20,7 @@ from miras.result import Finding, Seen
 
 from .look.seen import looks
 from .reading import Between, Records
-from .study import findings, records
+from .study import apart, findings, records
 from .style import HEIGHT, canvas, save
 
 
@@ -135,9 +135,9 @@ def draw(
     if "seen" in takes:
         files = plot(name, (), folder / "figures", seen=looks(run))
     else:
-        more = [records(other) for other in others]
+        own, *more = apart((run, *others), [records(each) for each in (run, *others)])
         found = findings(folder)
-        files = plot(name, records(run), folder / "figures", found, between, others=more)
+        files = plot(name, own, folder / "figures", found, between, others=more)
     if not files:
         raise ResultsError(f"{run} has nothing yet that the figure {name} could show")
     return files

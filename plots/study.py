@@ -84,6 +84,29 @@ def records(path: Path) -> list[TrialRecord]:
     return [reading.completed(record) for record in read(file, TrialRecord)]
 
 
+def apart(runs: Sequence[Path], found: Sequence[reading.Records]) -> list[reading.Records]:
+    """The records of several runs; studies of one name are told apart by their folders."""
+    names = [each[0].study if each else "" for each in found]
+    places = [run.resolve() if run.is_dir() else run.resolve().parent for run in runs]
+    told: list[reading.Records] = []
+    for name, place, records in zip(names, places, found, strict=True):
+        others = {other for other, same in zip(places, names, strict=True) if same == name} - {
+            place
+        }
+        if not others:
+            told.append(records)
+            continue
+        length = next(
+            n
+            for n in range(1, len(place.parts) + 1)
+            if not any(other.parts[-n:] == place.parts[-n:] for other in others)
+        )
+        folder = Path(*place.parts[-length:]).as_posix()
+        study = f"{name} in {folder}" if name else folder
+        told.append([record.model_copy(update={"study": study}) for record in records])
+    return told
+
+
 def findings(folder: Path) -> list[Finding]:
     """What a confirmation found, of the folder of its study or its own; none without one."""
     own = folder / "findings.jsonl"

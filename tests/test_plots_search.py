@@ -2,11 +2,14 @@
 
 import itertools
 import math
+from pathlib import Path
 
 import pytest
 from plot_cases import LOST, record, scoring
 
-from miras.plots import history, timeline
+from miras.lines import append
+from miras.plots import draw, history, timeline
+from miras.plots.study import apart
 from miras.plots.style import canvas
 from miras.result import Sitting, TrialRecord
 
@@ -52,6 +55,24 @@ def test_history_counts_trials_of_each_sampler() -> None:
     assert history.letters(history.table(records)) == {"s": ""}
     with pytest.raises(ValueError, match="studies of other objectives cannot be compared"):
         history.table(silent, [[stranger]])
+
+
+def test_studies_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    runs = [tmp_path / "x/run", tmp_path / "y/run", tmp_path / "z/other", tmp_path / "w/mine"]
+    for run in runs:
+        run.mkdir(parents=True)
+    records = [record(0), record(1, "search")]
+    others = [each.model_copy(update={"study": "else"}) for each in records]
+    told = apart(runs, [records, records, records, others])
+    assert [each[0].study for each in told] == ["s in x/run", "s in y/run", "s in other", "else"]
+    assert apart(runs[:1], [records]) == [records] and apart(runs[:2], [[], records])[0] == []
+    assert apart([runs[0], runs[0]], [records, records]) == [records, records]
+    for run in runs[:2]:
+        for each in records:
+            append(run / "trials.jsonl", each)
+    draw("history", runs[0], others=runs[1:2])
+    text = (runs[0] / "figures/history.svg").read_text()
+    assert "A: s in x/run" in text and "B: s in y/run" in text
 
 
 def test_history_of_studies_with_letters_and_one_line_for_what_they_know_alike() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.lines import Line2D
 from plot_cases import LOST, record, result
 from typer.testing import CliRunner
 
@@ -22,6 +23,7 @@ from miras.plots import (
     interaction,
     landscape,
 )
+from miras.plots.style import canvas
 from miras.reporting import between
 from miras.result import Finding, TrialRecord
 
@@ -135,6 +137,27 @@ def test_landscape_shows_each_memory_once_and_leaves_out_what_cannot_be_read() -
     ]  # fmt: skip
     assert [row.new for row in rows] == [False] * 3 + [True, False, True, True]
     assert landscape.table(records, None) == [] == landscape.table(records[:3], far)
+
+
+def test_colours_of_names_on_the_map_are_explained_where_there_are_several() -> None:
+    def row(origin: str, labelled: bool, x: float) -> landscape.Row:
+        return landscape.Row("recall", "a", origin, True, labelled, x, x % 2, 0.5, (0.5, 0.2))
+
+    rows = [row("baseline", True, 0.0), row("search", True, 1.0), row("random", False, 2.0)]
+    for extra, told in (
+        ([], ["known", "proposed by the search"]),
+        ([row("random", True, 3.0)], ["known", "proposed by the search", "drawn by chance"]),
+    ):
+        with canvas(4.0) as (figure, axes):
+            landscape.draw(axes, rows + extra)
+        entries = figure.legends[0].get_texts()
+        assert [each.get_text() for each in entries][-len(told) :] == told
+        marks = figure.legends[0].legend_handles[-len(told) :]
+        written = {each.get_color() for each in axes.texts}
+        assert {mark.get_color() for mark in marks if isinstance(mark, Line2D)} == written
+    with canvas(4.0) as (figure, axes):
+        landscape.draw(axes, [rows[0], rows[2]])
+    assert "known" not in [each.get_text() for each in figure.legends[0].get_texts()]
 
 
 def test_distances_are_those_of_normal_forms() -> None:
