@@ -13,6 +13,7 @@ from miras.result import Finding, Result, TrialRecord
 
 if TYPE_CHECKING:
     from miras.search.confirmation.confirmation import Confirmation
+    from miras.search.ledger.ledger import Ledger
     from miras.search.study import Study
 
 FOLDER, PLAN, FINDINGS = "confirm", "plan.json", "findings.jsonl"
@@ -66,6 +67,7 @@ def settle(
     out: Path | None = None,
 ) -> list[Finding]:
     """Run what is missing, write page, figures and findings, and return these."""
+    from miras.search.confirmation.asked import ask
     from miras.search.confirmation.findings import findings
     from miras.search.ledger.place import alone
     from miras.search.sweep.standing import Standing
@@ -76,7 +78,7 @@ def settle(
     study, records = _opened(run, file, storage)
     there = run if run.is_dir() or not storage else Path("runs") / run.name
     home = (out or there) / FOLDER
-    with alone(home):
+    with alone(home) as place:
         plan = _plan(study, records, home)
         changes = {"workers": workers or plan.sweep.workers, "limits": study.limits}
         sweep = plan.sweep.model_copy(update=changes)
@@ -93,6 +95,9 @@ def settle(
             " grows",
             flush=True,
         )
+        begins = (count > 0 and minutes != 0) or any(begun.runs.values())
+        with _ledger(run, storage) as ledger:
+            ask(ledger, plan, place.name, read(home / RESULTS, Result), begins)
         try:
             standing = run_sweep(sweep, home, minutes)
         except BrokenProcessPool:
@@ -100,7 +105,9 @@ def settle(
                 "a training process was killed, as when memory runs out: what was finished is kept,"
                 " run the command again, with fewer --workers if it happens again"
             ) from None
-        found = findings(study, records, plan, standing)
+        with _ledger(run, storage) as ledger:
+            asked = ask(ledger, plan, place.name, read(home / RESULTS, Result), begins)
+        found = findings(study, records, plan, standing, asked)
         _publish(found, study.name, home)
     for each in found:
         if each.topic in ("score", "lead", "held_out", "left") and each.sentence:
@@ -112,17 +119,9 @@ def settle(
 def _opened(run: Path, file: Path | None, storage: str) -> tuple["Study", list[TrialRecord]]:
     """A study with its finished trials, out of its ledger."""
     from miras.search.engine import entered
-    from miras.search.ledger.ledger import Ledger
-    from miras.search.ledger.place import LEDGER
     from miras.search.study import load_study
 
-    path = run / LEDGER
-    if not storage and not path.is_file():
-        raise SpecError(
-            f"there is no study in {run}: `miras search STUDY` runs one; for a study in a data base"
-            " write its name and --storage"
-        )
-    with Ledger(storage, run.name) if storage else Ledger(path) as ledger:
+    with _ledger(run, storage) as ledger:
         study = entered(ledger)
         ended = [slot.record for slot in ledger.slots() if slot.record and slot.state == "done"]
     if file is not None:
@@ -134,6 +133,19 @@ def _opened(run: Path, file: Path | None, storage: str) -> tuple["Study", list[T
             )
         study = study.model_copy(update={"confirm": asked.confirm, "limits": asked.limits})
     return study, [TrialRecord.model_validate_json(each) for each in ended]
+
+
+def _ledger(run: Path, storage: str) -> "Ledger":
+    from miras.search.ledger.ledger import Ledger
+    from miras.search.ledger.place import LEDGER
+
+    path = run / LEDGER
+    if not storage and not (path.is_file() and path.stat().st_size):
+        raise SpecError(
+            f"there is no study in {run}: `miras search STUDY` runs one; for a study in a data base"
+            " write its name and --storage"
+        )
+    return Ledger(storage, run.name) if storage else Ledger(path)
 
 
 def _plan(study: "Study", records: list[TrialRecord], home: Path) -> "Confirmation":

@@ -1,6 +1,7 @@
 """`miras confirm`: it goes on after a kill, and writes a page."""
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from miras.lines import append, read
 from miras.part import SpecError
 from miras.plots.report import write as report
 from miras.result import Finding, Result
-from miras.search import Study
+from miras.search import Study, load_study
 from miras.search.confirmation.confirmation import (
     confirmation,
 )
@@ -84,6 +85,31 @@ def test_the_command_goes_on_where_it_was_killed(
     assert not began
 
     assert "On fresh seeds" in report(folder).read_text()
+
+
+def test_who_confirms_again_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other seeds are another draw, and a folder that was removed takes none of them back."""
+    fields = study(confirm={"conv": False, "finalists": 1, "ablate": False})
+    path, plain = tmp_path / "tiny.yaml", fields.model_dump(mode="json")
+    path.write_text(json.dumps(plain))
+    about = load_study(path)
+    folder = ran(tmp_path / "tiny", about)
+    monkeypatch.setattr(sweep, "execute", lambda s, job: outcome(s, job, score_of(s, job, told)))
+    monkeypatch.setattr(sweep, "ProcessPoolExecutor", lambda n, *_: ThreadPoolExecutor(n))
+    first = confirming.settle(folder)
+    count = pick(first, "runs").numbers["runs of the confirmation"]
+    assert count == len(read(folder / "confirm/results.jsonl", Result)) > 0
+    shutil.rmtree(folder / "confirm")
+    again = confirming.settle(folder)
+    lead = pick(again, "lead")
+    assert lead == pick(first, "lead") and lead.corrected == lead.probability
+    plain["confirm"]["seeds"] = [2001, 2002, 2003, 2004, 2005]
+    other = tmp_path / "other.yaml"
+    other.write_text(json.dumps(plain))
+    later = pick(found := confirming.settle(folder, file=other), "lead")
+    assert later.probability and later.corrected == pytest.approx(2 * later.probability)
+    runs = pick(found, "runs").numbers
+    assert (runs["finalists compared"], runs["runs that count no more"]) == (2, 2 * count)
 
 
 def test_nothing_to_confirm_is_a_sentence(tmp_path: Path) -> None:

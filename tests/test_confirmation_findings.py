@@ -174,6 +174,31 @@ def test_ten_points_claim_no_more_than_the_numbers(found: list[Finding]) -> None
     assert all(each.sentence and each.against == "#3 found" for each in points)
 
 
+def test_the_points_are_about_the_best_on_validation_and_corrected_for_the_choice(
+    about: Study, plan: Confirmation
+) -> None:
+    """#4 is ahead on validation by luck of its trainings, which is in its test scores too."""
+
+    def lucky(name: str, title: str, seed: int) -> float:
+        return told(name, title, seed) + (0.4 if name == "#4 found" else 0.0)
+
+    results = done(plan.sweep, lucky)
+    swapped = [
+        each.model_copy(update={"score": told(each.name, each.task, each.seed)})
+        if each.name == "#4 found"
+        else each
+        for each in results
+    ]
+    for runs, verdict in ((results, "better"), (swapped, "worse")):
+        found = findings(about, trials(about), plan, Standing(plan.sweep, runs))
+        points = [each for each in found if each.topic == "point"]
+        assert {each.against for each in points} == {"#4 found"}
+        lead = pick(found, "lead", "#4 found")
+        assert lead.verdict == verdict and lead.probability is not None
+        assert lead.corrected is not None and lead.corrected >= 3 * lead.probability - 1e-12
+        assert points[3].answer == ("yes" if verdict == "better" else "no")
+
+
 def test_half_a_confirmation_claims_nothing(about: Study, plan: Confirmation) -> None:
     some = done(plan.sweep, told, most=20)
     found = findings(about, trials(about), plan, Standing(plan.sweep, some))

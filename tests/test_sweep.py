@@ -120,6 +120,13 @@ def test_results_of_another_setting_do_not_count():
     assert needed(other, finish(plan, {0.0001: 0.1, 0.001: 0.7, 0.01: 0.2})) == needed(other, [])
 
 
+def test_results_of_other_seeds_do_not_count():
+    plan, other = sweep(notches=0), sweep(notches=0, seeds=[7, 8])
+    scores = {0.001: 0.2, 0.01: 0.7}
+    both = Standing(other, [*finish(plan, scores), *finish(other, scores)])
+    assert [run.seed for run in both.final(0)["gla"]] == [7, 8]
+
+
 def test_a_run_as_it_is_written_counts():
     plan = sweep(learning_rates=[0.001], seeds=[0], notches=0)
     (job, other) = needed(plan, [])

@@ -2,8 +2,9 @@
 
 Yes is said only where the numbers bear it out, partly where a part of the point was measured or
 where they leave it open, no where they speak against it or nothing was measured. The points are
-about one finalist, the one with the best validation score on fresh seeds: it is chosen on other
-data than it is judged on.
+about one finalist, the one with the best validation score on fresh seeds. It is judged on other
+examples, but by the same trainings: luck of these is in the choice too, and that is why Holm
+counts all finalists.
 """
 
 import hashlib
@@ -136,7 +137,14 @@ def _rescored(found: Found) -> Told:
     seeds = len(found.study.confirm.seeds)
     if lead is None:
         return Told("no", "Not all finalists and baselines have ended their runs.")
+    runs = next(iter(found.of("runs")), None)
+    asked = runs.numbers["finalists compared"] if runs else 0
     text = f"{lead.sentence}; {seeds} fresh seeds, {len(found.plan.finalists)} finalists."
+    if asked > len(found.plan.finalists):
+        text += (
+            f" With earlier plans of the confirmation {asked:.0f} comparisons were asked for: Holm"
+            " counts all of them."
+        )
     if lead.verdict != "better":
         return Told("no", text)
     return Told("yes" if seeds >= ENOUGH else "partly", text)

@@ -8,6 +8,7 @@ from miras.result import Finding, TrialRecord
 
 from ..sweep.rates import width
 from ..sweep.standing import Standing
+from .asked import Asked
 from .confirmation import OWN
 from .sides import Sides, Value, role
 
@@ -77,23 +78,32 @@ def costs(sides: Sides) -> Iterator[Finding]:
             )
 
 
-def runs_told(records: Sequence[TrialRecord], standing: Standing) -> Finding:
+def runs_told(records: Sequence[TrialRecord], standing: Standing, asked: Asked) -> Finding:
     """All that was trained for the study, and how it ended."""
     trained = [run for record in records for run in record.results]
     again = {id(run): run for runs in standing.runs.values() for run in runs}.values()
     failed = Counter(run.status for run in again if run.status != "ok")
+    seconds = max(sum(run.seconds for run in again), asked.seconds)
     numbers = {
         "trials": len(records),
         "trials without a score": sum(record.status not in ("ok", "stopped") for record in records),
         "runs of the search": len(trained),
-        "runs of the confirmation": len(again),
+        "runs of the confirmation": max(len(again), asked.runs),
+        "runs that count no more": max(0, asked.runs - len(again)),
+        "finalists compared": asked.comparisons.get(OWN, 0),
         "failed runs of the confirmation": failed.total(),
-        "hours": sum(run.seconds for run in (*trained, *again)) / 3600,
+        "hours": (sum(run.seconds for run in trained) + seconds) / 3600,
     }
     text = (
-        f"{numbers['runs of the search']} runs in {len(records)} trials of the search and"
-        f" {len(again)} runs of the confirmation, {numbers['hours']:.1f} hours of one core"
+        f"{len(trained)} runs in {len(records)} trials of the search and"
+        f" {numbers['runs of the confirmation']} runs of the confirmation, {numbers['hours']:.1f}"
+        " hours of one core"
     )
+    if numbers["runs that count no more"]:
+        text += (
+            f"; {numbers['runs that count no more']} runs were of earlier plans of the confirmation"
+            " and are in no mean"
+        )
     if failed:
-        text += f"; of the latter {ended(failed)}"
+        text += f"; of those that count {ended(failed)}"
     return Finding(topic="runs", numbers=numbers, sentence=text)

@@ -16,6 +16,7 @@ from ..study import Study, measured_by
 from ..sweep.standing import Standing
 from ..workers.progress import duration
 from .aftermath import of_search
+from .asked import ABLATION, NEIGHBOUR, Asked
 from .checklist import checklist
 from .confirmation import BARE, HELD_OUT, OWN, Confirmation
 from .costs import costs, ended, runs_told, widths
@@ -29,10 +30,17 @@ TOPICS: dict[str, Topic] = {OWN: "lead", HELD_OUT: "held_out", BARE: "convolutio
 
 
 def findings(
-    study: Study, records: Sequence[TrialRecord], plan: Confirmation, standing: Standing
+    study: Study,
+    records: Sequence[TrialRecord],
+    plan: Confirmation,
+    standing: Standing,
+    asked: Asked | None = None,
 ) -> list[Finding]:
-    """All that was found so far; comparisons with the best baseline wait until all have ended."""
-    sides = Sides(plan, standing)
+    """All that was found so far; comparisons with the best baseline wait until all have ended.
+
+    `asked` is what the study has asked of fresh seeds, this plan included.
+    """
+    sides = Sides(plan, standing, asked)
     count, seconds = standing.left()
     found = [
         *_scores(sides),
@@ -42,7 +50,7 @@ def findings(
         *widths(sides),
         *costs(sides),
         *of_search(study, records, {n: _again(study, sides, n) for n in _known(plan)}, plan),
-        runs_told(records, standing),
+        runs_told(records, standing, sides.asked),
     ]
     if count:
         text = f"{count} runs are left, about {duration(seconds)} of one core"
@@ -94,7 +102,8 @@ def differences(sides: Sides) -> Iterator[Finding]:
             sides.sides(setting, names) for names in (plan.finalists, plan.baselines)
         )
         topic = TOPICS.get(setting, "size")
-        yield from against_best(topic, finalists, baselines, setting, len(plan.finalists))
+        among = sides.asked.among(setting, len(plan.finalists))
+        yield from against_best(topic, finalists, baselines, setting, among)
 
 
 def _neighbours(sides: Sides) -> Iterator[Finding]:
@@ -104,13 +113,13 @@ def _neighbours(sides: Sides) -> Iterator[Finding]:
         first, second = sides.side(OWN, name), sides.side(OWN, near)
         if first and second:
             pairs.append(Pair(first, second, OWN))
-    yield from leads("neighbour", pairs, len(plan.neighbours))
+    yield from leads("neighbour", pairs, sides.asked.among(NEIGHBOUR, len(plan.neighbours)))
     pairs = []
     for each in plan.ablations:
         first, second = sides.side(OWN, each.finalist), sides.side(OWN, each.name)
         if first and second:
             pairs.append(Pair(first, second, each.slot))
-    yield from leads("ablation", pairs, len(plan.ablations))
+    yield from leads("ablation", pairs, sides.asked.among(ABLATION, len(plan.ablations)))
 
 
 def _beyond(sides: Sides) -> Iterator[Finding]:
@@ -133,7 +142,8 @@ def _beyond(sides: Sides) -> Iterator[Finding]:
     finalists, baselines = (
         sides.sides(OWN, names, value, tasks) for names in (plan.finalists, plan.baselines)
     )
-    yield from against_best("beyond", finalists, baselines, OWN, len(plan.finalists))
+    among = sides.asked.among(OWN, len(plan.finalists))
+    yield from against_best("beyond", finalists, baselines, OWN, among)
 
 
 def beyond(run: Result) -> float | None:

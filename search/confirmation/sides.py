@@ -7,6 +7,7 @@ from typing import Literal
 from miras.result import Result
 
 from ..sweep.standing import Place, Standing
+from .asked import Asked
 from .confirmation import Confirmation
 from .leads import Side
 
@@ -20,8 +21,8 @@ def _score(run: Result) -> float | None:
 class Sides:
     """The memories of a confirmation, in each of its settings."""
 
-    def __init__(self, plan: Confirmation, standing: Standing) -> None:
-        self.plan = plan
+    def __init__(self, plan: Confirmation, standing: Standing, asked: Asked | None = None) -> None:
+        self.plan, self.asked = plan, asked or Asked()
         self.places: dict[tuple[str, str], list[Place]] = {}
         for index, comparison in enumerate(plan.sweep.compare):
             for number, memory in enumerate(comparison.entrants):

@@ -74,6 +74,13 @@ class Reading:
         found = select(FACTS.c.value).where(FACTS.c.study == self.study, FACTS.c.name == name)
         return self.storage.read(lambda base: base.scalar(found))
 
+    def facts(self, prefix: str) -> dict[str, str]:
+        """All that was noted under names that begin so."""
+        row = FACTS.c
+        found = select(row.name, row.value).where(row.study == self.study)
+        found = found.where(func.substr(row.name, 1, len(prefix)) == prefix)
+        return self.storage.read(lambda base: {each[0]: each[1] for each in base.execute(found)})
+
     def now(self) -> float:
         """Seconds since 1970 by the clock that all who take part share."""
         return self.storage.read(

@@ -77,6 +77,8 @@ class Standing:
 
     def add(self, result: Result) -> None:
         """Put a result where it belongs; comparisons that ask the same share it."""
+        if result.seed not in self.sweep.seeds:
+            return  # of another draw: it counts for nobody here
         for place, runs in self.runs.items():
             comparison = self.sweep.compare[place.comparison]
             if same(result, comparison.entrants[place.memory], comparison):
