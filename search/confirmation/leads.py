@@ -70,8 +70,9 @@ def against_best(
 ) -> list[Finding]:
     """Each finalist against the baseline with the best validation score in the same setting.
 
-    The rival is chosen on other data than those on which it is compared: choosing it by its test
-    score would make it look better than it is.
+    The rival is chosen on other examples than those on which it is compared: choosing it by its
+    test score would make it look better than it is. What is left of that, the luck of its
+    trainings, is in its favour and against the finalists.
     """
     if not baselines:
         return []
