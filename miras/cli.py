@@ -2,6 +2,9 @@
 
 import json
 import sys
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +16,7 @@ from miras.benching import bench
 from miras.confirming import confirm
 from miras.editing import schema
 from miras.exporting import export
+from miras.lines import DamagedLines
 from miras.looking import look
 from miras.migrating import migrate
 from miras.part import SpecError
@@ -35,7 +39,8 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _damage_is_told():
+                return super().invoke(ctx)
         except BrokenPipeError:
             sys.stderr.close()  # whoever read our output has seen enough
             raise typer.Exit(0) from None
@@ -56,6 +61,25 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt:
             print("interrupted: run the same command again to go on", file=sys.stderr)
             raise typer.Exit(130) from None
+
+
+@contextmanager
+def _damage_is_told() -> Generator[None]:
+    """Say once what files have lost, in a sentence, however often they are read."""
+    told: set[str] = set()
+    with warnings.catch_warnings():
+        before = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *about: Any, **more: Any) -> None:
+            if not issubclass(category, DamagedLines):
+                before(message, category, *about, **more)
+            elif str(message) not in told:
+                told.add(str(message))
+                print(message, file=sys.stderr)
+
+        warnings.simplefilter("always", DamagedLines)
+        warnings.showwarning = show
+        yield
 
 
 def _memory(error: Exception) -> bool:

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -15,6 +16,10 @@ READABLE = (1, 2)
 
 class ResultsError(ValueError):
     """What was asked of results cannot be given; its sentence says what to do about it."""
+
+
+class DamagedLines(UserWarning):
+    """Some lines of a file are no records, and no killed writer has left them so."""
 
 
 class Line(BaseModel):
@@ -42,23 +47,50 @@ def append(path: Path, record: Line) -> None:
 
 
 def read(path: Path, kind: type[Record]) -> list[Record]:
-    """All whole lines of a file; lines that are no JSON, torn by killed processes, are skipped.
+    """All whole lines of a file; lines that are no JSON are skipped.
 
-    Raises ResultsError with file and line if any other line is not a record of this kind.
+    Those that a killed process has torn are no loss: its work is done again. Of others, damage,
+    DamagedLines is warned. Raises ResultsError with file and line if any other line is not a record
+    of this kind.
     """
     if not path.exists():
         return []
-    return list(_parse(path, path.read_bytes().split(b"\n"), kind))
+    damaged: list[int] = []
+    found = list(_parse(path, path.read_bytes().split(b"\n"), kind, damaged))
+    if damaged:
+        places = f"line {damaged[0]} is" if len(damaged) == 1 else f"lines {_some(damaged)} are"
+        warnings.warn(
+            f"{path}: {places} damaged and skipped: what was written there is missing in what"
+            " follows; restore it from a copy, or remove it",
+            DamagedLines,
+            stacklevel=2,
+        )
+    return found
 
 
-def _parse(path: Path, lines: Iterable[bytes], kind: type[Record]) -> Iterator[Record]:
+def _some(numbers: Sequence[int], most: int = 5) -> str:
+    shown = ", ".join(map(str, numbers[:most]))
+    return shown if len(numbers) <= most else f"{shown} and {len(numbers) - most} more"
+
+
+def _torn(line: bytes, error: Exception) -> bool:
+    """Whether a line is the beginning of a record: it would be right if it went on."""
+    ended = isinstance(error, json.JSONDecodeError) and error.pos >= len(error.doc.rstrip())
+    return line.startswith(b"{") and (ended or not line.rstrip().endswith(b"}"))
+
+
+def _parse(
+    path: Path, lines: Iterable[bytes], kind: type[Record], damaged: list[int]
+) -> Iterator[Record]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             raw = json.loads(line)
-        except (ValueError, RecursionError):
-            continue  # torn by a killed writer: its work is done again, nothing else is lost
+        except (ValueError, RecursionError) as error:
+            if not _torn(line, error):
+                damaged.append(number)
+            continue
         version = cast(dict[str, Any], raw).get("schema_version") if isinstance(raw, dict) else None
         if version not in READABLE:
             raise ResultsError(
