@@ -126,7 +126,8 @@ def draw(axes: Axes, rows: list[Row]) -> None:
         axes.set_ylim(-0.03, 1.03)
     seeds = max(len(row.seeds) for row in rows)
     axes.set_title(rows[0].panel)
-    axes.set_xlabel("difficulty; with a length: beyond training" if beyond else "difficulty")
+    over = "bytes that are judged" if rows[0].kind == "bits" else "difficulty"
+    axes.set_xlabel(f"{over}; with a length: beyond training" if beyond else over)
     axes.set_ylabel(UNITS[rows[0].kind] + (f" (95 %, {seeds} seeds)" if seeds > 1 else ""))
     name_ends(axes, ends)
     legend_of_arms(axes, found.values())

@@ -122,6 +122,19 @@ def test_labels_say_what_is_drawn() -> None:
     assert axes.get_xlabel().endswith("\ncolour: mean score (recall)")
 
 
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ({"bits_per_byte": 2.0, "bits_per_byte/recall": 1.0}, "bytes that are judged"),
+        ({"score/K=4": 0.5}, "difficulty"),
+        ({"score/K=4": 0.5, "score/K=4,L=64": 0.5}, "difficulty; with a length: beyond training"),
+    ],
+)
+def test_axes_of_comparisons_say_what_they_go_over(metrics: dict[str, float], said: str) -> None:
+    (panel,) = panels("validity", [record(study="s", results=(result("t", metrics=metrics),))])
+    assert panel.figure.axes[0].get_xlabel() == said
+
+
 def test_names_stand_beside_their_ends_where_limits_follow_from_what_is_drawn() -> None:
     with style.canvas(4.0) as (_, axes):
         axes.fill_between([1, 2], [0.1, 0.1], [0.4, 0.4])
