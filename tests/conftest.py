@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
-# Shapes are checked at run time where they are written down; pyright checks types. Elsewhere a check
-# costs more than what it checks: a function inside of another one is compiled whenever it is made.
+# Shapes are checked at run time where they are written down; pyright checks types. Elsewhere a
+# check costs more than what it checks: functions inside of others are compiled whenever they are
+# made.
 _ROOT = Path(__file__).parents[1]
 _CHECKED = [
     ".".join(path.relative_to(_ROOT).with_suffix("").parts)

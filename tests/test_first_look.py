@@ -69,6 +69,14 @@ class Infinite(Model):
         return logits / 0.0, after
 
 
+class Rough(Model):
+    """Rounds away what two pieces have in common, in single precision."""
+
+    def forward(self, tokens: Any, state: Any = None, scored: Any = None) -> Any:
+        logits, after = super().forward(tokens, state, scored)
+        return logits + tokens.shape[1] * (logits.dtype == torch.float32), after
+
+
 @pytest.mark.parametrize("name", ["gated-deltanet", "softmax-attention", "mingru"])
 def test_good_memories_pass_and_leave_no_trace(name: str):
     torch.manual_seed(5)
@@ -76,6 +84,11 @@ def test_good_memories_pass_and_leave_no_trace(name: str):
     torch.manual_seed(5)
     look(known()[name], SHELL, TASK, (0.01,))
     assert torch.equal(torch.rand(3), wanted)
+
+
+def test_what_rounding_magnifies_is_judged_in_double_precision(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(first_look, "Model", Rough)
+    look(known()["gated-deltanet"], SHELL, TASK, (0.01,))
 
 
 @pytest.mark.parametrize(

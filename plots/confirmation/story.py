@@ -14,8 +14,8 @@ HOW = (
     " counts. A run that failed counts as 0. A difference pairs runs of the same task and seed. Its"
     " interval of 95 % holds both that of a bootstrap over tasks and seeds and Student's; its"
     " probability is the largest of these two and of exchanged signs, after Holm over all"
-    " finalists, of choices over all choices. The best baseline is the one with the best validation"
-    " score in the same setting."
+    " that were ever compared, of choices over all choices. The best baseline is the one with the"
+    " best validation score in the same setting."
 )
 
 
