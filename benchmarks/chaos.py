@@ -3,6 +3,7 @@
 `python -m miras.benchmarks.chaos --storage sqlite --kills 500` prints how many finished trials were
 lost, how many were told twice, how many memories are equal, how many trials are done, what is left
 running, and for how long the trial of a killed worker was ever out of reach of the others.
+It also says what a second of work took at the worst time: on a busy machine all take longer.
 With PostgreSQL (Debian's: this starts a server of its own) the server is killed too.
 """
 
@@ -10,6 +11,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from miras.benchmarks.pulse import Pulse
 from miras.benchmarks.storm import storm
 
 
@@ -27,7 +29,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         numbers = (given.kills, given.slots, given.workers, given.lease, given.seed)
-        print(given.storage, storm(folder, given.storage, *numbers))
+        with Pulse() as pulse:
+            count = storm(folder, given.storage, *numbers)
+        print(f"{given.storage} {count}; a second of work took up to {pulse.slowest:.1f} s")
 
 
 if __name__ == "__main__":

@@ -103,6 +103,8 @@ NOT_RUN: dict[str, str] = {
     "miras search quickstart.yaml": "a server, or a cluster; tests/test_search_cluster.py",
     "miras work": "as before",
     "miras status quickstart --storage": "as before",
+    "miras confirm quickstart --storage": "as before; tests/test_search_by_name.py",
+    "miras migrate quickstart wider.yaml --storage": "as before",
     "RAY_USAGE_STATS_ENABLED=0 ray start": "a cluster; tests/test_search_cluster.py starts one",
 }
 """Commands that are not run here, by how they begin, and why. Those of miras are parsed."""

@@ -1,5 +1,6 @@
 """Studies in which processes and servers are killed at random: nothing is lost or done twice."""
 
+import re
 import subprocess
 import sys
 import time
@@ -28,8 +29,8 @@ def check(folder: Path, kind: str, kills: int, slots: int) -> None:
     assert counted.startswith(f"{kind} {kills} kills in "), done.stdout + done.stderr
     assert "finished lost 0, told twice 0, equal keys 0" in counted, counted
     assert f"done {slots}, left RUNNING 0" in counted, counted
-    stall = float(counted.split("longest stall ")[1].removesuffix(" s"))
-    assert stall <= 4 + 1, counted
+    stall, slow = (float(each) for each in re.findall(r"(?:stall|up to) ([0-9.]+) s", counted))
+    assert stall <= 4 + 1 * slow, counted  # a lease, and a second of work
 
 
 def test_forty_kills_on_sqlite(tmp_path: Path) -> None:
