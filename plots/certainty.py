@@ -8,6 +8,7 @@ from miras.result import TrialRecord
 from miras.statistics import Deviation, luck_of_best, pooled
 
 from . import reading
+from .capacity import EQUAL
 
 
 class Noise(NamedTuple):
@@ -53,11 +54,28 @@ class Verdict(NamedTuple):
             return "No known memory finished beside it: there is nothing to compare with."
         if self.difference <= 0:
             return "No new memory beats the best known one."
+        return self._ahead + self._larger
+
+    @property
+    def _ahead(self) -> str:
         if self.noise is None or self.luck is None:
             return "Ahead, but nothing was run twice: it may be noise."
         if self.difference <= self.luck:
             return "Ahead by no more than the luck of the best of so many may give."
         return "Ahead by more than luck is likely to give: worth confirming on fresh seeds."
+
+    @property
+    def _larger(self) -> str:
+        """What a larger state takes away from a lead."""
+        if self.new is None or self.known is None:
+            return ""
+        own, other = (reading.state_floats(each) for each in (self.new, self.known))
+        if own <= EQUAL * other:
+            return ""
+        return (
+            f" But it keeps {own:,} floats of state per layer where that one keeps {other:,}, which"
+            " alone may be the reason; `match` in a study gives all the same."
+        )
 
 
 def noise(records: reading.Records, objective: str) -> Noise | None:

@@ -134,3 +134,12 @@ def test_a_found_known_memory_is_not_new() -> None:
     twin = scoring(1, 0.9).model_copy(update={"equals": ("gla",)})
     (verdict,) = certainty.verdicts([record(0), twin])
     assert verdict.new is None and verdict.candidates == 0
+
+
+@pytest.mark.parametrize(("times", "told"), [(1.0, False), (1.05, False), (4.0, True)])
+def test_a_lead_with_a_larger_state_is_told_as_such(times: float, told: bool) -> None:
+    old, new = record(0), scoring(11, 0.9)
+    size = max(result.state_floats for result in old.results)
+    runs = [run.model_copy(update={"state_floats": round(size * times)}) for run in new.results]
+    (verdict,) = certainty.verdicts([old, new.model_copy(update={"results": runs})])
+    assert (f"keeps {round(size * times):,} floats" in verdict.sentence) is told
