@@ -3,7 +3,6 @@
 import threading
 import time
 from collections import deque
-from types import TracebackType
 
 WORK, PAUSE = 0.01, 0.24
 """Seconds of work at a time, and between: a twenty-fifth of one core."""
@@ -35,11 +34,6 @@ class Pulse(threading.Thread):
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.over.set()
         self.join()

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from confirmation_cases import study as small
 from confirmation_cases import trials
+from postgres_cases import needs_postgres
 from test_migrate import NARROW, WIDE, records, study, worked
 from typer.testing import CliRunner
 
 from miras import confirming
-from miras.benchmarks.postgres import Server, available, postgres
+from miras.benchmarks.postgres import Server, postgres
 from miras.cli import app
 from miras.part import SpecError
 from miras.search.engine import enter
@@ -30,7 +31,7 @@ def server() -> Iterator[Server]:
         "sqlite",
         pytest.param(
             "postgresql",
-            marks=pytest.mark.skipif(not available(), reason="PostgreSQL is not installed"),
+            marks=needs_postgres,
         ),
     ]
 )

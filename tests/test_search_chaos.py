@@ -8,8 +8,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+from postgres_cases import needs_postgres
 
-from miras.benchmarks.postgres import available, postgres
+from miras.benchmarks.postgres import postgres
 from miras.benchmarks.storm import MACHINES, sitting, study_of
 from miras.lines import read
 from miras.result import TrialRecord
@@ -37,12 +38,12 @@ def test_forty_kills_on_sqlite(tmp_path: Path) -> None:
     check(tmp_path, "sqlite", kills=40, slots=200)
 
 
-@pytest.mark.skipif(not available(), reason="PostgreSQL is not installed")
+@needs_postgres
 def test_kills_on_postgresql_the_server_too(tmp_path: Path) -> None:
     check(tmp_path, "postgresql", kills=10, slots=30)
 
 
-@pytest.mark.skipif(not available(), reason="PostgreSQL is not installed")
+@needs_postgres
 def test_two_parents_on_one_server(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Four workers of two parents: one joins late and one leaves, and each trial is done once."""
     slots = 120  # enough for the second to come in time on a busy machine

@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from postgres_cases import needs_postgres
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from miras.benchmarks.postgres import Server, available, postgres
+from miras.benchmarks.postgres import Server, postgres
 from miras.part import SpecError
 from miras.search.ledger.ledger import Claim, Decisions, LeaseLost, Ledger
 from miras.search.ledger.reading import Refused, Slot
 from miras.search.ledger.telling import Lead, Lost
-
-needs_postgres = pytest.mark.skipif(not available(), reason="PostgreSQL is not installed")
 
 
 @pytest.fixture(scope="module")

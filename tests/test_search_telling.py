@@ -9,12 +9,11 @@ import optuna
 import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import create_trial
+from postgres_cases import needs_postgres
 from sqlalchemy import event
 
-from miras.benchmarks.postgres import Server, available, postgres
+from miras.benchmarks.postgres import Server, postgres
 from miras.search.ledger.telling import opened, settled, usual
-
-needs_postgres = pytest.mark.skipif(not available(), reason="PostgreSQL is not installed")
 
 
 @pytest.fixture(scope="module")
