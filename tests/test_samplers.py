@@ -230,3 +230,26 @@ def test_quick_tpe_models_together_what_optuna_would() -> None:
         assert wanted.keys() >= {"loss", "scale", "norm"}
         found = quick.infer_relative_search_space(study, study.trials[running.number])
         assert list(found.items()) == list(wanted.items())
+
+
+def test_quick_tpe_leaves_to_chance_only_what_no_trial_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = ground(TALL)
+    arm = sampler("tpe").arm(0, on)
+    drawn = [on.derive(FromRandom(np.random.default_rng(seed)), True) for seed in range(30)]
+    study = study_of([frozen(on, choices, (0.5,)) for choices in drawn], arm, ("maximize",))
+    running = study.ask()
+    trial = study.trials[running.number]
+    asked: list[str] = []
+
+    def modelled(_: Any, study: Any, trial: Any, name: str, options: Any) -> Any:
+        asked.append(name)
+
+    monkeypatch.setattr(TPESampler, "sample_independent", modelled)
+    options = optuna.distributions.CategoricalDistribution(["a", "b"])
+    seen = {name for each in drawn for name in each}
+    quick = arm.make(Turn(0))
+    found = {quick.sample_independent(study, trial, "unseen", options) for _ in range(20)}
+    assert found == {"a", "b"} and not asked
+    for name in seen:
+        quick.sample_independent(study, trial, name, options)
+    assert set(asked) == seen

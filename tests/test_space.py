@@ -27,6 +27,7 @@ from miras.search.space.derive import (
     count,
     derivations,
     derive,
+    draw,
 )
 from miras.search.space.nodes import Number
 from miras.search.space.space import Space, load_space, space_of, space_schema
@@ -208,6 +209,12 @@ def test_holes_inside_holes_join_the_choice_around_them() -> None:
     name = "architecture.kv.sharpness"
     assert first.choices[name] == "float" and 0.1 <= float(first.choices[f"{name}.float"]) <= 1
     assert second.choices == {name: "key_dim"}
+
+
+def test_what_refused_all_draws_is_said_in_words() -> None:
+    found = load_space(DEAD_ENDS[1])
+    with pytest.raises(SpecError, match=r"all refused: .* What was said: .*give window: 2 or more"):
+        draw(found, np.random.default_rng(0), tries=1)
 
 
 def test_numbers_stay_in_their_range() -> None:

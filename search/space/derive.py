@@ -191,10 +191,11 @@ def draw(space: Space, generator: np.random.Generator, tries: int = TRIES) -> Dr
         if not isinstance(memory, Refusal):
             return Drawn(memory, found, tuple(refused))
         refused.append(memory)
-    rules = ", ".join(dict.fromkeys(each.rule for each in refused))
+    reasons = {each.rule: each.sentence for each in refused}.values()
     raise SpecError(
-        f"{tries} draws from space {space.name} were all refused ({rules}): use fewer choices that"
-        " exclude each other, such as one architecture with the optimizers that fit it"
+        f"{tries} draws from space {space.name} were all refused: use fewer choices that exclude"
+        " each other, such as one architecture with the optimizers that fit it. What was said: "
+        + "; ".join(reasons)
     )
 
 

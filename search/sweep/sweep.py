@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from functools import partial
 from pathlib import Path
@@ -33,7 +32,7 @@ from ..trial.isolation import (
     Crashed,
     NoRoom,
     Silent,
-    enclosed,
+    answered,
 )
 from .comparison import Job, Sweep, load_sweep
 from .standing import Standing
@@ -147,28 +146,19 @@ def execute(sweep: Sweep, job: Job) -> Result:
 def _within(limits: Limits, sweep: Sweep, job: Job) -> Result:
     task = sweep.compare[job.comparison].task.name
     bounds = Bounds(PATIENCE * limits.of(task) + limits.grace, limits.memory_gib)
-    crashes: list[Crashed] = []
-    while len(crashes) < MOST_CRASHES:
-        try:
-            return next(iter(enclosed(partial(_child, sweep, job), bounds, _nothing, 1.0)))
-        except Silent:
-            reason = f"it was killed after {bounds.silence:.0f} s without a result"
-            return failed(sweep, job, "timed_out", reason)
-        except Crashed as crash:
-            crashes.append(crash)
-    reason = f"{crashes[-1]}, {len(crashes)} times"
-    if crashes[-1].signal != signal.SIGKILL:
-        return failed(sweep, job, "error", reason)
-    reason += ": the system killed it, as it does where memory has run out"
-    return failed(sweep, job, "out_of_memory", reason)
-
-
-def _nothing() -> None:
-    """Nobody has to hear that a run goes on."""
-
-
-def _child(sweep: Sweep, job: Job) -> Iterator[Result]:
-    yield trained(sweep, job)
+    try:
+        return answered(partial(trained, sweep, job), bounds)
+    except Silent:
+        reason = f"it was killed after {bounds.silence:.0f} s without a result"
+        return failed(sweep, job, "timed_out", reason)
+    except Crashed as crash:
+        if not crash.signal:
+            return failed(sweep, job, "error", str(crash))
+        reason = f"{crash}, {MOST_CRASHES} times"
+        if crash.signal != signal.SIGKILL:
+            return failed(sweep, job, "error", reason)
+        reason += ": the system killed it, as it does where memory has run out"
+        return failed(sweep, job, "out_of_memory", reason)
 
 
 def trained(sweep: Sweep, job: Job) -> Result:

@@ -4,7 +4,7 @@ It may use what one run of the study may use. What it does not find by then is t
 like every other refusal.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
 
@@ -12,7 +12,7 @@ from miras.model import Shell
 
 from ..space.derive import Candidate, Refusal
 from ..study import Study
-from .isolation import MOST_CRASHES, PATIENCE, Bounds, Crashed, Silent, enclosed
+from .isolation import MOST_CRASHES, PATIENCE, Bounds, Crashed, Silent, answered
 from .matching import SOLVE, Fit, Match, solved
 from .measuring import TOO_LARGE, too_large
 
@@ -48,44 +48,35 @@ class Apart:
         if place not in self.known:
             if len(self.known) > MOST:
                 self.known.clear()
-            self.known[place] = self._asked(
-                partial(_solved, match, candidate, shell, length, reference)
-            )
+            work = partial(_solved, match, candidate, shell, length, reference)
+            self.known[place] = self._asked(work)
         return self.known[place]
 
-    def _asked(self, work: partial[Iterator[Fit | Refusal]]) -> Fit | Refusal:
-        for attempt in range(MOST_CRASHES):
-            try:
-                return next(iter(enclosed(work, self.bounds, _nothing, 1.0)))
-            except Silent:
-                break
-            except Crashed as crash:
-                if not crash.signal:  # an error of ours: it says nothing about the candidate
-                    raise
-                if attempt == MOST_CRASHES - 1:
-                    return Refusal(
-                        "match",
-                        f"the process that solved for its sizes died of signal {crash.signal},"
-                        f" {MOST_CRASHES} times: as when memory runs out",
-                    )
-        return Refusal(
-            "match",
-            f"its sizes were not found within the {self.seconds:g} s that a run may take: raise"
-            " seconds of limits if others take as long",
-        )
-
-
-def _nothing() -> None:
-    """Nobody has to hear that it takes a while."""
+    def _asked(self, work: partial[Fit | Refusal]) -> Fit | Refusal:
+        try:
+            return answered(work, self.bounds)
+        except Silent:
+            return Refusal(
+                "match",
+                f"its sizes were not found within the {self.seconds:g} s that a run may take: raise"
+                " seconds of limits if others take as long",
+            )
+        except Crashed as crash:
+            if not crash.signal:
+                raise
+            return Refusal(
+                "match",
+                f"the process that solved for its sizes died of signal {crash.signal},"
+                f" {MOST_CRASHES} times: as when memory runs out",
+            )
 
 
 def _solved(
     match: Match, candidate: Candidate, shell: Shell, length: int, reference: bool
-) -> Iterator[Fit | Refusal]:
+) -> Fit | Refusal:
     try:
-        found = solved(match, candidate, shell, length, reference)
+        return solved(match, candidate, shell, length, reference)
     except Exception as error:
         if not too_large(error):
             raise
-        found = Refusal("match", TOO_LARGE)
-    yield found
+        return Refusal("match", TOO_LARGE)

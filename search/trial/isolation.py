@@ -166,6 +166,30 @@ def enclosed(
         ours.close()
 
 
+def answered(work: Callable[[], Any], bounds: Bounds) -> Any:
+    """What a function returns in a child process; one that died of a signal is tried again.
+
+    Raises Silent and NoRoom as `enclosed` does, and the last Crashed of MOST_CRASHES, or at once
+    one of a child that ended in order: that is an error of ours, and would come again.
+    """
+    crashes = 0
+    while True:
+        try:
+            return next(iter(enclosed(partial(_once, work), bounds, _nothing, 1.0)))
+        except Crashed as crash:
+            crashes += 1
+            if not crash.signal or crashes == MOST_CRASHES:
+                raise
+
+
+def _once(work: Callable[[], Any]) -> Iterator[Any]:
+    yield work()
+
+
+def _nothing() -> None:
+    """Nobody has to hear that it takes a while."""
+
+
 def listened(
     pipe: Connection, silence: float, alive: Callable[[], None], often: float
 ) -> Iterator[Any]:
