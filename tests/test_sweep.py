@@ -81,6 +81,14 @@ def test_the_grid_grows_at_its_edge_once_per_notch():
     assert {run.learning_rate for run in inside} == {0.001, 0.01, 0.1}
 
 
+def test_rates_that_the_file_no_longer_has_are_not_chosen():
+    before = finish(sweep(notches=0, learning_rates=[0.001, 0.1]), {0.001: 0.2, 0.1: 0.9})
+    plan = sweep(notches=0, learning_rates=[0.001, 0.01])
+    found = finish(plan, {0.001: 0.2, 0.01: 0.7}, before)
+    runs = Standing(plan, found).final(0)["gla"]
+    assert {run.learning_rate for run in runs} == {0.01} and len(runs) == 3
+
+
 def test_a_diverged_rate_is_never_chosen():
     plan = sweep(notches=0, seeds=[0])
     jobs = needed(plan, [])

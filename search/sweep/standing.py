@@ -38,7 +38,7 @@ class Again(NamedTuple):
 class Progress(NamedTuple):
     """How far one memory of one comparison is."""
 
-    runs: list[Result]
+    runs: list[Result]  # at rates that are asked for
     first: list[Result]  # on the first seed: there rates are chosen
     rates: list[float]  # still to be tried on the first seed
     kept: list[float]  # rates for all seeds, best first; none while they are not chosen
@@ -86,10 +86,14 @@ class Standing:
 
     def progress(self, place: Place) -> Progress:
         """How far a memory is."""
-        runs, sweep = self.runs[place], self.sweep
+        sweep = self.sweep
         grid = sweep.compare[place.comparison].learning_rates or sweep.learning_rates
+        first = [each for each in self.runs[place] if each.seed == sweep.seeds[0]]
+        asked = wanted(grid, sweep.notches, first)
+        # rates of a grid that the file had before are chosen by nobody
+        runs = [each for each in self.runs[place] if any(near([each], rate) for rate in asked)]
         first = [each for each in runs if each.seed == sweep.seeds[0]]
-        rates = [r for r in wanted(grid, sweep.notches, first) if not near(first, r)]
+        rates = [rate for rate in asked if not near(first, rate)]
         if rates:
             count = min(sweep.rates_kept, len(grid))
             later = [Again(math.nan, seed) for seed in sweep.seeds[1:] for _ in range(count)]
