@@ -48,7 +48,8 @@ def train(
     steps of warm-up, then a cosine to a tenth of `learning_rate`. The validation score is taken
     `evaluations` times, evenly in the logarithm of the steps; this curve enters the score of the
     result as `miras.score` says. A loss that is not finite ends the run as `diverged`, more than
-    `seconds` of training as `timed_out`: both are results. Seconds are those of the processor where
+    `seconds` of training as `timed_out`, and a pace at which it would take more than twice as long
+    does so after a quarter of them: both are results. Seconds are those of the processor where
     one thread of it trains, so that other work on the machine costs nobody a run; else of the wall.
 
     With `keep`, the state of the training is written to this file `every` so many seconds, and
@@ -81,9 +82,11 @@ def train(
         at.step = step
         at.tokens += batch.tokens.numel()
         at.length = max(at.length, batch.tokens.shape[1])
-        if seconds is not None and clock() - began > seconds:
-            status, reason = "timed_out", f"{seconds:.0f} s passed at step {step} of {steps}"
-            break
+        if seconds is not None:
+            reason = too_slow(clock() - began, at.paused, step, steps, seconds)
+            if reason:
+                status = "timed_out"
+                break
         if step in pauses or step % 25 == 0:
             mean = torch.stack(at.losses).mean().item()
             if not mean < DIVERGED:
@@ -143,6 +146,19 @@ def train(
         tokens_per_second=at.tokens / max(spent - at.paused, 1e-9),
         environment=environment(device),
     ), model
+
+
+def too_slow(spent: float, paused: float, step: int, steps: int, most: float) -> str:
+    """Why a training of at most so many seconds ends at this step; empty if it goes on."""
+    if spent > most:
+        return f"{most:.0f} s passed at step {step} of {steps}"
+    whole = (spent - paused) / step * steps
+    if spent < most / 4 or whole < 2 * most:
+        return ""
+    return (
+        f"step {step} of {steps} was reached after {spent:.0f} s: at this pace it would take"
+        f" {whole:.0f} s of the {most:.0f} s allowed"
+    )
 
 
 def hold_memory() -> None:

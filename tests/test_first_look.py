@@ -11,7 +11,7 @@ from miras.model import Model, Shell
 from miras.search.study import Study
 from miras.search.trial import first_look
 from miras.search.trial.evaluation import Job, execute, judge, train
-from miras.search.trial.first_look import Unfit, look
+from miras.search.trial.first_look import Allowed, Unfit, look
 from miras.tasks.mqar import MQAR
 
 SHELL = Shell(dim=16, layers=1, heads=2)
@@ -118,6 +118,13 @@ def test_a_shell_that_does_not_fit_and_a_clock_that_ran_out():
     with pytest.raises(Unfit, match="took more than") as caught:
         look(known()["gated-deltanet"], SHELL, TASK, seconds=0.0)
     assert caught.value.status == "timed_out"
+
+
+def test_what_cannot_be_trained_in_time_is_not_begun():
+    candidate, steps = known()["gated-deltanet"], 300
+    look(candidate, SHELL, TASK, allowed=Allowed(steps, 3600.0))
+    with pytest.raises(Unfit, match=r"with 300 of them training would take \d+ s of the 0.1 s"):
+        look(candidate, SHELL, TASK, allowed=Allowed(steps, 0.1))
 
 
 def test_it_ends_a_trial_and_is_no_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -13,7 +13,7 @@ from miras.part import SpecError
 from miras.result import Result
 from miras.tasks.mqar import MQAR
 from miras.tasks.parity import Parity
-from miras.train import clock_of, train
+from miras.train import clock_of, too_slow, train
 
 
 def spec(name: str) -> ModelSpec:
@@ -59,6 +59,21 @@ def test_waiting_does_not_count_where_one_thread_trains(monkeypatch: pytest.Monk
 def test_too_slow_is_a_result():
     found, _ = train(spec("deltanet"), Parity(), learning_rate=1e-3, steps=10_000, seconds=0.0)
     assert found.status == "timed_out" and "10000" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("spent", "paused", "step", "said"),
+    [
+        (101.0, 0.0, 99, "100 s passed at step 99 of 100"),
+        (26.0, 0.0, 10, "at this pace it would take 260 s of the 100 s allowed"),
+        (26.0, 13.0, 10, ""),  # half of it went into evaluation, which comes early
+        (24.0, 0.0, 1, ""),  # the first steps may be the slowest
+        (90.0, 0.0, 50, ""),  # it may still get quicker
+    ],
+)
+def test_a_pace_that_ends_a_training(spent: float, paused: float, step: int, said: str):
+    found = too_slow(spent, paused, step, 100, 100.0)
+    assert found.endswith(said) if said else not found
 
 
 def test_a_result_survives_its_file(tmp_path: Path):

@@ -1,7 +1,7 @@
 """Sizes are solved for in another process: a candidate that hangs there, or blows up, is refused.
 
-It may use what one run of the study may use. What it does not find by then is told to the sampler
-like every other refusal.
+It may use the memory of one run of the study, and a part of its time. What it does not find by then
+is told to the sampler like every other refusal.
 """
 
 from collections.abc import Generator
@@ -16,6 +16,9 @@ from .isolation import MOST_CRASHES, PATIENCE, Bounds, Crashed, Silent, answered
 from .matching import SOLVE, Fit, Match, solved
 from .measuring import TOO_LARGE, too_large
 
+SHARE = 0.25
+"""Of what a run may take: to build some models and read a sequence takes some steps of training."""
+
 MOST = 512
 """Answers that are kept: samplers propose the same memory again and again."""
 
@@ -25,7 +28,7 @@ class Apart:
 
     def __init__(self, study: Study) -> None:
         limits = study.limits
-        self.seconds = max(study.seconds(task.name) for task in study.tasks)
+        self.seconds = SHARE * max(study.seconds(task.name) for task in study.tasks)
         silence = PATIENCE * self.seconds + limits.grace
         self.bounds = Bounds(silence, limits.memory_gib, core=self.seconds)
         self.known: dict[str, Fit | Refusal] = {}
@@ -58,8 +61,8 @@ class Apart:
         except Silent:
             return Refusal(
                 "match",
-                f"its sizes were not found within the {self.seconds:g} s that a run may take: raise"
-                " seconds of limits if others take as long",
+                f"its sizes were not found within {self.seconds:g} s, a quarter of what a run may"
+                " take: raise seconds of limits if others take as long",
             )
         except Crashed as crash:
             if not crash.signal:

@@ -22,7 +22,7 @@ from miras.tasks import Task
 from ..space.derive import SLOTS, Candidate
 from ..space.opening import TITLES
 from ..study import Study, measured_by
-from .first_look import Unfit, look
+from .first_look import Allowed, Unfit, look
 from .measuring import too_large
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
@@ -115,7 +115,10 @@ def train(study: Study, memory: Candidate, run: Run) -> Result:
     from miras.train import train as training
 
     if run.first and study.first_look and not (run.keep and run.keep.exists()):
-        look(memory, study.shell, study.tasks[0], study.rates, run.seed)
+        first, allowed = study.tasks[0], None
+        if str(run.device) == "cpu":  # where the look is: another device has another pace
+            allowed = Allowed(first.steps, study.seconds(first.name))
+        look(memory, study.shell, first, study.rates, run.seed, allowed=allowed)
     spec = ModelSpec.of(study.shell, layers_of(memory))
     result, _ = training(
         spec,

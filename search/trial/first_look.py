@@ -43,6 +43,9 @@ FALL = 0.97
 RATES = (1e-3, 3e-3, 1e-2)
 """Where a study does not say a rate: the middle of what small models train at."""
 
+HOPELESS = 3.0
+"""Times its limit that training must be expected to take: small steps may be the longest ones."""
+
 TOLERANCE = 1e-3
 """Of logits that should be equal: sums in single precision are not exactly so."""
 
@@ -70,6 +73,23 @@ class _Clock(NamedTuple):
             raise Unfit("timed_out", f"the first look took more than {SECONDS:.0f} s")
 
 
+class Allowed(NamedTuple):
+    """What the training may take that a look is followed by."""
+
+    steps: int
+    seconds: float
+
+    def check(self, step: float) -> None:
+        """Raise Unfit where a small step takes so long that the training cannot be in time."""
+        if step * self.steps > HOPELESS * self.seconds:
+            raise Unfit(
+                "timed_out",
+                f"a step of {ROWS} sequences of at most {LENGTH} tokens takes {step:.2g} s: with"
+                f" {self.steps} of them training would take {step * self.steps:.0f} s of the"
+                f" {self.seconds:g} s allowed",
+            )
+
+
 def look(
     candidate: Candidate,
     shell: Shell,
@@ -77,6 +97,7 @@ def look(
     rates: tuple[float, ...] = (),
     seed: int = 0,
     seconds: float = SECONDS,
+    allowed: Allowed | None = None,
 ) -> None:
     """Raise Unfit if a candidate is not worth training, with a sentence that says why."""
     clock = _Clock(time.process_time() + seconds)
@@ -95,7 +116,9 @@ def look(
         for rate in tried:
             torch.manual_seed(seed)
             try:
-                _steps(Model(spec, task.vocabulary), task, rate, seed, clock)
+                step = _steps(Model(spec, task.vocabulary), task, rate, seed, clock)
+                if allowed is not None:
+                    allowed.check(step)
             except _NotFiniteError as error:
                 if rate == tried[-1] and not finite:
                     raise Unfit("diverged", f"{error}, nor is it at lower rates") from None
@@ -189,13 +212,19 @@ def _unequal(model: Model, tokens: Tensor, clock: _Clock) -> str:
     return ""
 
 
-def _steps(model: Model, task: Task, rate: float, seed: int, clock: _Clock) -> None:
-    """Some ordinary steps; warm-up included, as a training begins."""
+def _steps(model: Model, task: Task, rate: float, seed: int, clock: _Clock) -> float:
+    """Some ordinary steps, warm-up included, as a training begins; how long one took.
+
+    The first is left out of that: it is the one that sets things up.
+    """
     optimizer = adamw(model)
+    began = math.inf
     for step, batch in zip(range(1, STEPS + 1), _small(task, seed), strict=False):
         loss = float(update(model, optimizer, batch, rate * rate_at(step, STEPS * 10)))
         clock.check()
         _finite(model, loss, rate, step)
+        began = min(began, time.process_time())
+    return (time.process_time() - began) / (STEPS - 1)
 
 
 def _repeated(model: Model, batch: Batch, rate: float, clock: _Clock) -> float:

@@ -1,6 +1,7 @@
 """What a candidate costs in a shell, counted from real tensors."""
 
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -59,14 +60,26 @@ def _count(candidate: Candidate, shell: Shell, length: int) -> Count:
         model = Model(ModelSpec.of(few, pattern), 2).eval()
         x = torch.zeros(1, 1, shell.dim)
         start = max(cast(Any, block).memory.start(x).floats() for block in model.blocks)
-        state, grows = model.state_floats(8), False
+        sizes = _floats(model, (8, max(8, length // 2), max(8, length)))
+        state, grows = next(sizes), False
         if state != start:
-            half, state = model.state_floats(max(1, length // 2)), model.state_floats(length)
+            half, state = sizes
             grows = state > half
     blocks = [_numbers(block) for block in model.blocks]
     rest = parameters_without_embedding(model) - sum(blocks)
     total = rest + sum(blocks[layer % len(blocks)] for layer in range(shell.layers))
     return Count(total, state, grows)
+
+
+def _floats(model: Model, times: tuple[int, ...]) -> Iterator[int]:
+    """State floats of the largest layer after so many tokens; a token may take long: read once."""
+    state, before = None, 0
+    for time in times:
+        if time > before:
+            _, state = model(torch.zeros(1, time - before, dtype=torch.int64), state)
+            before = time
+        assert state is not None
+        yield max(layer.floats() for layer in state)
 
 
 def _numbers(block: nn.Module) -> int:
