@@ -22,6 +22,7 @@ from miras.search.proposing.history import finished, frozen
 from miras.search.proposing.planner import Plan, Planner, ground_of, remarks
 from miras.search.proposing.proposing import fewer, study_of
 from miras.search.proposing.variation import varied
+from miras.search.sampler import Turn
 from miras.search.sampler.brute import Brute
 from miras.search.sampler.evolution import RUNG, SCORES, Evolution
 from miras.search.sampler.nsga2 import Nsga2
@@ -108,7 +109,9 @@ def test_parents_are_trained_ones_alone() -> None:
     best = frozen(on, dict.fromkeys(("one", "two", "three", "four"), "d"), [1.0])
     evolution = Evolution(startup=1, crossover=0.0)
     for seed in range(20):
-        child = evolution.child(on, np.random.default_rng(seed), [UP], [*bad, best, *running])
+        child = evolution.child(
+            on, np.random.default_rng(seed), [UP], [*bad, best, *running], Turn(0)
+        )
         assert sum(value == "d" for value in child.values()) >= 2  # at most two were changed
 
 
@@ -127,7 +130,9 @@ def test_stopped_trials(tmp_path: Path) -> None:
     assert seen.state == TrialState.PRUNED and not seen.constraints
     assert seen.user_attrs[SCORES] == {"recall": first[0].validation} and seen.user_attrs[RUNG] == 1
     history = study_of([seen], found.sampler.arm(0, on), ["maximize", "maximize"])
-    assert Evolution(startup=1).child(on, np.random.default_rng(0), [UP, UP], history.trials)
+    assert Evolution(startup=1).child(
+        on, np.random.default_rng(0), [UP, UP], history.trials, Turn(0)
+    )
 
 
 def test_a_few_trials_stand_for_many() -> None:

@@ -13,10 +13,13 @@ from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from miras.known import known
 from miras.result import Result, TrialRecord
 
 from ..ledger.ledger import Ledger, Refused, Slot
 from ..sampler.evolution import RUNG, SCORES
+from ..space.asking import LEARNING_RATE
+from ..space.inverse import placed
 from ..study import Study, measured_by
 from ..trial.evaluation import worth
 from .ground import Choices, Ground, written
@@ -40,7 +43,7 @@ class Entry(NamedTuple):
 
     slot: int
     refused: tuple[FrozenTrial, ...]
-    choices: Choices
+    choices: Choices  # none of a known memory, though what it came to has some
     ended: FrozenTrial | None
     seen: tuple[str, ...]
 
@@ -73,10 +76,10 @@ class History:
             trials += entry.refused
             misfits += len(entry.refused)
             seen.update(entry.seen)
-            if not entry.choices:
-                continue
-            known = entry.ended is not None and (not lag or row.slot <= slot - lag)
-            trials.append(entry.ended if known and entry.ended else self._running(entry.choices))
+            if entry.ended and (not lag or row.slot <= slot - lag):
+                trials.append(entry.ended)
+            elif entry.choices:
+                trials.append(frozen(self.ground, entry.choices))
         return Past(trials, misfits, seen)
 
     def _entry(self, row: Slot, refused: Iterable[Refused]) -> Entry:
@@ -93,15 +96,26 @@ class History:
         if over:
             record = TrialRecord.model_validate_json(row.record or "")
             choices = record.choices
-            ended = finished(self.study, self.ground, record) if choices else None
+            told = record if choices else self._as_if_chosen(record)
+            ended = finished(self.study, self.ground, told) if told.choices else None
         seen += [written(choices)] if choices else []
         entry = Entry(row.slot, tuple(bad), choices, ended, tuple(seen))
         if over:
             self.final[row.slot] = entry
         return entry
 
-    def _running(self, choices: Choices) -> FrozenTrial:
-        return frozen(self.ground, choices)
+    def _as_if_chosen(self, record: TrialRecord) -> TrialRecord:
+        """A baseline with the choices that would make it: where they are, the search begins.
+
+        It keeps none where the space does not have it. Nulls only say again what it scored.
+        """
+        memory = known().get(record.name) if record.origin == "baseline" else None
+        choices = None if memory is None else placed(self.ground.root, memory)
+        if choices is None:
+            return record
+        if rates := self.ground.rates:
+            choices[LEARNING_RATE] = min(max(record.learning_rate, rates.low), rates.high)
+        return record.model_copy(update={"choices": choices})
 
 
 def finished(study: Study, ground: Ground, record: TrialRecord, **about: object) -> FrozenTrial:

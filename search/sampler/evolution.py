@@ -53,7 +53,9 @@ class Evolution(Sampler):
     """
 
     kind: Literal["evolution"] = "evolution"
-    startup: int = Field(default=10, ge=1, description="trials before it stops drawing at random")
+    startup: int = Field(
+        default=10, ge=1, description="trials, failed ones too, before it stops drawing at random"
+    )
     window: int = Field(default=30, ge=1, description="latest trials among which parents are")
     elite: int = Field(default=5, ge=0, description="best trials that do not age")
     tournament: int = Field(default=12, ge=1, description="trials of which the best is the parent")
@@ -67,7 +69,7 @@ class Evolution(Sampler):
         def make(turn: Turn) -> Whole:
             def propose(study: Study, trials: list[FrozenTrial]) -> Choices:
                 generator = np.random.default_rng(turn.seed)
-                return self.child(ground, generator, study.directions, trials, turn.seen)
+                return self.child(ground, generator, study.directions, trials, turn)
 
             return Whole(ground, propose)
 
@@ -79,11 +81,11 @@ class Evolution(Sampler):
         generator: np.random.Generator,
         directions: Sequence[StudyDirection],
         trials: Sequence[FrozenTrial],
-        seen: Set[str] = frozenset(),
+        turn: Turn,
     ) -> Choices:
         """The choices of a new candidate, from all trials in their order."""
         trained = [trial for trial in trials if may_be_parent(trial)]
-        if len(trained) < self.startup:
+        if len(trials) - turn.refused < self.startup or not trained:
             return ground.derive(FromRandom(generator), True)
         rivals = trained if len(directions) == 1 else trained[-COMPARED:]
         elite = [rivals[place] for place in ranked(directions, rivals)[: self.elite]]
@@ -107,10 +109,10 @@ class Evolution(Sampler):
         # whether it fits together is asked of the winner alone: it takes a hundred times longer
         first = [born(parent(), False) for _ in range(self.children)]
         first += [ground.derive(FromRandom(generator), False) for _ in range(self.children)]
-        best = _foremost(expected, first, seen)
+        best = _foremost(expected, first, turn.seen)
         for _ in range(GENERATIONS):
             more = [born(best[number % len(best)], False) for number in range(self.children)]
-            best = _foremost(expected, [*best, *more], seen)
+            best = _foremost(expected, [*best, *more], turn.seen)
         return repeated(ground, best[0], generator)
 
 

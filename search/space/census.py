@@ -15,8 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel
 
-from miras.canonical import key, normal, stacked
-from miras.composition import AnyCell
+from miras.canonical import key, stacked
 from miras.known import known
 from miras.load import dump
 from miras.memory import Memory
@@ -28,7 +27,6 @@ from .census_page import summary as summary
 from .census_page import text as text
 from .counting import Division, Tick, divide, likely, within
 from .derive import (
-    CELL_TYPE,
     Candidate,
     Drawn,
     FromChoices,
@@ -40,7 +38,7 @@ from .derive import (
     fill,
 )
 from .descent import Descent
-from .inverse import choices_of
+from .inverse import placed
 from .nodes import Fields, Fixed, Mutation, Node, walk
 from .space import Space
 from .tally import tally
@@ -129,7 +127,7 @@ def _census(
     """With what the memories that were built have in common with known ones."""
     names = {key(memory): name for name, memory in known().items()}
     keys = [key(stacked(memory)) for memory in built]
-    inside = {name for name, memory in known().items() if _inside(space.root, memory)}
+    inside = {name for name, memory in known().items() if placed(space.root, memory) is not None}
     return Census(
         space=space.name,
         structures=space.size,
@@ -250,11 +248,6 @@ def _composes(node: Node) -> bool:
             return isinstance(value, dict) and "compose" in value
         case _:
             return isinstance(node, Mutation)
-
-
-def _inside(root: Node, memory: AnyCell) -> bool:
-    forms = [memory, normal(memory).memory] if isinstance(memory, Memory) else [memory]
-    return any(choices_of(root, each, CELL_TYPE) is not None for each in forms)
 
 
 def sample(space: Space, count: int, seed: int = 0, tick: Tick = lambda _: None) -> list[Drawn]:

@@ -5,6 +5,9 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from miras.canonical import normal
+from miras.composition import AnyCell
+from miras.memory import Memory
 from miras.part import Part
 
 from .mutation import holed
@@ -37,6 +40,13 @@ def choices_of(
     """
     name = "memory" if isinstance(node, Choice) else ""
     return _choices(node, name, "", value, wanted, hints or {})
+
+
+def placed(root: Node, memory: AnyCell) -> Choices | None:
+    """The choices with which a space has a known memory, or the normal form of it, if it does."""
+    forms = [memory, normal(memory).memory] if isinstance(memory, Memory) else [memory]
+    found = (choices_of(root, form, AnyCell) for form in forms)
+    return next((choices for choices in found if choices is not None), None)
 
 
 def _choices(

@@ -48,7 +48,7 @@ def _places(part: Part, at: str, parts: str) -> Iterator[tuple[str, Node]]:
             wanted = type_of(field)
             found = opened(wanted) if parts == "open" else everything(wanted)
         else:
-            hole = hole_of(field)
+            hole = hole_of(type(part), name)
             found = list(hole.options.items()) if isinstance(hole, Choice) else []
         others = [option for option in found if not _is(option[1], value)]
         if others:

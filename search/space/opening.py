@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, cast, get_args, get_origin
 from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from miras.known import cells
 from miras.part import Part
 
 from .nodes import Choice, Fields, Fixed, Node, Number, adapter
@@ -140,17 +141,22 @@ def _opened(part: type[Part]) -> Node:
     """A part of which every setting is a hole that can be one."""
     kind = part.model_fields["kind"].default
     holes: dict[str, Node] = {}
-    for name, field in part.model_fields.items():
-        if name != "kind" and (hole := hole_of(field)) is not None:
+    for name in part.model_fields:
+        if name != "kind" and (hole := hole_of(part, name)) is not None:
             holes[name] = hole
     if not holes:
         return Fixed({"kind": kind})
     return Fields(kind, {"kind": Fixed(kind), **holes})
 
 
-def hole_of(field: FieldInfo) -> Node | None:
-    """All that may stand in a field, where there are at least two of them and an end to them."""
-    found: Options = []
+def hole_of(owner: type[Part], name: str) -> Node | None:
+    """All that may stand in a field, where there are at least two of them and an end to them.
+
+    A part that stands there is named with its usual settings, and with those of the field's default
+    and of known memories.
+    """
+    field = owner.model_fields[name]
+    found: Options = [(label(data), Fixed(data)) for data in _usual(owner, name)]
     for kind, bounds in _bounded(type_of(field), ()):
         if kind is int:
             found += _whole(bounds, field.default)
@@ -167,6 +173,31 @@ def hole_of(field: FieldInfo) -> Node | None:
     wanted = type_of(field)
     found = [(name, node) for name, node in found if _allowed(node, wanted)]
     return Choice(dict(sorted(dict(found).items()))) if len(found) > 1 else None
+
+
+def _usual(owner: type[Part], name: str) -> list[dict[str, Any]]:
+    """The parts that stand in a field by default and in known memories, as they are written."""
+    default = owner.model_fields[name].get_default(call_default_factory=True, validated_data={})
+    parts = [default] if isinstance(default, Part) else []
+    parts += [part for place, part in _in_known_memories() if place == (owner, name)]
+    written = [
+        {"kind": _kind(type(part)), **part.model_dump(mode="json", exclude_defaults=True)}
+        for part in parts
+    ]
+    return [data for place, data in enumerate(written) if data not in written[:place]]
+
+
+@cache
+def _in_known_memories() -> list[tuple[tuple[type[Part], str], Part]]:
+    return [found for memory in cells().values() for found in _inside(memory)]
+
+
+def _inside(part: Part) -> Iterator[tuple[tuple[type[Part], str], Part]]:
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        if isinstance(value, Part):
+            yield (type(part), name), value
+            yield from _inside(value)
 
 
 def _allowed(node: Node, wanted: Any) -> bool:
