@@ -14,6 +14,8 @@ from sampler_cases import (
 )
 from search_conduct import STUDY, Ledger, conduct, good, interleaved, study, trace
 
+from miras.canonical import key
+from miras.known import known
 from miras.memory import Memory
 from miras.result import TrialRecord
 from miras.search.engine import enter
@@ -29,7 +31,7 @@ from miras.search.sampler.nsga2 import Nsga2
 from miras.search.space.choosers import FromChoices, FromRandom
 from miras.search.space.derive import build, derivations, derive
 from miras.search.space.space import Space
-from miras.search.trial.evaluation import Run, runs_of
+from miras.search.trial.evaluation import Run, runs_of, worth
 from miras.search.workers.worker import recorded
 
 
@@ -56,6 +58,32 @@ def test_changes_make_derivations_that_replay(tmp_path: Path) -> None:
             known = child
     made = derive(space, FromChoices(known), found.searched_rates, narrow=False)
     assert isinstance(build(made.spec), Memory | tuple)
+
+
+def test_the_search_begins_where_its_baselines_stand(tmp_path: Path) -> None:
+    """Those that the space has are trials with the choices that make them, at their best rate."""
+    for lag in (0, 3):
+        folder = tmp_path / str(lag)
+        folder.mkdir()
+        names = ["softmax-attention", "deltanet"]  # the first is not in this space
+        space = STUDY["space"] | {"wiring": {"value": "silu"}}
+        found = study(folder, space=space, baselines=names, nulls=1, lag=lag)
+        with Ledger(folder / "ledger.db") as ledger:
+            enter(found, ledger, folder)
+            planner = Planner(found, found.opened(), ledger)
+            for _ in range(3):
+                conduct(found, ledger, planner)
+            before = [planner.history.before(slot).trials for slot in range(3, 6)]
+            record = TrialRecord.model_validate_json(ledger.slots()[1].record or "")
+        assert not record.choices
+        # with a lag of 3 what came of slot 1 is known from slot 4 on
+        assert [len(trials) for trials in before] == ([1, 1, 1] if lag == 0 else [0, 1, 1])
+        (told,) = before[2]
+        made = build(derive(found.opened(), FromChoices(told.params), found.searched_rates).spec)
+        assert isinstance(made, Memory) and key(made) == key(known()["deltanet"]) == record.key
+        assert told.params["learning_rate"] == record.learning_rate
+        scores = worth(found, record)
+        assert told.state == TrialState.COMPLETE and told.values == list(scores.values())
 
 
 def test_tpe_leaves_memories_that_diverge(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from miras.canonical import key
+from miras.known import cells
 from miras.known import cells as known
 from miras.load import reads
 from miras.memory import Memory
@@ -29,6 +30,7 @@ from miras.search.space.derive import (
     derive,
     draw,
 )
+from miras.search.space.inverse import placed
 from miras.search.space.nodes import Number
 from miras.search.space.space import Space, load_space, space_of, space_schema
 
@@ -209,6 +211,14 @@ def test_holes_inside_holes_join_the_choice_around_them() -> None:
     name = "architecture.kv.sharpness"
     assert first.choices[name] == "float" and 0.1 <= float(first.choices[f"{name}.float"]) <= 1
     assert second.choices == {name: "key_dim"}
+
+
+def test_known_memories_are_in_the_whole_grammar() -> None:
+    """Those of one cell, but for sizes and a few settings that nobody else has."""
+    root = load_space("everything").root
+    inside = {name for name, memory in cells().items() if placed(root, memory) is not None}
+    assert len(inside) == 64 and len(cells()) == 81  # docs/search.md says so
+    assert inside >= {"kda", "lstm", "moneta", "titans-lmm", "rwkv-7", "softmax-attention"}
 
 
 def test_what_refused_all_draws_is_said_in_words() -> None:
