@@ -79,10 +79,15 @@ def _truths(data: Any, read: Any) -> Iterator[DataPath]:
             yield from ((index, *path) for path in _truths(item, made))
 
 
+def brief(model: BaseModel) -> dict[str, Any]:
+    """A model as data, without settings at their defaults: what `dump` writes."""
+    return _plain(model)
+
+
 def dump(model: BaseModel) -> str:
     """The YAML text of a model, without settings at their defaults; it loads back equal."""
     text: Any = yaml.dump(
-        _plain(model),
+        brief(model),
         Dumper=_Dumper,
         default_flow_style=None,
         sort_keys=False,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from miras.canonical import key
 from miras.cost import flops_per_token, parameters_without_embedding
-from miras.load import dump, reads
+from miras.load import brief
 from miras.model import Model, ModelSpec
 from miras.result import Point, Result, Status
 from miras.resume import Keeper, Progress, identity
@@ -125,7 +125,7 @@ def train(
     return Result(
         name=memory.name,
         key=key(memory),
-        memory=reads(dump(memory)).data,
+        memory=brief(memory),
         task=task.name,
         settings={"task": task.model_dump(mode="json"), "steps": steps, **_shell(spec)},
         seed=seed,

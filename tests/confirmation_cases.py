@@ -5,7 +5,7 @@ from typing import Any
 
 from miras.canonical import equals, key
 from miras.known import known
-from miras.load import dump, reads
+from miras.load import brief
 from miras.memory import Memory
 from miras.result import Finding, Point, Result, TrialRecord
 from miras.search.space.derive import Candidate
@@ -107,7 +107,7 @@ def outcome(sweep: Sweep, job: Job, score: float) -> Result:
     return Result(
         name=memory.name,
         key=key(memory),
-        memory=reads(dump(memory)).data,
+        memory=brief(memory),
         task=comparison.task.name,
         settings={
             "task": comparison.task.model_dump(mode="json"),

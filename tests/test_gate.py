@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from miras.cli import app
 from miras.lines import read
-from miras.load import dump, reads
+from miras.load import brief
 from miras.part import SpecError
 from miras.plots import panels
 from miras.plots.gates import orderings
@@ -43,7 +43,7 @@ def outcomes(plan: Sweep, accuracy: dict[str, list[float]], status: str = "ok") 
     return [
         Result.model_validate(
             {
-                **{"name": memory.name, "key": "k", "memory": reads(dump(memory)).data},
+                **{"name": memory.name, "key": "k", "memory": brief(memory)},
                 "task": comparison.task.name,
                 "settings": {
                     "task": comparison.task.model_dump(mode="json"),

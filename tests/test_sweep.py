@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from miras.listing import yamls
-from miras.load import dump, reads
+from miras.load import brief
 from miras.result import Point, Result
 from miras.search.sweep import rates
 from miras.search.sweep.comparison import Job, Sweep, load_sweep
@@ -33,7 +33,7 @@ def outcome(plan: Sweep, job: Job, score: float, status: str = "ok") -> Result:
         {
             "name": comparison.memories[job.memory].name,
             "key": "k",
-            "memory": reads(dump(comparison.memories[job.memory])).data,
+            "memory": brief(comparison.memories[job.memory]),
             "task": comparison.task.name,
             "settings": {
                 "task": comparison.task.model_dump(mode="json"),

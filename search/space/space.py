@@ -52,12 +52,12 @@ class Space:
     root: Node
     data: Mapping[str, Any]
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Ways to fill the holes, whether the parts fit or not; a real number counts as one."""
         return size(self.root)
 
-    @property
+    @cached_property
     def continuous(self) -> bool:
         """Whether a real number is among the holes, so that there is no end of memories."""
         return any(isinstance(node, Number) and not node.whole for node in walk(self.root))

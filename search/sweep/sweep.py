@@ -18,7 +18,7 @@ from typing import Any
 
 from miras.canonical import key
 from miras.lines import append, read
-from miras.load import dump, reads
+from miras.load import brief
 from miras.result import Result, Status, TrialRecord
 from miras.score import CHECKPOINTS
 
@@ -187,7 +187,7 @@ def trained(sweep: Sweep, job: Job) -> Result:
 
 def _about(sweep: Sweep, job: Job) -> dict[str, Any]:
     memory = sweep.compare[job.comparison].entrants[job.memory]
-    return {"name": memory.name, "key": key(memory), "memory": reads(dump(memory)).data}
+    return {"name": memory.name, "key": key(memory), "memory": brief(memory)}
 
 
 def failed(sweep: Sweep, job: Job, status: Status, reason: str) -> Result:

@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from miras.canonical import key
-from miras.load import dump, reads
+from miras.load import brief
 from miras.model import ModelSpec
 from miras.part import SpecError
 from miras.result import Result, Status, TrialRecord
@@ -225,7 +225,7 @@ def plain(memory: Candidate) -> dict[str, Any]:
     """What is trained as a person would write it; all four choices even where they are defaults."""
     if isinstance(memory, Stack):
         return {"name": memory.name, "pattern": [plain(cell) for cell in memory.pattern]}
-    found = reads(dump(memory)).data
+    found = brief(memory)
     slots = {slot: {"kind": getattr(memory, slot).kind} for slot in SLOTS if hasattr(memory, slot)}
     titles = {name: value for name, value in found.items() if name in TITLES}
     return titles | slots | {name: value for name, value in found.items() if name not in TITLES}
