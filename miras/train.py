@@ -26,6 +26,13 @@ DIVERGED = 1e4
 """A training loss above this many nats is not coming back."""
 
 
+JUDGED = 0.25
+"""Share of its time that a training has before its pace is judged: first steps may be slow."""
+
+HOPELESS = 2.0
+"""Times its limit that a training must be expected to take, more than which it ends early."""
+
+
 def train(
     spec: ModelSpec,
     task: Task,
@@ -100,10 +107,11 @@ def train(
             at.curve.append(Point(step=step, tokens=at.tokens, loss=mean, score=found.score))
             if report is not None:
                 report(at.curve[-1])
+        at.paused += clock() - stopped
         if keeper is not None and (keeper.due() or step == steps):
             at.seconds = clock() - began
             keeper.save(model, optimizer, at)
-        at.paused += clock() - stopped
+            at.paused += clock() - began - at.seconds
     spent = clock() - began
 
     score: float | None = None
@@ -153,7 +161,7 @@ def too_slow(spent: float, paused: float, step: int, steps: int, most: float) ->
     if spent > most:
         return f"{most:.0f} s passed at step {step} of {steps}"
     whole = (spent - paused) / step * steps
-    if spent < most / 4 or whole < 2 * most:
+    if spent < JUDGED * most or whole <= HOPELESS * most:
         return ""
     return (
         f"step {step} of {steps} was reached after {spent:.0f} s: at this pace it would take"

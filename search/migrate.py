@@ -68,9 +68,10 @@ def insist_on_grammar(ledger: Ledger, space: Space, folder: Path | str) -> None:
         ledger.note(**{GRAMMAR: own})
     elif noted != own:
         raise SpecError(
-            f"{folder} was begun with another grammar ({noted}, now {own}): parts, options or"
-            " ranges of its space have changed since. Go on with the version of miras that began"
-            f" it, or move what is finished: `miras migrate {folder} STUDY --out NEW_FOLDER`"
+            f"{folder} was begun with another grammar ({noted}, now {own}): parts, options,"
+            " ranges or known memories of its space have changed since. Go on with the version of"
+            f" miras that began it, or move what is finished: `miras migrate {folder} STUDY --out"
+            " NEW_FOLDER`"
         )
 
 

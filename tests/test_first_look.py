@@ -122,9 +122,9 @@ def test_a_shell_that_does_not_fit_and_a_clock_that_ran_out():
 
 def test_what_cannot_be_trained_in_time_is_not_begun():
     candidate, steps = known()["gated-deltanet"], 300
-    look(candidate, SHELL, TASK, allowed=Allowed(steps, 3600.0))
+    look(candidate, SHELL, TASK, allowed=Allowed("mqar", steps, 3600.0))
     with pytest.raises(Unfit, match=r"with 300 of them training would take \d+ s of the 0.1 s"):
-        look(candidate, SHELL, TASK, allowed=Allowed(steps, 0.1))
+        look(candidate, SHELL, TASK, allowed=Allowed("mqar", steps, 0.1))
 
 
 def test_it_ends_a_trial_and_is_no_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -62,6 +62,8 @@ def test_a_state_that_grows_is_for_references():
     assert isinstance(refused, Refusal) and refused.rule == "match"
     assert "grows" in refused.sentence and "\n" not in refused.sentence
     assert isinstance(solve(LIKE, attention, SHELL, LENGTH, reference=True), Fit)
+    for length in (2, 6, 9, 16):  # however short the sequences
+        assert measuring.measure(attention, SHELL, length).grows
 
 
 def test_absolute_numbers_and_what_cannot_be():
@@ -112,7 +114,7 @@ def die() -> None:
 @pytest.mark.parametrize(
     ("does", "limits", "said"),
     [
-        (spin, {"seconds": 1.2}, "not found within 0.3 s, a quarter of what a run may take"),
+        (spin, {"seconds": 1.2}, "not found within 0.3 s, 25% of the longest that a run may take"),
         (lambda: torch.empty(2**32), {"memory_gib": 8.0}, "does not fit into the memory"),
         (die, {}, "died of signal 9, 3 times"),
     ],

@@ -249,6 +249,29 @@ def test_a_short_training_writes_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert written == [4]
 
 
+def test_evaluations_before_a_checkpoint_are_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Else who goes on from it would find the training slower than it is, and end it."""
+    spent: list[tuple[float, float]] = []
+    now = [0.0]
+
+    def evaluated(*args: Any, **settings: Any) -> Any:
+        now[0] += 100.0
+        return evaluate(*args, **settings)
+
+    def save(keeper: object, model: object, optimizer: object, at: resume.Progress) -> None:
+        now[0] += 10.0
+        spent.append((at.seconds, at.paused))
+
+    evaluate = train.evaluate
+    monkeypatch.setattr(train, "evaluate", evaluated)
+    monkeypatch.setattr(train, "clock_of", lambda _: lambda: now[0])
+    monkeypatch.setattr(resume.Keeper, "save", save)
+    run(spec(), tmp_path / "t.safetensors")
+    assert spent and all(seconds == paused for seconds, paused in spent)  # steps took no time
+
+
 def test_the_same_command_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

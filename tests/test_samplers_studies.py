@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 from optuna.trial import TrialState
 from sampler_cases import (
     PLAIN,
@@ -73,17 +74,29 @@ def test_the_search_begins_where_its_baselines_stand(tmp_path: Path) -> None:
             planner = Planner(found, found.opened(), ledger)
             for _ in range(3):
                 conduct(found, ledger, planner)
-            before = [planner.history.before(slot).trials for slot in range(3, 6)]
+            past = [planner.history.before(slot) for slot in range(3, 6)]
             record = TrialRecord.model_validate_json(ledger.slots()[1].record or "")
         assert not record.choices
         # with a lag of 3 what came of slot 1 is known from slot 4 on
-        assert [len(trials) for trials in before] == ([1, 1, 1] if lag == 0 else [0, 1, 1])
-        (told,) = before[2]
+        shown = [1, 1, 1] if lag == 0 else [0, 1, 1]
+        assert [len(each.trials) for each in past] == shown
+        assert [len(each.seen) for each in past] == shown  # so that nobody proposes it
+        (told,) = past[2].trials
+        assert written(told.params | {"learning_rate": 0.02}) in past[2].seen
         made = build(derive(found.opened(), FromChoices(told.params), found.searched_rates).spec)
         assert isinstance(made, Memory) and key(made) == key(known()["deltanet"]) == record.key
         assert told.params["learning_rate"] == record.learning_rate
         scores = worth(found, record)
         assert told.state == TrialState.COMPLETE and told.values == list(scores.values())
+
+
+def test_a_baseline_that_no_candidate_could_be_is_not_shown(tmp_path: Path) -> None:
+    space = {"use": "softmax-attention", "architecture": {"any": ["kv", "matrix"]}}
+    for match, known_to_all in ((None, True), ({"like": "gated-deltanet"}, False)):
+        found = study(tmp_path, space=space, baselines=["softmax-attention"], match=match)
+        planner = Planner(found, found.opened(), None)  # type: ignore[arg-type]
+        assert (planner.history.start(0) is not None) == known_to_all
+        assert planner.history.start(1) is None  # a null, or a candidate
 
 
 def test_tpe_leaves_memories_that_diverge(tmp_path: Path) -> None:
@@ -141,6 +154,27 @@ def test_parents_are_trained_ones_alone() -> None:
             on, np.random.default_rng(seed), [UP], [*bad, best, *running], Turn(0)
         )
         assert sum(value == "d" for value in child.values()) >= 2  # at most two were changed
+
+
+def test_evolution_draws_by_chance_before_enough_is_known() -> None:
+    on, generator = ground(PLAIN), np.random.default_rng(0)
+    good_one = frozen(on, dict.fromkeys(("one", "two", "three", "four"), "d"), [1.0])
+    refused = [frozen(on, on.derive(FromRandom(generator), True), bad="invalid")] * 3
+    diverged = [frozen(on, on.derive(FromRandom(generator), True), bad="diverged")] * 3
+    lost = [optuna.trial.create_trial(state=TrialState.FAIL)] * 9
+    evolution = Evolution(startup=4, crossover=0.0)
+
+    def inherits(*trials: Any) -> bool:
+        """Whether children are of the one good parent: of chance few would have two d of four."""
+        children = [
+            evolution.child(on, np.random.default_rng(seed), [UP], trials, Turn(seed, refused=3))
+            for seed in range(20)
+        ]
+        return all(sum(value == "d" for value in child.values()) >= 2 for child in children)
+
+    assert inherits(good_one, *diverged, *refused)
+    assert not inherits(good_one, *diverged[1:], *refused, *lost)
+    assert not inherits(*diverged, *diverged, *refused)  # nobody to inherit from
 
 
 def test_stopped_trials(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
+from ..space.asking import LEARNING_RATE
 from ..space.choosers import Chooser, Fitting, FromChoices
 from ..space.nodes import Choice, Node, Number, Value, size, walk
 
@@ -125,5 +126,9 @@ class Whole(BaseSampler):
 
 
 def written(choices: Choices) -> str:
-    """Choices as a text by which they can be found again, in whatever order they were made."""
-    return json.dumps(choices, sort_keys=True)
+    """Choices as a text by which they can be found again, in whatever order they were made.
+
+    The learning rate is left out: a memory is not tried again at another one.
+    """
+    tree = {name: value for name, value in choices.items() if name != LEARNING_RATE}
+    return json.dumps(tree, sort_keys=True)

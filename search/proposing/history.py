@@ -6,26 +6,28 @@ failed trials, and would propose the bad branch for ever.
 
 import copy
 import json
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import cached_property
 from statistics import fmean
 from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from miras.known import known
 from miras.result import Result, TrialRecord
 
 from ..ledger.ledger import Ledger, Refused, Slot
 from ..sampler.evolution import RUNG, SCORES
 from ..space.asking import LEARNING_RATE
-from ..space.inverse import placed
 from ..study import Study, measured_by
 from ..trial.evaluation import worth
 from .ground import Choices, Ground, written
 
 DUPLICATE = "duplicate"
 """The rule that refuses what was tried before; it is none of the grammar."""
+
+
+Start = Callable[[int], Choices | None]
+"""The choices that make the known memory of a slot, if a candidate could be it."""
 
 
 class Past(NamedTuple):
@@ -43,7 +45,7 @@ class Entry(NamedTuple):
 
     slot: int
     refused: tuple[FrozenTrial, ...]
-    choices: Choices  # none of a known memory, though what it came to has some
+    choices: Choices  # empty for a known memory, whose `ended` may have some
     ended: FrozenTrial | None
     seen: tuple[str, ...]
 
@@ -51,8 +53,8 @@ class Entry(NamedTuple):
 class History:
     """The past of a study, read from its ledger; what is final is worked out once."""
 
-    def __init__(self, study: Study, ground: Ground, ledger: Ledger) -> None:
-        self.study, self.ground, self.ledger = study, ground, ledger
+    def __init__(self, study: Study, ground: Ground, ledger: Ledger, start: Start) -> None:
+        self.study, self.ground, self.ledger, self.start = study, ground, ledger, start
         self.final: dict[int, Entry] = {}
 
     def before(self, slot: int) -> Past:
@@ -78,6 +80,7 @@ class History:
             seen.update(entry.seen)
             if entry.ended and (not lag or row.slot <= slot - lag):
                 trials.append(entry.ended)
+                seen.add(written(entry.ended.params))
             elif entry.choices:
                 trials.append(frozen(self.ground, entry.choices))
         return Past(trials, misfits, seen)
@@ -107,15 +110,13 @@ class History:
     def _as_if_chosen(self, record: TrialRecord) -> TrialRecord:
         """A baseline with the choices that would make it: where they are, the search begins.
 
-        It keeps none where the space does not have it. Nulls only say again what it scored.
+        It has none where nobody could choose it, or where it was never trained.
         """
-        memory = known().get(record.name) if record.origin == "baseline" else None
-        choices = None if memory is None else placed(self.ground.root, memory)
+        choices = self.start(record.number) if record.results else None
         if choices is None:
             return record
-        if rates := self.ground.rates:
-            choices[LEARNING_RATE] = min(max(record.learning_rate, rates.low), rates.high)
-        return record.model_copy(update={"choices": choices})
+        rate = {LEARNING_RATE: record.learning_rate} if self.ground.rates else {}
+        return record.model_copy(update={"choices": {**choices, **rate}})
 
 
 def finished(study: Study, ground: Ground, record: TrialRecord, **about: object) -> FrozenTrial:

@@ -25,6 +25,7 @@ from ..ledger.ledger import Claim, Ledger, Refused
 from ..rungs import KNOWN
 from ..space.choosers import Chooser, FromChoices
 from ..space.derive import Candidate, Refusal, Value, build, chosen, derive
+from ..space.inverse import placed
 from ..space.space import Space
 from ..study import Study
 from ..trial.matching import length_of, solve
@@ -93,7 +94,7 @@ class Planner:
         self.study, self.space, self.ledger = study, space, ledger
         self.ground = ground_of(study, space)
         self.length = length_of(study.tasks) if study.match else 0
-        self.history = History(study, self.ground, ledger)
+        self.history = History(study, self.ground, ledger, self._start)
 
     def plan(self, claim: Claim) -> Plan | None:
         """What this trial trains; None if no memory could be found that was not tried before."""
@@ -134,6 +135,22 @@ class Planner:
         directions = ["maximize" for _ in self.study.measures]
         propose(self.ground, arm, past, directions, (self.study.seed, claim.slot), take)
         return found[0] if found else None
+
+    def _start(self, slot: int) -> Choices | None:
+        """The choices that make a baseline; None if no candidate could be it.
+
+        A baseline may have a state of its own, and a space need not have it. Nulls only say again
+        what the first baseline scored.
+        """
+        if slot >= len(self.study.baselines):
+            return None
+        memory = known()[self.study.baselines[slot]]
+        found = placed(self.space.root, memory)
+        if found is None:
+            return None
+        as_candidate = Plan("search", memory, found, self.study.rates)
+        fits = as_candidate.matched(self.study, self.length)
+        return None if isinstance(fits, Refusal) else found
 
     def _made(self, proposal: Proposal) -> Plan | Rejection:
         """The plan that choices make, or why the grammar refuses it."""

@@ -27,6 +27,9 @@ GENERATIONS = 4
 FOREMOST = 6
 """Children of one generation that have children in the next."""
 
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+"""Trials of which something is known; what was proposed and lost is neither."""
+
 RUNG, SCORES = "rung", "scores"
 """What a trial that was stopped at a rung says of itself: how many it passed, and its scores."""
 
@@ -54,7 +57,9 @@ class Evolution(Sampler):
 
     kind: Literal["evolution"] = "evolution"
     startup: int = Field(
-        default=10, ge=1, description="trials, failed ones too, before it stops drawing at random"
+        default=10,
+        ge=1,
+        description="trials, baselines of the space among them, before it stops drawing at random",
     )
     window: int = Field(default=30, ge=1, description="latest trials among which parents are")
     elite: int = Field(default=5, ge=0, description="best trials that do not age")
@@ -85,7 +90,8 @@ class Evolution(Sampler):
     ) -> Choices:
         """The choices of a new candidate, from all trials in their order."""
         trained = [trial for trial in trials if may_be_parent(trial)]
-        if len(trials) - turn.refused < self.startup or not trained:
+        ended = sum(trial.state in ENDED for trial in trials) - turn.refused
+        if ended < self.startup or not trained:
             return ground.derive(FromRandom(generator), True)
         rivals = trained if len(directions) == 1 else trained[-COMPARED:]
         elite = [rivals[place] for place in ranked(directions, rivals)[: self.elite]]

@@ -9,6 +9,7 @@ from miras.canonical import normal
 from miras.composition import AnyCell
 from miras.memory import Memory
 from miras.part import Part
+from miras.stack import Stack
 
 from .mutation import holed
 from .nodes import (
@@ -43,10 +44,14 @@ def choices_of(
 
 
 def placed(root: Node, memory: AnyCell) -> Choices | None:
-    """The choices with which a space has a known memory, or the normal form of it, if it does."""
+    """The choices with which a space has a known memory, if it does.
+
+    As it is, in its normal form, or as a pattern of it alone.
+    """
     forms = [memory, normal(memory).memory] if isinstance(memory, Memory) else [memory]
-    found = (choices_of(root, form, AnyCell) for form in forms)
-    return next((choices for choices in found if choices is not None), None)
+    made = [choices_of(root, form, AnyCell) for form in forms]
+    made += [choices_of(root, Stack(pattern=(form,)), Stack) for form in forms]
+    return next((choices for choices in made if choices is not None), None)
 
 
 def _choices(

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from miras.known import cells
+from miras.load import brief
 from miras.part import Part
 
 from .nodes import Choice, Fields, Fixed, Node, Number, adapter
@@ -156,7 +157,7 @@ def hole_of(owner: type[Part], name: str) -> Node | None:
     and of known memories.
     """
     field = owner.model_fields[name]
-    found: Options = [(label(data), Fixed(data)) for data in _usual(owner, name)]
+    found: Options = [(label(data), Fixed(data)) for data in _elsewhere(owner, name)]
     for kind, bounds in _bounded(type_of(field), ()):
         if kind is int:
             found += _whole(bounds, field.default)
@@ -175,15 +176,12 @@ def hole_of(owner: type[Part], name: str) -> Node | None:
     return Choice(dict(sorted(dict(found).items()))) if len(found) > 1 else None
 
 
-def _usual(owner: type[Part], name: str) -> list[dict[str, Any]]:
+def _elsewhere(owner: type[Part], name: str) -> list[dict[str, Any]]:
     """The parts that stand in a field by default and in known memories, as they are written."""
     default = owner.model_fields[name].get_default(call_default_factory=True, validated_data={})
     parts = [default] if isinstance(default, Part) else []
     parts += [part for place, part in _in_known_memories() if place == (owner, name)]
-    written = [
-        {"kind": _kind(type(part)), **part.model_dump(mode="json", exclude_defaults=True)}
-        for part in parts
-    ]
+    written = [brief(part) for part in parts]
     return [data for place, data in enumerate(written) if data not in written[:place]]
 
 

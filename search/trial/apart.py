@@ -61,8 +61,8 @@ class Apart:
         except Silent:
             return Refusal(
                 "match",
-                f"its sizes were not found within {self.seconds:g} s, a quarter of what a run may"
-                " take: raise seconds of limits if others take as long",
+                f"its sizes were not found within {self.seconds:g} s, {SHARE:.0%} of the longest"
+                " that a run may take: raise seconds of limits if others take as long",
             )
         except Crashed as crash:
             if not crash.signal:

@@ -115,10 +115,10 @@ def train(study: Study, memory: Candidate, run: Run) -> Result:
     from miras.train import train as training
 
     if run.first and study.first_look and not (run.keep and run.keep.exists()):
-        first, allowed = study.tasks[0], None
+        allowed = None
         if str(run.device) == "cpu":  # where the look is: another device has another pace
-            allowed = Allowed(first.steps, study.seconds(first.name))
-        look(memory, study.shell, first, study.rates, run.seed, allowed=allowed)
+            allowed = Allowed(run.task.name, run.task.steps, study.seconds(run.task.name))
+        look(memory, study.shell, run.task, study.rates, run.seed, allowed=allowed)
     spec = ModelSpec.of(study.shell, layers_of(memory))
     result, _ = training(
         spec,

@@ -1,11 +1,11 @@
 """The first look at a candidate: a few seconds that tell what training cannot cure.
 
-Before any training the candidate is built in the study's shell and put to batches of the first
-task. In this order: its logits have the shape asked for; later tokens do not change earlier logits;
-a sequence read in two pieces gives what it gives in one; losses and gradients are finite for some
-steps at one of three learning rates; the loss on one batch that is shown again and again falls at
-one of them. A rate that is too high for a memory is no verdict on it: it ends here only if all
-three are. Outcomes are endings of a trial, never results of a task.
+Before any training the candidate is built in the study's shell and put to batches of the task that
+it is trained on first. In this order: its logits have the shape asked for; later tokens do not
+change earlier logits; a sequence read in two pieces gives what it gives in one; losses and
+gradients are finite for some steps at one of three learning rates; the loss on one batch that is
+shown again and again falls at one of them. A rate that is too high for a memory is no verdict on
+it: it ends here only if all three are. Outcomes are endings of a trial, never results of a task.
 """
 
 import math
@@ -74,8 +74,9 @@ class _Clock(NamedTuple):
 
 
 class Allowed(NamedTuple):
-    """What the training may take that a look is followed by."""
+    """What the training may take that a look is followed by, if on one thread."""
 
+    task: str
     steps: int
     seconds: float
 
@@ -84,9 +85,9 @@ class Allowed(NamedTuple):
         if step * self.steps > HOPELESS * self.seconds:
             raise Unfit(
                 "timed_out",
-                f"a step of {ROWS} sequences of at most {LENGTH} tokens takes {step:.2g} s: with"
-                f" {self.steps} of them training would take {step * self.steps:.0f} s of the"
-                f" {self.seconds:g} s allowed",
+                f"{self.task}: a step of {ROWS} sequences of at most {LENGTH} tokens takes"
+                f" {step:.2g} s: with {self.steps} of them training would take"
+                f" {step * self.steps:.0f} s of the {self.seconds:g} s allowed",
             )
 
 

@@ -60,11 +60,12 @@ def _count(candidate: Candidate, shell: Shell, length: int) -> Count:
         model = Model(ModelSpec.of(few, pattern), 2).eval()
         x = torch.zeros(1, 1, shell.dim)
         start = max(cast(Any, block).memory.start(x).floats() for block in model.blocks)
-        sizes = _floats(model, (8, max(8, length // 2), max(8, length)))
+        half = max(1, length // 2)
+        sizes = _floats(model, (min(8, half), half, length))
         state, grows = next(sizes), False
         if state != start:
-            half, state = sizes
-            grows = state > half
+            before, state = sizes
+            grows = state > before
     blocks = [_numbers(block) for block in model.blocks]
     rest = parameters_without_embedding(model) - sum(blocks)
     total = rest + sum(blocks[layer % len(blocks)] for layer in range(shell.layers))
