@@ -1,5 +1,6 @@
 """Counts of spaces against counting one by one, and random memories that run."""
 
+import json
 import random
 import subprocess
 import sys
@@ -9,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from miras.known import known
 from miras.load import reads
 from miras.memory import Memory
 from miras.search import Space
 from miras.search.space.census import _estimate, census, summary, text
 from miras.search.space.counting import divide
 from miras.search.space.derive import build, derivations
+from miras.search.space.inverse import placed
 from miras.search.space.space import load_space, space_of
 
 ROOT = Path(__file__).parent.parent
@@ -101,3 +104,15 @@ def test_random_memories_run_forward_and_backward() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     assert "40 samples of everything" in done.stdout and "fine" in done.stdout
+
+
+def test_counts_of_the_project_are_those_of_its_spaces() -> None:
+    """What takes long to count is a file; what does not says whether it is of these spaces."""
+    rows = json.loads((ROOT / "spaces/counts.json").read_text(encoding="utf-8"))
+    assert {row["name"] for row in rows} == {path.stem for path in (ROOT / "spaces").glob("*.yaml")}
+    for row in rows:
+        found = load_space(row["name"])
+        inside = {name for name, each in known().items() if placed(found.root, each) is not None}
+        fresh = (found.size, found.continuous, inside)
+        stale = f"{row['name']}: python benchmarks/spaces.py, then miras map > spaces/README.md"
+        assert (row["structures"], row["continuous"], {*row["known"]}) == fresh, stale
