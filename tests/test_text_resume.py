@@ -5,10 +5,12 @@ import random
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from text_cases import STEPS, curve, ended, equal, file, forked, write_book
 
 from miras.part import SpecError
@@ -16,6 +18,15 @@ from miras.resume import CheckpointWarning
 from miras.text import run as text_run
 from miras.text import training
 from miras.text.training import train
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """A fork of a process that has several threads waits for ever for those that it has not."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
