@@ -94,9 +94,10 @@ def test_a_baseline_that_no_candidate_could_be_is_not_shown(tmp_path: Path) -> N
     space = {"use": "softmax-attention", "architecture": {"any": ["kv", "matrix"]}}
     for match, known_to_all in ((None, True), ({"like": "gated-deltanet"}, False)):
         found = study(tmp_path, space=space, baselines=["softmax-attention"], match=match)
-        planner = Planner(found, found.opened(), None)  # type: ignore[arg-type]
-        assert (planner.history.start(0) is not None) == known_to_all
-        assert planner.history.start(1) is None  # a null, or a candidate
+        with Ledger(tmp_path / "ledger.db") as ledger:
+            planner = Planner(found, found.opened(), ledger)
+            assert (planner.history.start(0) is not None) == known_to_all
+            assert planner.history.start(1) is None  # a null, or a candidate
 
 
 def test_tpe_leaves_memories_that_diverge(tmp_path: Path) -> None:
