@@ -16,7 +16,6 @@ from statistics import fmean
 from typing import NamedTuple
 
 import optuna
-import torch
 
 from miras.benchmarks.storm import TRAIN, result_of
 from miras.search.engine import enter
@@ -27,6 +26,7 @@ from miras.search.sampler.random import Random
 from miras.search.space.space import Space
 from miras.search.study import Study
 from miras.search.trial.evaluation import runs_of
+from miras.search.trial.isolation import one_thread
 from miras.search.workers.parent import Parent, Terms
 from miras.search.workers.worker import recorded
 
@@ -153,7 +153,7 @@ def main() -> None:
     given = parser.parse_args()
     clock = time.process_time if given.clock == "cpu" else time.perf_counter
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    torch.set_num_threads(1)  # as in a worker
+    one_thread()  # as in a worker
     for trials in given.trials:
         study = study_of(given.space, given.sampler, trials + given.repeats + 1)
         with tempfile.TemporaryDirectory() as folder:

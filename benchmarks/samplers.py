@@ -34,6 +34,7 @@ from miras.search.proposing.history import Past, frozen
 from miras.search.proposing.proposing import Proposal, Rejection, propose
 from miras.search.sampler import AnySampler, Sampler
 from miras.search.space.choosers import FromTrial
+from miras.search.trial.isolation import one_thread
 
 RESULTS = Path(__file__).parent / "results"
 PROBLEMS = ("cifar10", "imagenet16-120", "surrogate", "diverging", "two-objectives")
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "samplers.jsonl")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    one_thread()
     ends = [int(end) for end in options.seeds.split("-")]
     text = str(options.samplers)
     kinds = [text] if text.startswith("{") else text.split(",")

@@ -75,7 +75,7 @@ FOREIGN = {  # what a folder or module may import from others, at its top or ins
     "miras": LIBRARY | {"safetensors"},
     "miras.cli": LIBRARY | {"typer", "rich"},
     "miras.terminal": {"rich"},
-    "miras.search": LIBRARY | {"optuna", "rich", "sqlalchemy"},
+    "miras.search": LIBRARY | {"optuna", "rich", "sqlalchemy", "threadpoolctl"},
     "miras.statistics": {"numpy", "scipy"},
     "miras.hf": LIBRARY | {"safetensors", "tokenizers", "transformers"},
     "miras.plots": {"matplotlib", "numpy", "pydantic"},

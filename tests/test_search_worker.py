@@ -5,11 +5,13 @@ import shutil
 import signal
 import time
 from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
 from search_conduct import study
+from threadpoolctl import threadpool_info  # pyright: ignore[reportMissingTypeStubs]
 
 from miras.known import known
 from miras.part import SpecError
@@ -37,6 +39,23 @@ def test_a_trial_is_kept_while_it_is_planned(tmp_path: Path) -> None:
                 taken = other.claim("there/1.", below=4)
             assert taken is not None and taken.slot != claim.slot
         ledger.renew(claim.slot, claim.token)
+
+
+def settled(log: Path, pipe: Connection) -> None:
+    """Say how many threads each library of a worker has."""
+    isolation.settle(log)
+    pipe.send({library["filepath"]: library["num_threads"] for library in threadpool_info()})
+
+
+def test_a_worker_computes_with_one_thread_in_every_library(tmp_path: Path) -> None:
+    ours, theirs = Pipe(duplex=False)
+    worker = isolation.WORKERS.Process(target=settled, args=(tmp_path / "log.txt", theirs))
+    worker.start()
+    theirs.close()
+    found = ours.recv()
+    worker.join()
+    assert any("scipy" in path for path in found)
+    assert set(found.values()) == {1}
 
 
 def test_a_result_that_is_there_counts_however_late_it_is_seen() -> None:

@@ -33,6 +33,7 @@ from ..trial.isolation import (
     NoRoom,
     Silent,
     answered,
+    one_thread,
 )
 from .comparison import Job, Sweep, load_sweep
 from .standing import Standing
@@ -54,7 +55,7 @@ def run(sweep: Sweep, folder: Path, minutes: float | None = None) -> Standing:
     end = math.inf if minutes is None else time.monotonic() + 60 * minutes
     context = multiprocessing.get_context("spawn")
     running: dict[Future[Result], Job] = {}
-    with ProcessPoolExecutor(sweep.workers, context, _one_thread) as pool:
+    with ProcessPoolExecutor(sweep.workers, context, one_thread) as pool:
         while True:
             jobs = [job for job in standing.needed() if job not in running.values()]
             while jobs and len(running) < sweep.workers and time.monotonic() < end:
@@ -204,9 +205,3 @@ def failed(sweep: Sweep, job: Job, status: Status, reason: str) -> Result:
         status=status,
         reason=reason,
     )
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)

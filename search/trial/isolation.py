@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Any, NamedTuple, cast
 
 import torch
+from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
 from miras.result import Result, Status
 
@@ -80,11 +81,21 @@ def named(path: str) -> Train:
     return cast(Train, getattr(importlib.import_module(module), function))
 
 
+def one_thread() -> None:
+    """Let this process compute with one thread: workers share the cores as processes.
+
+    SciPy brings a library of its own for linear algebra, whose threads wait for each other in a
+    loop: with other work beside, a fit of an expectation took three times as long.
+    """
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+
+
 def settle(log: Path) -> None:
     """Make this process a quiet worker: what it has to say goes into a file."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us in order
     signal.signal(signal.SIGTERM, _end)
-    torch.set_num_threads(1)
+    one_thread()
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.dup2(file, 1)
     os.dup2(file, 2)
@@ -223,7 +234,7 @@ def _child(work: Callable[[], Iterable[Any]], bounds: Bounds, pipe: Connection) 
         os._exit(1)
 
     threading.Thread(target=leave, daemon=True).start()
-    torch.set_num_threads(1)
+    one_thread()
     if bounds.memory_gib is not None:
         most = int(bounds.memory_gib * 2**30)
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
