@@ -100,14 +100,14 @@ class Bench:
         return Cost(plan=steps[1], ledger=steps[0] + steps[3], files=steps[4])
 
 
-def fill(study: Study, space: Space, ledger: Ledger, trials: int) -> None:
-    """Let the first trials be done; candidates come from chance, which does not look back.
+def fill(study: Study, space: Space, ledger: Ledger, first: int, last: int) -> None:
+    """Let these trials be done; candidates come from chance, which does not look back.
 
     What was asked of the rules of the grammar stays known, as in a worker that planned these.
     """
     chance = study.model_copy(update={"sampler": Random()})
     planner = Planner(chance, space, ledger)
-    for number in range(trials):
+    for number in range(first, last):
         claim = ledger.claim("bench/1.", below=study.budget.trials)
         plan = planner.plan(claim) if claim else None
         if claim is None or plan is None:
@@ -118,16 +118,17 @@ def fill(study: Study, space: Space, ledger: Ledger, trials: int) -> None:
 
 
 def measure(
-    study: Study, folder: Path, filled: int, repeats: int, clock: Clock
+    study: Study, folder: Path, there: int, filled: int, repeats: int, clock: Clock
 ) -> tuple[Cost, float]:
     """Mean cost of trials after so many, and seconds to open the study with them.
 
+    So many of them are there already.
     The mean, because samplers take turns and one of them takes longer.
     """
     space = study.opened()
     with alone(folder) as place, Ledger(place.ledger) as ledger:
         enter(study, ledger, folder)
-        fill(study, space, ledger, filled)
+        fill(study, space, ledger, there, filled)
         Parent(study, ledger, place, TRAIN, Terms()).close()  # writes all that is done so far
     began = clock()
     with alone(folder) as place, Ledger(place.ledger) as ledger:
@@ -154,18 +155,26 @@ def main() -> None:
     clock = time.process_time if given.clock == "cpu" else time.perf_counter
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     one_thread()  # as in a worker
-    for trials in given.trials:
-        study = study_of(given.space, given.sampler, trials + given.repeats + 1)
-        with tempfile.TemporaryDirectory() as folder:
-            cost, opened = measure(study, Path(folder), trials, given.repeats, clock)
-        goal = f", goal {1000 * GOALS[trials]:.0f} ms" if trials in GOALS else ""
-        print(
-            f"after {trials} trials: {1000 * cost.whole:.0f} ms per trial{goal} (plan"
-            f" {1000 * cost.plan:.0f}, ledger {1000 * cost.ledger:.0f}, files"
-            f" {1000 * cost.files:.0f}); opened in {opened:.1f} s"
-            + (f", goal {OPENED:.0f} s" if trials == OPEN else ""),
-            flush=True,
-        )
+    study = study_of(given.space, given.sampler, max(given.trials) + given.repeats + 1)
+    there = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for trials in sorted(given.trials):
+            if trials < there:
+                parser.error(f"{trials} trials are there already: give fewer --repeats")
+            cost, opened = measure(study, Path(folder), there, trials, given.repeats, clock)
+            there = trials + given.repeats + 1
+            print(_told(trials, cost, opened), flush=True)
+
+
+def _told(trials: int, cost: Cost, opened: float) -> str:
+    """One line of what was measured, with the goals beside it."""
+    goal = f", goal {1000 * GOALS[trials]:.0f} ms" if trials in GOALS else ""
+    parts = f"plan {1000 * cost.plan:.0f}, ledger {1000 * cost.ledger:.0f}"
+    return (
+        f"after {trials} trials: {1000 * cost.whole:.0f} ms per trial{goal}"
+        f" ({parts}, files {1000 * cost.files:.0f}); opened in {opened:.1f} s"
+        + (f", goal {OPENED:.0f} s" if trials == OPEN else "")
+    )
 
 
 if __name__ == "__main__":
