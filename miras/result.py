@@ -129,6 +129,9 @@ class TrialRecord(Line):
     results: tuple[Result, ...] = ()
     equals: tuple[str, ...] = Field(default=(), description="known memories of equal normal form")
     learning_rate: float = 0.0
+    seeds: tuple[int, ...] = Field(
+        default=(), description="of the runs that count, where a rung had others; empty: all"
+    )
     seconds: float = 0.0
     sittings: tuple[Sitting, ...] = Field(
         default=(), description="rung by rung; a worker that died at it has left none"

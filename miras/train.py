@@ -102,6 +102,9 @@ def train(
         stopped = clock()
         if step in pauses:
             found = evaluate(model, task, "validation", seed, extrapolate=False)
+            if math.isnan(found.score):
+                status, reason = "diverged", f"the validation score is not a number at step {step}"
+                break
             mean = torch.stack(at.losses).mean().item()
             at.losses.clear()
             at.curve.append(Point(step=step, tokens=at.tokens, loss=mean, score=found.score))
@@ -120,13 +123,18 @@ def train(
     if status == "ok":
         learning = area([(point.step, point.score) for point in at.curve], steps)
         found = evaluate(model, task, "validation", seed, extrapolate)
-        validation = task_score(found.score, found.metrics, learning)
-        judged = evaluate(model, task, "test", seed, extrapolate)
-        if not math.isfinite(judged.loss):
-            status, reason, validation = "diverged", "the test loss is not finite", None
+        if not math.isfinite(found.loss):
+            status, reason = "diverged", "the validation loss is not finite"
         else:
-            score = task_score(judged.score, judged.metrics, learning)
+            validation = task_score(found.score, found.metrics, learning)
+            judged = evaluate(model, task, "test", seed, extrapolate)
             metrics = judged.metrics | ({} if learning is None else {"learning": learning})
+            if math.isfinite(judged.loss):
+                score = task_score(judged.score, judged.metrics, learning)
+            else:  # the test decides nothing but what is told
+                score, reason = 0.0, "the test loss is not finite: the score is 0"
+                metrics = {name: each for name, each in metrics.items() if math.isfinite(each)}
+                metrics["ladder"] = 0.0
     if keeper is not None:
         keeper.remove()
     memory = spec.pattern[0]

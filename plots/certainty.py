@@ -111,8 +111,9 @@ def verdicts(records: reading.Records) -> list[Verdict]:
         best, best_score = new[0] if new else (None, math.nan)
         rival, rival_score = known[0] if known else (None, math.nan)
         chance = noise(records, objective)
-        luck = chance.at_most * luck_of_best(len(new)) if chance else None
-        found.append(
-            Verdict(objective, best, best_score, rival, rival_score, len(new), chance, luck)
-        )
+        # those that a rung stopped were tried as well: the best is the best of all of them
+        stopped = [each for each in records if each.status == "stopped" and reading.is_new(each)]
+        tried = len(new) + len(stopped)
+        luck = chance.at_most * luck_of_best(tried) if chance else None
+        found.append(Verdict(objective, best, best_score, rival, rival_score, tried, chance, luck))
     return found

@@ -14,7 +14,8 @@ LOOKS = {
     "search": (FOUND, "o", "candidate"),
     "random": (RANDOM, "D", RANDOM_ARM),
 }
-FAILURES = {
+UNSCORED = {
+    "stopped": ".",
     "diverged": "x",
     "invalid": "|",
     "out_of_memory": "v",
@@ -54,7 +55,7 @@ def table(records: reading.Records) -> list[Row]:
 
 
 def draw(axes: Axes, rows: list[Row]) -> None:
-    """One panel: a point for each trial, best so far as steps, failures in a strip below."""
+    """One panel: a point for each trial, best so far as steps, others in a strip below."""
     last = max(row.number for row in rows)
     for origin, (colour, marker, text) in LOOKS.items():
         chosen = [row for row in rows if row.origin == origin]
@@ -71,7 +72,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     low, high = axes.get_ylim()
     axes.set_ylim(low - 0.12 * (high - low), high)
     axes.set_xlim(min(row.number for row in rows) - 1, last + 1)
-    for status, marker in FAILURES.items():
+    for status, marker in UNSCORED.items():
         numbers = [row.number for row in rows if row.status == status]
         if numbers:
             text = f"{status.replace('_', ' ')} ({len(numbers)})"

@@ -60,7 +60,7 @@ def is_candidate(record: TrialRecord) -> bool:
 
 def is_new(record: TrialRecord) -> bool:
     """Whether it is a candidate that equals no known memory."""
-    return is_candidate(record) and not record.equals
+    return is_candidate(record) and bool(record.key) and not record.equals
 
 
 def state_floats(record: TrialRecord) -> int:
@@ -89,12 +89,18 @@ def shortened(name: str, width: int = 26) -> str:
 
 
 def results(record: TrialRecord, task: str) -> list[Result]:
-    """The results that count for a task: good ones, at the learning rate that was chosen.
+    """The results that count for a task: good ones of the last rung, at the chosen learning rate.
 
     A record that names no learning rate among its results (one rate per task) is read at the rate
     of the best mean validation score, never of the best test score.
     """
-    found = [result for result in record.results if result.task == task and result.status == "ok"]
+    found = [
+        result
+        for result in record.results
+        if result.task == task
+        and result.status == "ok"
+        and (not record.seeds or result.seed in record.seeds)
+    ]
     rates = {result.learning_rate for result in found}
     if len(rates) < 2:
         return found

@@ -218,7 +218,14 @@ def _course(study: Study, drawn: dict[str, Pictures]) -> list[Block]:
     for name in COURSE:
         if name in drawn:
             blocks += [Text(WORDS[name]), drawn[name]]
-    failed = [record for record in study.records if record.status != "ok"]
+    stopped = sum(record.status == "stopped" for record in study.records)
+    if stopped:
+        text = (
+            f"{tables.count(stopped, 'trial')} went no further than a rung: others were better on"
+            " it. They have no score of the whole and are no failures."
+        )
+        blocks.append(Text(text))
+    failed = [record for record in study.records if record.status not in ("ok", "stopped")]
     if not failed:
         return [*blocks, Text("No trial failed.")]
     text = (

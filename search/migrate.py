@@ -194,6 +194,7 @@ class _Move:
                 "origin": origin,
                 "choices": dict(plan.choices),
                 "equals": plan.known(),
+                "rung": len(self.study.looks) if record.status == "ok" else 0,
             }
         )
         self.ledger.finish(claim.slot, claim.token, changed.model_dump_json())

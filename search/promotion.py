@@ -1,6 +1,7 @@
 """Decisions between rungs, from what the ledger holds of the trials."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 
 from miras.result import TrialRecord
 
@@ -9,13 +10,16 @@ from .rungs import PAIRS, Decision, Entry, agreement, decide, on_floor
 from .study import Study
 from .trial.evaluation import judge
 
+Reached = tuple[tuple[float, ...], ...]
+"""Validation scores of the objectives, rung by rung."""
+
 
 class Promotion:
     """The decisions of one study; what a record says of its rung is worked out once."""
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self.reached: dict[tuple[int, int], tuple[str, str, tuple[float, ...]]] = {}
+        self.reached: dict[int, tuple[str, str, Reached]] = {}
         self.worth: dict[tuple[int, int], tuple[float, ...]] = {}
 
     def __call__(self, slots: Sequence[Slot]) -> Mapping[int, Decision]:
@@ -23,16 +27,14 @@ class Promotion:
         return decide(self.study.rules, [self.entry(slot) for slot in slots])
 
     def entry(self, slot: Slot) -> Entry:
-        """A trial with what it reached on every rung that it finished."""
-        records = slot.passed if slot.record is None else (*slot.passed, slot.record)
-        reached = [self._read(slot.slot, rung, text) for rung, text in enumerate(records)]
-        return Entry(
-            slot.slot,
-            reached[0][0] if reached else slot.origin,
-            tuple(values for _, values in reached if values),
-            ended=slot.state == "done",
-            waiting=slot.state == "waiting",
-        )
+        """A trial with what it reached on every rung that it finished.
+
+        The latest record has the runs of all of them; of one that was migrated there is no other.
+        """
+        latest = slot.record or (slot.passed[-1] if slot.passed else None)
+        origin, reached = self._read(slot.slot, latest) if latest else (slot.origin, ())
+        ended, waiting = slot.state == "done", slot.state == "waiting"
+        return Entry(slot.slot, origin, reached, ended=ended, waiting=waiting)
 
     def told(self, records: Iterable[TrialRecord]) -> list[str]:
         """For each rung but the last whom it stopped, and whether it may stop anybody."""
@@ -43,7 +45,7 @@ class Promotion:
             Entry(
                 record.number,
                 record.origin,
-                tuple(self._values(record, rung) for rung in range(record.rung)),
+                self._reached(record),
                 ended=True,
             )
             for record in records
@@ -66,16 +68,20 @@ class Promotion:
             lines.append(line)
         return lines
 
-    def _read(self, slot: int, rung: int, text: str) -> tuple[str, tuple[float, ...]]:
-        """Origin, and what was reached on a rung; nothing if the trial failed."""
-        before = self.reached.get((slot, rung))
+    def _read(self, slot: int, text: str) -> tuple[str, Reached]:
+        """Origin, and what was reached on the rungs that were passed."""
+        before = self.reached.get(slot)
         if before is None or before[0] != text:  # a transaction that was rolled back had another
-            self.worth.pop((slot, rung), None)
+            for rung in range(len(self.study.looks)):
+                self.worth.pop((slot, rung), None)
             record = TrialRecord.model_validate_json(text)
-            failed = record.status not in ("ok", "stopped")
-            values = () if failed else self._values(record, rung)
-            before = self.reached[slot, rung] = text, record.origin, values
+            before = self.reached[slot] = text, record.origin, self._reached(record)
         return before[1:]
+
+    def _reached(self, record: TrialRecord) -> Reached:
+        """Up to the first rung of which runs are missing: a migrated trial may lack some."""
+        found = (self._values(record, rung) for rung in range(record.rung))
+        return tuple(takewhile(bool, found))
 
     def _values(self, record: TrialRecord, rung: int) -> tuple[float, ...]:
         """Validation scores of the objectives that a rung measures, in order."""

@@ -96,7 +96,8 @@ def _arms(records: Sequence[TrialRecord], good: Mapping[int, float]) -> Iterator
     """The search beside chance, with equal numbers of trials; who has no score has 0."""
     scores: dict[str, list[float]] = {"search": [], "random": []}
     for record in records:
-        if record.origin in scores and record.status != "stopped":
+        # without a memory there was none left that is new: nobody proposed it
+        if record.origin in scores and record.key and record.status != "stopped":
             scores[record.origin].append(good.get(record.number, 0.0))
     stopped = sum(each.origin == "search" and each.status == "stopped" for each in records)
     for arm, found in scores.items():
@@ -108,7 +109,10 @@ def _arms(records: Sequence[TrialRecord], good: Mapping[int, float]) -> Iterator
     if not search or not chance:
         return
     # A stopped trial was no better than those that went on: it counts as the lowest of them.
-    whole = [min(search)] * stopped + search
+    went = [
+        good[each.number] for each in records if each.origin == "search" and each.number in good
+    ]
+    whole = [min(went, default=0.0)] * stopped + search
     ours, theirs = best_of(whole, count), best_of(chance, count)
     text = (
         f"Of {count} trials each, drawn from {len(whole)} of the search and {len(chance)} of the"

@@ -9,11 +9,12 @@ counts all finalists.
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from statistics import fmean
 from typing import Literal, NamedTuple
 
 from miras.result import Finding, Topic
 
-from ..study import Study
+from ..study import Study, measured_by
 from .confirmation import BARE, HELD_OUT, OWN, Confirmation
 from .leads import chance
 
@@ -245,11 +246,24 @@ def _failures(found: Found) -> Told:
         return Told("partly", f"{lost}There is no null candidate, so no floor of the noise.")
     if lead is None or lead.mean is None:
         return Told("partly", f"{lost}{noise.sentence}.")
-    above = lead.mean > noise.numbers["floor"]
+    mean = _by_objectives(found)
+    above = mean > noise.numbers["floor"]
     side = "above" if above else "not above"
-    text = f"{lost}{noise.sentence}. The lead of {lead.mean:+.3f} is {side} that floor."
+    text = f"{lost}{noise.sentence}. The lead, {mean:+.3f} by mean of objectives, is {side} it."
     few = noise.numbers["duplicates"] < NULLS
     return Told("yes" if above and not few else "partly", text)
+
+
+def _by_objectives(found: Found) -> float:
+    """The lead in the mean that the search takes: over tasks, then over objectives."""
+    scores = [found.first("score", name, OWN) for name in (found.name, found.rival)]
+    ours, theirs = (each.numbers if each else {} for each in scores)
+    shared = {*ours} & {*theirs}
+    means: list[float] = []
+    for tasks in measured_by(found.study).values():
+        names = [name for name in (f"task {task}" for task in tasks) if name in shared]
+        means += [fmean(ours[name] - theirs[name] for name in names)] if names else []
+    return fmean(means)
 
 
 def _difference(finding: Finding) -> str:

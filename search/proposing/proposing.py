@@ -74,13 +74,18 @@ def propose(
     """
     asked = _Asked(ground, arm, past, directions)
     lost: list[Lost] = []
+    tried: set[str] = set()
     for attempt, way in enumerate(asked.ways()):
         seed = seed_of(*place, attempt)
         try:
             choices, origin, by = way(seed)
         except Exhausted:
             return False
-        if written(choices) in asked.seen:
+        name = written(choices)
+        if arm.tries is None and name in tried:
+            return False  # a space of one derivation never runs out: nobody is asked for it
+        tried.add(name)
+        if name in asked.seen:
             why = Rejection(DUPLICATE, "the same choices as before")
         else:
             found = take(Proposal(origin, choices, tuple(lost), by))
@@ -110,11 +115,10 @@ class _Asked:
 
     def ways(self) -> Iterator[Way]:
         """Who is asked, one attempt after the other."""
-        # a space of one derivation never runs out: so even who knows them all is asked no more
-        tries = self.ground.size + 1 if self.arm.tries is None else self.arm.tries
-        yield from repeat(partial(self._ask, self.arm), tries)
         if self.arm.tries is None:
+            yield from repeat(partial(self._ask, self.arm))
             return
+        yield from repeat(partial(self._ask, self.arm), self.arm.tries)
         near = range(NEIGHBOURS if self.arm.looks_back and self.known else 0)
         yield from (partial(self._neighbour, 1 + far // 7) for far in near)
         yield from repeat(partial(self._ask, Random().arm(0, self.ground)), CHANCES)
@@ -179,7 +183,7 @@ def fewer(
     kept: set[int] = {whole[int(place)] for place in best[: most // 4]}
     running = {p for p, trial in enumerate(trials) if trial.state == TrialState.RUNNING}
     rest = [place for place in range(len(trials)) if place not in kept | running]
-    kept |= running | set(rest[len(rest) - (most - len(kept)) :])
+    kept |= running | set(rest[max(0, len(rest) - (most - len(kept))) :])
     return [trials[place] for place in sorted(kept)]
 
 

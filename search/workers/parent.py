@@ -7,6 +7,7 @@ workers held and nothing else.
 """
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,11 @@ AGAIN = 2.0
 
 FRUITLESS = 5
 """Workers that may die one after the other without a trial ending, before the search gives up."""
+
+
+def left(states: Mapping[str, int]) -> int:
+    """Trials that are not done, of numbers of trials by their state."""
+    return sum(states.values()) - states["done"]
 
 
 class Terms(NamedTuple):
@@ -63,6 +69,7 @@ class Parent:
         self.began = ledger.now()
         self.before = float(ledger.fact("seconds") or 0.0)
         self.fruitless = 0
+        self.text = ledger.fact("study")
         self.trouble, self.again, self.closed = "", 0.0, False
         ledger.storage.say = self.display.say
 
@@ -88,11 +95,14 @@ class Parent:
         budget = self.study.budget.seconds
         stop = self.began + budget - self.before if budget else float("inf")
         self.ledger.note(**{STOP: stop})
+        if left(self.ledger.states(self.study.budget.trials)):
+            self.ledger.note(finished="")  # a larger budget: it goes on
         self.greet(stop)
         workers = self.terms.workers or self.study.workers
         ended = float("inf")
         while True:
             self.bury()
+            self.agree()
             states = self.ledger.states(self.study.budget.trials)
             self.follow()
             ours = time.time() < self.until
@@ -110,7 +120,7 @@ class Parent:
                 self.crew.hire()
             time.sleep(POLL)
         self.crew.wait()
-        self.conclude(states["open"] if self.ledger.now() >= stop else 0)
+        self.conclude(states, self.ledger.now() >= stop)
 
     def greet(self, stop: float) -> None:
         """Say what is going to happen."""
@@ -129,6 +139,16 @@ class Parent:
             self.display.say(f"going on: {states['done']} trials are done already")
         if stop < self.began and states["open"]:
             self.display.say("the time budget is used up: raise budget.seconds to go on")
+
+    def agree(self) -> None:
+        """Who enters the study with another budget changes it for all."""
+        text = self.ledger.fact("study")
+        if text is None or text == self.text:
+            return
+        self.text, before = text, self.study.budget.trials
+        self.study = Study.model_validate_json(text)
+        if (now := self.study.budget.trials) != before:
+            self.display.say(f"the study has {now} trials by now, not {before}")
 
     def bury(self) -> None:
         """Take note of workers that are gone; what they held is open again at once."""
@@ -188,13 +208,14 @@ class Parent:
             seconds=round(seconds, 1),
         )
 
-    def conclude(self, left: int) -> None:
-        """Say how it ended."""
-        self.ledger.note(finished=self.ledger.now())
+    def conclude(self, states: Mapping[str, int], over: bool) -> None:
+        """Say how it ended; `over`: the time budget is used up."""
+        if over or not left(states):
+            self.ledger.note(finished=self.ledger.now())
         self.note()
         self.display.say(str(self.standing()))
-        if left:
-            self.display.say(f"the time budget is used up: {left} trials were not begun")
+        if over and states["open"]:
+            self.display.say(f"the time budget is used up: {states['open']} trials were not begun")
         folder = self.place.folder
         here = Path.cwd()
         near = folder.relative_to(here) if folder.is_relative_to(here) else folder

@@ -18,7 +18,7 @@ from ..proposing.planner import Plan, Planner
 from ..rungs import KNOWN
 from ..study import Study
 from ..trial.apart import Apart
-from ..trial.evaluation import Job, judge, plain
+from ..trial.evaluation import Job, judge, plain, runs_of
 from ..trial.isolation import (
     MOST_CRASHES,
     ROOM,
@@ -185,6 +185,8 @@ def recorded(
     rung %= len(study.looks)
     verdict = judge(study, results, ending, rung, study.shift(slot))
     stops = verdict.status == "ok" and rung < len(study.looks) - 1
+    counting = {run.seed for run in runs_of(study, [0.0], rung, study.shift(slot))}
+    others = any(result.seed not in counting for result in results)
     among = f"not among the best {study.looks[rung].keep:.0%} of rung {rung + 1}"
     return TrialRecord(
         study=study.name,
@@ -203,5 +205,6 @@ def recorded(
         results=tuple(results),
         equals=plan.known(),
         learning_rate=verdict.learning_rate,
+        seeds=tuple(sorted(counting)) if others else (),
         seconds=seconds,
     )
