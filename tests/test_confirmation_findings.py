@@ -17,7 +17,7 @@ from confirmation_cases import (
 from miras.plots.confirmation import forest, rescored
 from miras.result import Finding
 from miras.search import Study
-from miras.search.confirmation.aftermath import best_of
+from miras.search.confirmation.aftermath import best_of, merit, of_search
 from miras.search.confirmation.asked import ABLATION, NEIGHBOUR, Asked
 from miras.search.confirmation.checklist import answered
 from miras.search.confirmation.confirmation import (
@@ -89,6 +89,25 @@ def test_the_rival_is_chosen_on_validation_and_all_are_corrected() -> None:
     (unsure,) = against_best("lead", [good], [rival], "here", among=20)
     assert unsure.corrected == pytest.approx(20 * better.probability)
     assert unsure.verdict == "no difference shown" and "no difference" in unsure.sentence
+
+
+def test_arms_count_what_was_proposed(about: Study, plan: Confirmation) -> None:
+    """None that were left out because no memory was left; stopped ones as the lowest good one."""
+    some = trials(about)
+    (known,) = (each for each in some if each.number == 3)
+    extra = [
+        known.model_copy(update={"number": 91, "status": "stopped"}),
+        known.model_copy(update={"number": 92, "status": "invalid", "key": "", "memory": {}}),
+        known.model_copy(update={"number": 93, "origin": "random"}),
+    ]
+    records = [*some, *extra]
+    (arms,) = (each for each in of_search(about, records, {}, plan) if each.topic == "arms")
+    searched = [each for each in some if each.origin == "search"]
+    good = [merit(about, each) for each in searched if each.status == "ok"]
+    assert len(good) == len(searched) - 1
+    whole = [*good, 0.0, min(good)]
+    assert arms.numbers["search"] == pytest.approx(best_of(whole, int(arms.numbers["trials"])))
+    assert f"from {len(whole)} of the search" in arms.sentence
 
 
 def test_expected_best_of_equal_budgets() -> None:

@@ -17,6 +17,7 @@ from miras.search.engine import enter, join
 from miras.search.ledger.ledger import Ledger
 from miras.search.ledger.place import LEDGER
 from miras.search.migrate import GRAMMAR, insist_on_grammar, migrate
+from miras.search.promotion import Promotion
 from miras.search.proposing.planner import Plan, Planner
 from miras.search.space.derive import FromChoices, build, derivations, derive
 from miras.search.space.inverse import choices_of
@@ -217,6 +218,17 @@ def test_a_candidate_with_one_rate_takes_no_known_memory_s_place(tmp_path: Path)
     moved = migrate(tmp_path / "old", new, tmp_path / "new")
     assert set(moved.left) == {later.number} and 0 in moved.moved
     assert moved.left[later.number] == "a known memory of the new study is trained at all its rates"
+
+
+def test_migrated_trials_have_been_on_all_rungs(tmp_path: Path) -> None:
+    """One record speaks for all of them: known memories must not look as if they had failed."""
+    worked(study(tmp_path, "old", NARROW), tmp_path / "old", 3)
+    new = study(tmp_path, "new", WIDE, rungs=[{}, {}, {}], budget={"trials": 8})
+    moved = migrate(tmp_path / "old", new, tmp_path / "new")
+    with Ledger(tmp_path / "new" / LEDGER) as ledger:
+        done = [slot for slot in ledger.slots() if slot.state == "done"]
+    assert len(done) == len(moved.moved) == 3
+    assert [len(Promotion(new).entry(slot).values) for slot in done] == [3, 3, 3]
 
 
 def test_trials_without_the_runs_of_the_new_last_rung_stay(tmp_path: Path) -> None:

@@ -130,6 +130,12 @@ def test_verdicts(records: list[TrialRecord], start: str) -> None:
     assert verdict.sentence.startswith(start)
 
 
+def test_stopped_memories_were_tried_too() -> None:
+    stopped = [each.model_copy(update={"status": "stopped"}) for each in many(0.3, 0.2)]
+    (verdict,) = certainty.verdicts([*REPEATED, scoring(30, 0.6), *stopped])
+    assert verdict.candidates == 3
+
+
 def test_a_found_known_memory_is_not_new() -> None:
     twin = scoring(1, 0.9).model_copy(update={"equals": ("gla",)})
     (verdict,) = certainty.verdicts([record(0), twin])

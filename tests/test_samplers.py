@@ -24,7 +24,7 @@ from sampler_cases import (
 
 from miras.search.proposing.ground import Choices, Whole, written
 from miras.search.proposing.history import Past, frozen
-from miras.search.proposing.proposing import Proposal, propose, study_of
+from miras.search.proposing.proposing import Proposal, Rejection, propose, study_of
 from miras.search.proposing.variation import heads, jitter, mixed
 from miras.search.sampler import Turn
 from miras.search.sampler.brute import Brute
@@ -144,6 +144,21 @@ def test_brute_with_numbers_on_a_grid() -> None:
     ]
     assert "2 values alone" in " ".join(Brute(points=2).remarks(ground(root)))
     assert "the middle alone" in " ".join(Brute().remarks(ground(root)))
+
+
+def test_brute_goes_on_however_many_do_not_fit() -> None:
+    on = ground(Fields("", {"a": Number(0.0, 1.0)}), 10)  # one derivation, of ten values
+    taken: list[Choices] = []
+
+    def take(proposal: Proposal) -> Rejection | None:
+        if float(proposal.choices["a"]) < 0.3:
+            return Rejection("T0", "too small")
+        taken.append(proposal.choices)
+        return None
+
+    arm = sampler({"kind": "brute", "points": 10}).arm(0, on)
+    assert propose(on, arm, Past(), ["maximize"], (0, 0), take)
+    assert taken[0]["a"] == pytest.approx(0.35)
 
 
 def test_a_space_that_is_used_up_ends() -> None:

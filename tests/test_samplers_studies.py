@@ -205,6 +205,9 @@ def test_a_few_trials_stand_for_many() -> None:
     kept = [trials.index(each) for each in fewer(trials, 20, [UP])]
     assert len(kept) == 21 and kept == sorted(kept) and 50 in kept
     assert {28, 29, 30, 31, 32} <= set(kept) and set(range(85, 100)) <= set(kept)
+    busy = [frozen(on, {}, [float(place)]) for place in range(19)]
+    busy += [frozen(on, {}, None) for _ in range(8)]
+    assert fewer(busy, 20, [UP]) == busy  # no more than 20 of them have ended
     both = [frozen(on, {}, [float(p % 10), float(p // 10)]) for p in range(100)]
     assert 99 in [both.index(each) for each in fewer(both, 8, [UP, UP])]
 

@@ -14,6 +14,7 @@ from search_fake import score, trivial
 from miras.known import known
 from miras.lines import read
 from miras.part import SpecError
+from miras.plots import reading
 from miras.result import Result, TrialRecord
 from miras.search import load_study, run, status
 from miras.search.engine import enter
@@ -192,6 +193,14 @@ def test_a_decision_looks_at_the_record_that_is_there(tmp_path: Path) -> None:
         for record in (recorded(found, 5, plan, runs, None, 0.0, 0) for runs in (results, better))
     ]
     assert seen[0] != seen[1] == ((2.0,),)
+
+
+def test_a_report_takes_the_seeds_of_the_last_rung(folder: Path) -> None:
+    """A rung on another seed chose who goes on: what it saw is in no score."""
+    found = [reading.completed(each) for each in records(folder)]
+    through = next(each for each in found if each.origin == "baseline")
+    assert {each.seed for each in reading.results(through, "mqar")} == {1, 2}
+    assert {each.seed for each in through.results} == {0, 1, 2}
 
 
 def test_a_rung_on_which_all_known_memories_failed_stops_nobody() -> None:

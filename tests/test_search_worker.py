@@ -1,5 +1,6 @@
 """A worker: it keeps its trial while it plans, and what is not the fault of a run is none."""
 
+import json
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from miras.search.ledger.ledger import Ledger
 from miras.search.ledger.place import LEDGER, Place, Site, alone
 from miras.search.space.derive import Candidate
 from miras.search.trial import isolation, measuring
+from miras.search.workers.parent import Parent, Terms
 from miras.search.workers.worker import Worker
 
 
@@ -142,3 +144,26 @@ def test_a_folder_of_another_study_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="holds the files of another study of that name"):
         run(found, tmp_path / "run", "search_fake:trivial")
     assert (tmp_path / "run" / "trials.jsonl").read_bytes() == before
+
+
+def test_a_sitting_that_ends_early_does_not_finish_a_study(tmp_path: Path) -> None:
+    found = study(tmp_path, budget={"trials": 8}, workers=1)
+    run(found, tmp_path, "search_fake:trivial", terms=Terms(minutes=1e-6))
+    assert "finished" not in json.loads((tmp_path / "study.json").read_text())
+    run(found, tmp_path, "search_fake:trivial")
+    assert json.loads((tmp_path / "study.json").read_text())["finished"] > 0
+    more = found.model_copy(update={"budget": found.budget.model_copy(update={"trials": 9})})
+    run(more, tmp_path, "search_fake:trivial", terms=Terms(minutes=1e-6))
+    assert "finished" not in json.loads((tmp_path / "study.json").read_text())
+
+
+def test_a_budget_is_changed_for_all(tmp_path: Path) -> None:
+    """Workers that are hired read it in the ledger: a parent must not wait for more than they."""
+    longer = study(tmp_path, budget={"trials": 8}, workers=1)
+    place = tmp_path / "here"
+    with alone(place) as here, Ledger(here.ledger) as ledger:
+        enter(longer, ledger, place)
+        parent = Parent(longer, ledger, here, "search_fake:trivial", Terms())
+        budget = longer.budget.model_copy(update={"trials": 6})
+        ledger.note(study=longer.model_copy(update={"budget": budget}).model_dump_json())
+        assert parent.run().states["done"] == 6

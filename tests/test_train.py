@@ -2,15 +2,18 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from miras import checkpoint, lines
+from miras import train as training
 from miras.model import Model, ModelSpec
 from miras.part import SpecError
 from miras.result import Result
+from miras.tasks import Evaluation
 from miras.tasks.mqar import MQAR
 from miras.tasks.parity import Parity
 from miras.train import clock_of, too_slow, train
@@ -45,6 +48,30 @@ def test_one_seed_gives_one_result():
 def test_a_loss_that_is_not_finite_is_a_result():
     found, _ = train(spec("linear-attention"), recall(), learning_rate=1e18, steps=50)
     assert found.status == "diverged" and "loss" in found.reason and found.score is None
+
+
+def test_no_score_of_a_curve_is_not_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights may break in the very step before a score is taken, while losses are fine."""
+
+    def broken(*_: object, **__: object) -> Evaluation:
+        return Evaluation(score=float("nan"), loss=float("nan"), metrics={})
+
+    monkeypatch.setattr(training, "evaluate", broken)
+    found, _ = train(spec("deltanet"), recall(), learning_rate=1e-3, steps=8)
+    assert found.status == "diverged" and "not a number" in found.reason and not found.curve
+
+
+def test_the_test_split_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate = training.evaluate
+
+    def broken(model: Model, task: MQAR, split: Any, *rest: Any, **more: bool) -> Evaluation:
+        found = evaluate(model, task, split, *rest, **more)
+        return found._replace(loss=float("inf")) if split == "test" else found
+
+    monkeypatch.setattr(training, "evaluate", broken)
+    found, _ = train(spec("deltanet"), recall(), learning_rate=1e-3, steps=8)
+    assert found.status == "ok" and found.score == found.solving == 0.0
+    assert found.validation is not None and "test loss" in found.reason
 
 
 def test_waiting_does_not_count_where_one_thread_trains(monkeypatch: pytest.MonkeyPatch) -> None:
