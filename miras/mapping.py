@@ -34,9 +34,9 @@ HEAD = """\
 
 A **composition** is the level above: several memories, their wiring and their schedule. Settings in
 parentheses are those that are not defaults; gates inside parts are named with them. The **plan** is
-the algorithm that `miras` takes for it in parallel over a sequence; `sequential` goes token by
-token. Every file names paper, equation and departures, `miras explain NAME` prints the equations
-that are computed.
+the algorithm that `miras` takes for it in parallel over a sequence; `sequential` and `rank_one` go
+token by token. Every file names paper, equation and departures, `miras explain NAME` prints the
+equations that are computed.
 
 This page is made by `miras map > spaces/README.md`; a test keeps it fresh.
 """
@@ -94,7 +94,7 @@ def _cell(cell: Any) -> str:
 
 def _systems() -> Iterable[str]:
     yield "\n## Systems of the field\n"
-    yield "What the grammar was written to say, from the project's catalogue of systems.\n"
+    yield "Systems that the grammar was written to say, whether there is a file or not.\n"
     written = systems()
     rows = [
         (
@@ -108,7 +108,7 @@ def _systems() -> Iterable[str]:
     yield _table(("", "system", "memory", "note"), rows)
     named = {name for each in written for name in each.get("known", ())}
     others = ", ".join(_link(name) for name in known() if name not in named)
-    yield f"\nKnown memories beyond that catalogue: {others}."
+    yield f"\nKnown memories beyond these: {others}."
 
 
 class System(BaseModel):
@@ -122,7 +122,7 @@ class System(BaseModel):
 
 
 class Systems(BaseModel):
-    """The systems of the field in the catalogue's order."""
+    """The systems of the field in the order of the page."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -130,7 +130,7 @@ class Systems(BaseModel):
 
 
 def systems() -> list[dict[str, Any]]:
-    """Systems of the field in the catalogue's order: `system`, `known` and `note` of each."""
+    """Systems of the field in the order of the page: `system`, `known` and `note` of each."""
     found = load(_folder() / "map" / "systems.yaml", Systems)
     return [each.model_dump(exclude_defaults=True) for each in found.systems]
 

@@ -87,6 +87,7 @@ NOT_RUN: dict[str, str] = {
     "miras search studies/quickstart.yaml": "eleven minutes; the tutorial runs a smaller study",
     "miras status runs/quickstart": "as before",
     "miras report runs/quickstart": "as before",
+    "miras sweep mine.yaml": "eighteen trainings; tests/test_sweep.py runs a small one",
     "miras sweep needles.yaml": "processes; tests/test_sweep.py runs a small one",
     "miras plot needle runs/needles": "as before",
     "miras plot lengths runs/needles": "as before",

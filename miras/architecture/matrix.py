@@ -16,8 +16,8 @@ class Matrix(Architecture):
     """W in R^(value x key), prediction W k, read W q, starting at zero.
 
     With `normaliser` the read is W q / n, n = z . q, z_t = alpha_t z_{t-1} + step_t k_t: the same
-    memory with a value channel of ones appended (catalogue rule R9). `denominator` says what it is
-    divided by: n itself, 1 + n, or max(|n|, 1), which needs no positive features.
+    memory with a value channel of ones appended (rule R9 of docs/rules.md). `denominator` says what
+    it is divided by: n itself, 1 + n, or max(|n|, 1), which needs no positive features.
 
     `bonus` adds (q . (u * k)) v of the token itself to its read, u learned. `correction` reads with
     q - D p, p the key with which is asked what to erase, D learned. `rotation` turns pairs of

@@ -17,7 +17,7 @@ class Transposed(Architecture):
     and value have one size, because an answer has the size of a key.
 
     Source: Oja 1982; as a gated memory, gated_oja_rule of flash-linear-attention. The equality is
-    rule R7 of the catalogue.
+    rule R7 of docs/rules.md.
     """
 
     kind: Literal["transposed"] = "transposed"

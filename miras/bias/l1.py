@@ -13,7 +13,7 @@ class L1(Bias):
     """loss = sum_j sqrt(r_j^2 + s), error_j = r_j / sqrt(r_j^2 + s), r = prediction - target.
 
     The smooth sign: the memory sees only in which direction it is wrong. Near the target its slope
-    is 1/sqrt(s), so a step above 2 sqrt(s) / |key|^2 oscillates there (catalogue rule T16).
+    is 1/sqrt(s), so a step above 2 sqrt(s) / |key|^2 oscillates there (rule T16 of docs/rules.md).
 
     Source: MIRAS (arXiv 2504.13173), equation 12 ("value-less" memory), which smooths with
     tanh(10 r); the slope at zero is the same at the default s = 0.01.

@@ -16,7 +16,7 @@ class Lp(Bias):
 
     r is prediction - target. With s = 0 this is |r|_p^p / p and error sign(r) |r|^(p-1). For p > 2
     an explicit step diverges on large residuals; `guard` keeps |error| <= |r| / (step * |key|^2),
-    which is where one step lands on the target (catalogue rule T15).
+    which is where one step lands on the target (rule T15 of docs/rules.md).
 
     Source: MIRAS (arXiv 2504.13173), equations 10-11 (Moneta). Differs: divided by p, so that p = 2
     is `l2`; one smoothing s in loss and error where the paper smooths sign and power apart.

@@ -16,7 +16,7 @@ class ValueShift(Bias):
 
     error = r (1 + D / |r|): the memory learns a value that an adversary may move by D. |r| is
     smoothed as sqrt(|r|^2 + s), so that the push of length D fades at the target; its slope there
-    is 1 + D / sqrt(s) (catalogue rule T16).
+    is 1 + D / sqrt(s) (rule T16 of docs/rules.md).
 
     Source: MIRAS (arXiv 2504.13173), equation 17. Differs: smoothed, since the error of the paper
     jumps at r = 0.

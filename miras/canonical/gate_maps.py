@@ -2,7 +2,7 @@
 
 What they unite is one class of memories whose gate is another curve of the input: `implicit` with a
 sigmoid step writes at most half, `gd` with one all of it, and both can be trained to anything
-between. R3 is a rule of the project's catalogue of memories.
+between. R3 is a rule of docs/rules.md.
 """
 
 from collections.abc import Callable

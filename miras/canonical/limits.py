@@ -1,7 +1,7 @@
 """Exact rewrites of optimizers and retention gates whose settings make them another one.
 
 Each keeps the function that is computed from the same tensors, up to rounding. R4, R11, R16, R21,
-R23 and R24 are rules of the project's catalogue of memories.
+R23 and R24 are rules of docs/rules.md.
 """
 
 from collections.abc import Callable

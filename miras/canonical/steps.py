@@ -1,7 +1,7 @@
 """Exact rewrites of how a memory moves: constant gates, anchors of gradients, divisors of steps.
 
 Each keeps the function that is computed from the same tensors, up to rounding. R3, R21 and R22 are
-rules of the project's catalogue of memories.
+rules of docs/rules.md.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Exact rewrites of compositions: rule R18 of the project's catalogue of memories.
+"""Exact rewrites of compositions: rule R18 of docs/rules.md.
 
 A composition may turn out to be its host, or to read its host in a simpler way. Segments of a
 memory that decays, or that corrects what it stored, do not add up to it: they stay what they are,

@@ -80,7 +80,8 @@ A memory with holes. A hole stands where a value would stand, at any depth:
 | hole | what may stand there |
 | --- | --- |
 | `{any: [a, b, {kind: c, field: ...}]}` | one of these; each may hold further holes |
-| `{any: all}` | any part of the axis, with all its fields open |
+| `{any: all}` | any part of the axis, with its usual settings |
+| `{any: open}` | the same, with its own settings open |
 | `{float: [low, high]}` | a real number; with `log` as a third entry, in its logarithm |
 | `{int: [low, high]}` | a whole number |
 

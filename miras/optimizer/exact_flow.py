@@ -15,7 +15,7 @@ class ExactFlow(Stepping):
 
     Equal to gradient descent with (1 - exp(-step |k|^2)) / |k|^2, for a linear memory under `l2`.
 
-    Source: EFLA (catalogue 2.5), re-derived in reference identity "exact ODE flow".
+    Source: EFLA, derived anew: the exact solution of the flow within a token.
     """
 
     kind: Literal["exact_flow"] = "exact_flow"

@@ -21,7 +21,7 @@ class Preconditioned(Stepping):
     m_t = kept_t m_{t-1} + added_t k_t^2. So a step along a channel is between 1/b and b of itself:
     the error is read at k, and written along k b^-s.
 
-    Source: preconditioned Gated DeltaNet, base 1.5 and center -0.2 (catalogue 2.5); AdaGrad with a
+    Source: preconditioned Gated DeltaNet, base 1.5 and center -0.2; AdaGrad with a
     bounded exponent. Differs: the gates kept and added are sigmoids.
     """
 

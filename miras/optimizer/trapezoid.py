@@ -18,7 +18,7 @@ class Trapezoid(Stepping):
 
     g_t is the gradient of token t without its step, alpha_t the retention gate (1 without one),
     lambda_t the gate `lead`: the generalised trapezoidal rule for W' = A W - g. Under `dot` it is a
-    write of v_t k_t^T that grows once more when token t + 1 comes (catalogue rule R11).
+    write of v_t k_t^T that grows once more when token t + 1 comes (rule R11 of docs/rules.md).
 
     Source: Mamba-3 (Lahoti et al. 2026), trapezoidal discretisation, as its code writes it.
     """

@@ -23,7 +23,7 @@ class Stencil(Outer):
     token's own write, after which it is read. What the token before the first still has to write
     joins the memory at the start.
 
-    Source: catalogue rule R11; Mamba-3 (Lahoti et al. 2026).
+    Source: rule R11 of docs/rules.md; Mamba-3 (Lahoti et al. 2026).
     """
 
     kind: Literal["stencil"] = "stencil"

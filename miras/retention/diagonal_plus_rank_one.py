@@ -27,7 +27,7 @@ class DiagonalPlusRankOne(Decaying):
     On stored pairs the transition acts on their keys, k_j <- k_j - (k_j . e) (a * e) (PaTH).
 
     Source: RWKV-7 (arXiv 2503.14456), the update of its state; PaTH (arXiv 2505.16381) on stored
-    keys; EDA as in the project's catalogue, section 2.5.
+    keys; EDA, reconstructed: its text was not consulted.
     """
 
     kind: Literal["diagonal_plus_rank_one"] = "diagonal_plus_rank_one"

@@ -16,7 +16,7 @@ class Saturation(Shaping):
     form `dual`: A_t = alpha_t A_{t-1} + change_t, W_t = tanh(A_t): mirror descent with f' the
     inverse of tanh. Initial weights beyond 1 start at the edge.
 
-    Source: E88 of the project's catalogue, section 2.4 (recursive); MIRAS (arXiv 2504.13173),
+    Source: E88 (recursive), reconstructed: its text was not consulted; MIRAS (arXiv 2504.13173),
     section 5.2, Bregman divergence of sum f(W_ij) (dual).
     """
 

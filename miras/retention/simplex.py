@@ -14,8 +14,8 @@ class Simplex(Decaying):
 
     KL divergence to the previous state with an entropy term: multiplicative weights with decay. The
     accumulator holds logits, so the normaliser of every step cancels; for that alpha must not vary
-    along the softmax axis (catalogue rule T2). The learned initial weights of the architecture are
-    the first logits, so the memory starts positive whatever their sign.
+    along the softmax axis (rule T2 of docs/rules.md). The learned initial weights of the
+    architecture are the first logits, so the memory starts positive whatever their sign.
 
     Source: MIRAS (arXiv 2504.13173), equations 21 and 27 (Memora). Differs: decoupled alpha and
     eta; the slice over which weights sum to `total` is a choice.

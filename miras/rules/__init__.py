@@ -2,7 +2,7 @@
 
 A rule looks at a whole memory and answers with a sentence (who asks, who lacks, what would fit) or
 with nothing; its docstring says in one sentence what it asks for in general. Names T1, T2, ... are
-those of the compatibility rules of the project's catalogue of memories. `fit` says who needs what,
+those of the rules T1 to T27 of docs/rules.md. `fit` says who needs what,
 `optimizers` what each of these does, `writing` what may be learned when, `stability` what diverges,
 `degenerate` what is legal and pointless.
 """

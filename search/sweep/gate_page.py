@@ -1,4 +1,4 @@
-"""The page of a gate: for each task who should solve it, who should fail, and what was seen."""
+"""The page of a gate: for each task who is expected ahead and who behind, and what was seen."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,8 @@ def _told(found: Sequence[Verdict]) -> str:
 
 
 def _rows(standing: Standing, found: Sequence[Verdict]) -> list[str]:
-    head = ["task", "should solve it", "should fail", "what we saw", "verdict", "runs", "minutes"]
+    who = ["expected ahead", "expected behind"]
+    head = ["task", *who, "what we saw", "verdict", "runs", "minutes"]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     compare = {each.title: each for each in standing.sweep.compare}
     for each in found:
