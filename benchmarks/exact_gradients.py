@@ -80,9 +80,8 @@ def draw(axes: Axes, lines: Sequence[Line]) -> None:
 
 def page(lines: Sequence[Line]) -> str:
     """The table of the study in Markdown."""
-    rows = [
-        "| error | gradients | rate | last training loss, nats | test, trained difficulties | seeds |"
-    ]
+    head = "error | gradients | rate | last training loss | test, trained difficulties | seeds"
+    rows = [f"| {head} |"]
     rows += ["| --- | --- | --- | --- | --- | --- |"]
     for line in lines:
         kind = line.kind.replace("frozen-", "frozen for a chunk of ").replace(
