@@ -53,7 +53,9 @@ def findings(
         runs_told(records, standing, sides.asked),
     ]
     if count:
-        text = f"{count} runs are left, about {duration(seconds)} of one core"
+        text = f"{count} runs are left"
+        if any(standing.runs.values()):  # else nothing is known of how long they take
+            text += f", about {duration(seconds)} of one core"
         found.append(Finding(topic="left", numbers={"runs": count}, sentence=text))
     found += [Finding(topic="left", sentence=f"left out: {each}") for each in plan.left_out]
     return [*found, *checklist(study, plan, found)]
