@@ -148,18 +148,20 @@ def draw(axes: Axes, rows: list[Row]) -> None:
             axes.fill_between(
                 tried, lows, highs, step="post", color=colour, alpha=0.18, lw=0, label=text
             )
+        name = f"{before[study]}: {sampler}" if before[study] else sampler
+        name += f", {len(own)} trial{'s' if len(own) > 1 else ''}"
         if steps:
             tried, best = zip(*steps, strict=True)
             style = dashes[study]
             axes.step(tried, best, where="post", color=colour, linewidth=1.8, linestyle=style)
             axes.plot(tried[-1], best[-1], "o", color=colour, markersize=4)
-            name = f"{before[study]}: {sampler}" if before[study] else sampler
-            count = f"{len(own)} trial{'s' if len(own) > 1 else ''}"
-            ends.append(End(tried[-1], best[-1], f"{name}, {count}", colour))
+            ends.append(End(tried[-1], best[-1], name, colour))
+        else:
+            axes.plot([], [], " ", label=f"{name}: none with a score")
     axes.margins(x=0.04, y=0.08)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     axes.set_title(f"Best so far: {rows[0].panel}")
-    axes.set_xlabel("trials of the same sampler,\nfailed ones included")
+    axes.set_xlabel("trials of the same sampler,\nfailed and stopped ones included")
     axes.set_ylabel("score (0 = floor, 1 = ceiling)")
     name_ends(axes, ends)
     if axes.get_legend_handles_labels()[0]:

@@ -24,6 +24,10 @@ UNSCORED = {
 }
 
 
+LINE = 0.05
+"""Height of the line of one outcome without a score, as a share of the panel."""
+
+
 class Row(NamedTuple):
     """One trial; `best` is the best score of the trials of its own arm up to and with this one.
 
@@ -55,7 +59,7 @@ def table(records: reading.Records) -> list[Row]:
 
 
 def draw(axes: Axes, rows: list[Row]) -> None:
-    """One panel: a point for each trial, best so far as steps, others in a strip below."""
+    """One panel: a point for each trial, best so far as steps, other outcomes below."""
     last = max(row.number for row in rows)
     for origin, (colour, marker, text) in LOOKS.items():
         chosen = [row for row in rows if row.origin == origin]
@@ -70,16 +74,22 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     if all(row.score is None for row in rows):
         axes.set_ylim(0, 1)
     low, high = axes.get_ylim()
-    axes.set_ylim(low - 0.12 * (high - low), high)
+    places = {status: [r.number for r in rows if r.status == status] for status in UNSCORED}
+    places = {status: numbers for status, numbers in places.items() if numbers}
+    below = LINE * (len(places) + 0.5)
+    axes.set_ylim(low - below / (1 - below) * (high - low), high)
     axes.set_xlim(min(row.number for row in rows) - 1, last + 1)
-    for status, marker in UNSCORED.items():
-        numbers = [row.number for row in rows if row.status == status]
-        if numbers:
-            text = f"{status.replace('_', ' ')} ({len(numbers)})"
-            places, below = [0.04] * len(numbers), axes.get_xaxis_transform()
-            axes.scatter(
-                numbers, places, s=24, c=INK, marker=marker, lw=1, label=text, transform=below
-            )
+    for line, (status, numbers) in enumerate(reversed(places.items())):
+        axes.scatter(
+            numbers,
+            [LINE * (line + 0.6)] * len(numbers),
+            s=10,
+            c=INK,
+            marker=UNSCORED[status],
+            lw=0.6,
+            label=f"{status.replace('_', ' ')} ({len(numbers)})",
+            transform=axes.get_xaxis_transform(),
+        )
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     axes.set_title(f"Trials in order: {rows[0].panel}")
     axes.set_xlabel("trial number")

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from plain import Array, Tokens, draw, play, same
 
 from miras.demonstration.playing import play as play_on
 from miras.memory import Memory
+from miras.retention.consolidation import Consolidation
 from miras.streams.impulse import Impulse
 from miras.streams.two_tasks import TwoTasks
 
@@ -176,3 +178,11 @@ def test_full_curvature_learns_a_second_task_and_keeps_the_first() -> None:
     assert scores["none"]["a_error"] > 0.5 and scores["none"]["b_error"] < 0.02
     assert max(scores["full"].values()) <= 0.02
     assert scores["diagonal"]["b_error"] > 0.5 > 0.02 > scores["diagonal"]["a_error"]
+
+
+def test_a_hold_that_single_precision_cannot_show_raises_nothing() -> None:
+    """The sum of a few large keys is singular beside an identity that rounding has lost."""
+    held = Consolidation(curvature="full", strength=1e6)
+    lost = {"matrix": torch.full((KEY, KEY), 1e6)}
+    (found,) = held._yielding(lost).values()
+    assert not found.isfinite().all()

@@ -1,6 +1,6 @@
 """What was important before stays near where it was."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -154,11 +154,16 @@ class Consolidation(Retention):
         return found | ({"yielding": self._yielding(importance)} if full else {})
 
     def _yielding(self, importance: Weights) -> Weights:
-        """(I + strength H)^-1: how far each direction still gives way."""
+        """(I + strength H)^-1: how far each direction still gives way.
+
+        Its eigenvalues are 1 at least, but single precision may lose that beside large ones: then
+        it is not finite, which ends a training as diverged, where an exception would be an error.
+        """
+        inverse = cast(Any, torch.linalg.inv_ex)
         found: Weights = {}
         for name, leaf in importance.items():
             one = torch.eye(leaf.shape[-1], dtype=leaf.dtype, device=leaf.device)
-            found[name] = torch.linalg.inv(one + self.strength * leaf)  # its eigenvalues are >= 1
+            found[name] = cast(Tensor, inverse(one + self.strength * leaf)[0])
         return found
 
 
