@@ -100,14 +100,14 @@ class Bench:
         return Cost(plan=steps[1], ledger=steps[0] + steps[3], files=steps[4])
 
 
-def fill(study: Study, space: Space, ledger: Ledger, first: int, last: int) -> None:
+def fill(study: Study, space: Space, ledger: Ledger, span: range) -> None:
     """Let these trials be done; candidates come from chance, which does not look back.
 
     What was asked of the rules of the grammar stays known, as in a worker that planned these.
     """
     chance = study.model_copy(update={"sampler": Random()})
     planner = Planner(chance, space, ledger)
-    for number in range(first, last):
+    for number in span:
         claim = ledger.claim("bench/1.", below=study.budget.trials)
         plan = planner.plan(claim) if claim else None
         if claim is None or plan is None:
@@ -118,17 +118,15 @@ def fill(study: Study, space: Space, ledger: Ledger, first: int, last: int) -> N
 
 
 def measure(
-    study: Study, folder: Path, there: int, filled: int, repeats: int, clock: Clock
+    study: Study, space: Space, folder: Path, span: range, repeats: int, clock: Clock
 ) -> tuple[Cost, float]:
-    """Mean cost of trials after so many, and seconds to open the study with them.
+    """Mean cost of trials after those of a span are done, and seconds to open the study with them.
 
-    So many of them are there already.
     The mean, because samplers take turns and one of them takes longer.
     """
-    space = study.opened()
     with alone(folder) as place, Ledger(place.ledger) as ledger:
         enter(study, ledger, folder)
-        fill(study, space, ledger, there, filled)
+        fill(study, space, ledger, span)
         Parent(study, ledger, place, TRAIN, Terms()).close()  # writes all that is done so far
     began = clock()
     with alone(folder) as place, Ledger(place.ledger) as ledger:
@@ -155,14 +153,17 @@ def main() -> None:
     clock = time.process_time if given.clock == "cpu" else time.perf_counter
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     one_thread()  # as in a worker
-    study = study_of(given.space, given.sampler, max(given.trials) + given.repeats + 1)
-    there = 0
+    measured = sorted(given.trials)
+    own = given.repeats + 1
+    if not measured or any(after - before < own for before, after in pairwise(measured)):
+        parser.error(f"--trials wants numbers at least {own} apart, of --repeats and one more")
+    study = study_of(given.space, given.sampler, measured[-1] + own)  # the last one's budget
+    space, there = study.opened(), 0
     with tempfile.TemporaryDirectory() as folder:
-        for trials in sorted(given.trials):
-            if trials < there:
-                parser.error(f"{trials} trials are there already: give fewer --repeats")
-            cost, opened = measure(study, Path(folder), there, trials, given.repeats, clock)
-            there = trials + given.repeats + 1
+        for trials in measured:
+            span = range(there, trials)
+            cost, opened = measure(study, space, Path(folder), span, given.repeats, clock)
+            there = trials + own
             print(_told(trials, cost, opened), flush=True)
 
 

@@ -123,18 +123,18 @@ def train(
     if status == "ok":
         learning = area([(point.step, point.score) for point in at.curve], steps)
         found = evaluate(model, task, "validation", seed, extrapolate)
-        if not math.isfinite(found.loss):
-            status, reason = "diverged", "the validation loss is not finite"
+        judged = evaluate(model, task, "test", seed, extrapolate)
+        broken = [
+            split
+            for split, each in (("validation", found), ("test", judged))
+            if not math.isfinite(each.loss)
+        ]
+        if broken:
+            status, reason = "diverged", f"the {broken[0]} loss is not finite"
         else:
             validation = task_score(found.score, found.metrics, learning)
-            judged = evaluate(model, task, "test", seed, extrapolate)
+            score = task_score(judged.score, judged.metrics, learning)
             metrics = judged.metrics | ({} if learning is None else {"learning": learning})
-            if math.isfinite(judged.loss):
-                score = task_score(judged.score, judged.metrics, learning)
-            else:  # the test decides nothing but what is told
-                score, reason = 0.0, "the test loss is not finite: the score is 0"
-                metrics = {name: each for name, each in metrics.items() if math.isfinite(each)}
-                metrics["ladder"] = 0.0
     if keeper is not None:
         keeper.remove()
     memory = spec.pattern[0]

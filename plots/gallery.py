@@ -19,7 +19,7 @@ FIGURES = {
     "landscape": "The space as a map",
     "importance": "Which choices matter",
     "interaction": "Which choices matter together",
-    "outcomes": "The search, and what failed",
+    "outcomes": "The search, and what became of it",
 }
 """Headings of the figures that the report knows; it shows others under their own name."""
 

@@ -59,7 +59,7 @@ def _study(panel: str, records: reading.Records) -> list[Row]:
     found = {record.number: value for record, value in reading.scored(records, panel)}
     arms: dict[str, list[float | None]] = {}
     for record in sorted(records, key=lambda each: each.number):
-        if reading.is_candidate(record):
+        if reading.is_candidate(record) and record.key:  # else no memory was left to propose
             arm = record.proposed_by or record.origin
             arms.setdefault(arm, []).append(found.get(record.number))
     rows: list[Row] = []

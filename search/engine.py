@@ -110,6 +110,6 @@ def enter(study: Study, ledger: Ledger, folder: Path | str) -> None:
             " give the new study another name or folder (`miras migrate` moves what is finished)"
         )
     insist_on_grammar(ledger, study.opened(), folder)
-    ledger.note(study=text)
+    ledger.note(study=text, trials=study.budget.trials)
     keys = [key(known()[name]) for name in study.baselines]
     ledger.extend(study.budget.trials, keys, study.known - len(keys))

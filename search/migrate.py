@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from miras.canonical import key, stacked
 from miras.known import known
@@ -30,6 +30,7 @@ from .space.space import Space
 from .study import Study
 from .trial.evaluation import judge
 from .trial.matching import length_of
+from .workers.worker import recorded
 
 GRAMMAR = "grammar"
 """The fact that says with which grammar a study was begun."""
@@ -156,12 +157,12 @@ class _Move:
 
     def take(self, record: TrialRecord) -> None:
         """Move one trial, or say why not."""
-        shift = self.before.shift(record.number)
-        if (
-            record.status == "ok"
-            and judge(self.study, record.results, None, -1, shift).status != "ok"
-        ):
+        rung = self.rung(record)
+        if record.status == "ok" and rung != len(self.study.looks) - 1:
             self.left[record.number] = "it was not trained on all that the last rung asks for"
+            return
+        if record.status == "stopped" and rung is None:
+            self.left[record.number] = "it was not trained on all that any rung asks for"
             return
         found = self.again(record) if record.origin == "null" else self.plan(record)
         if isinstance(found, str):
@@ -194,13 +195,33 @@ class _Move:
                 "origin": origin,
                 "choices": dict(plan.choices),
                 "equals": plan.known(),
-                "rung": len(self.study.looks) if record.status == "ok" else 0,
+                "rung": 0,
             }
         )
+        if rung is not None and record.status in ("ok", "stopped"):
+            changed = changed.model_copy(update=self.judged(changed, plan, rung))
         self.ledger.finish(claim.slot, claim.token, changed.model_dump_json())
         self.moved[record.number] = claim.slot
         if claim is self.open:
             self.open = self._claim()
+
+    def rung(self, record: TrialRecord) -> int | None:
+        """The last rung of the new study of which all runs are there."""
+        shift = self.before.shift(record.number)
+        return max(
+            (
+                rung
+                for rung in range(len(self.study.looks))
+                if judge(self.study, record.results, None, rung, shift).status == "ok"
+            ),
+            default=None,
+        )
+
+    def judged(self, record: TrialRecord, plan: Plan, rung: int) -> dict[str, Any]:
+        """What the new study makes of its runs: it may have other rungs, seeds and objectives."""
+        again = recorded(self.study, record.number, plan, record.results, None, 0.0, rung)
+        told = {"status", "reason", "rung", "objectives", "seeds", "learning_rate"}
+        return {name: getattr(again, name) for name in told}
 
     def tuned(self, record: TrialRecord) -> bool:
         """Whether it was trained at all rates that a known memory of the new study gets."""

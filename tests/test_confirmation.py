@@ -1,12 +1,16 @@
 """What a search finds is trained anew beside all known memories: who, where, and what it shows."""
 
+from typing import Any
+
 import pytest
 from confirmation_cases import (
     HELD_OUT,
     candidate,
+    done,
     names,
     outcome,
     study,
+    told,
     trial,
     trials,
 )
@@ -29,6 +33,7 @@ from miras.search.confirmation.confirmation import (
 from miras.search.confirmation.confirmation import (
     HELD_OUT as HELD,
 )
+from miras.search.confirmation.findings import findings
 from miras.search.sweep import sweep
 from miras.search.sweep.comparison import Job, Sweep
 from miras.search.sweep.standing import Standing
@@ -174,3 +179,16 @@ def test_the_two_best_rates_go_on_and_the_mean_decides() -> None:
     assert len(found) == 5
     runs = Standing(plan, found).final(0)["gla"]
     assert [(run.learning_rate, run.seed) for run in runs] == [(0.001, 1), (0.001, 2)]
+
+
+def test_the_floor_of_nulls_is_met_in_the_mean_of_the_search() -> None:
+    """The search took the mean of its objectives alone: a further task is in the lead only."""
+
+    def score(name: str, title: str, seed: int) -> float:
+        return told(name, title, seed) + 0.1 * (title == "mqar" and name == "#3 found")
+
+    about = study(objectives=["recall"])
+    plan: Any = confirmation(about, trials(about))
+    later = findings(about, trials(about), plan, Standing(plan.sweep, done(plan.sweep, score)))
+    (point,) = (each for each in later if each.subject.startswith("10."))
+    assert "The lead, +0.400 by mean of objectives" in point.sentence

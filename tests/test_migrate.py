@@ -48,7 +48,9 @@ def study(folder: Path, name: str, space: str, **more: object) -> Study:
     return load_study(path)
 
 
-def worked(found: Study, folder: Path, trials: int) -> list[TrialRecord]:
+def worked(
+    found: Study, folder: Path, trials: int, stopped: tuple[int, ...] = ()
+) -> list[TrialRecord]:
     """So many trials of a study, each good at once."""
     from miras.search.trial.evaluation import runs_of
 
@@ -62,8 +64,10 @@ def worked(found: Study, folder: Path, trials: int) -> list[TrialRecord]:
             assert claim is not None
             plan = planner.plan(claim)
             assert isinstance(plan, Plan)
-            results = [trivial(found, plan.memory, run) for run in runs_of(found, plan.rates)]
-            record = recorded(found, claim.slot, plan, results, None, 1.0)
+            last = 0 if claim.slot in stopped else len(found.looks) - 1
+            runs = [run for rung in range(last + 1) for run in runs_of(found, plan.rates, rung)]
+            results = [trivial(found, plan.memory, run) for run in dict.fromkeys(runs)]
+            record = recorded(found, claim.slot, plan, results, None, 1.0, last)
             ledger.finish(claim.slot, claim.token, record.model_dump_json())
         return records(ledger)
 
@@ -229,6 +233,23 @@ def test_migrated_trials_have_been_on_all_rungs(tmp_path: Path) -> None:
         done = [slot for slot in ledger.slots() if slot.state == "done"]
     assert len(done) == len(moved.moved) == 3
     assert [len(Promotion(new).entry(slot).values) for slot in done] == [3, 3, 3]
+
+
+def test_migrated_trials_are_judged_by_the_new_study(tmp_path: Path) -> None:
+    """A stopped one stays a rival of its rung; one without rungs has all that is asked for."""
+    old = study(tmp_path, "old", NARROW, rungs=[{}, {"seeds": [0, 1]}])
+    worked(old, tmp_path / "old", 3, stopped=(2,))
+    cases: list[tuple[str, dict[str, Any], str, int]] = [
+        ("same", {"rungs": [{}, {"seeds": [0, 1]}]}, "stopped", 1),
+        ("none", {}, "ok", 1),
+    ]
+    for name, more, status, rung in cases:
+        new = study(tmp_path, name, WIDE, budget={"trials": 8}, **more)
+        moved = migrate(tmp_path / "old", new, tmp_path / name)
+        with Ledger(tmp_path / name / LEDGER) as ledger:
+            found = {each.number: each for each in records(ledger)}
+        stopped = found[moved.moved[2]]
+        assert (stopped.status, stopped.rung, stopped.seeds) == (status, rung, ())
 
 
 def test_trials_without_the_runs_of_the_new_last_rung_stay(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_report_of_a_study(tmp_path: Path) -> None:
         "The space, two choices at a time",
         "Which choices matter",
         "Which choices matter together",
-        "The search, and what failed",
+        "The search, and what became of it",
         "The winner, to take away",
         "How to repeat it",
     ]

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from plot_cases import LOST, record, scoring
 
 from miras.lines import append
@@ -45,6 +46,13 @@ def test_history_counts_trials_of_each_sampler() -> None:
         ("random", 1, 0.4),
         (history.KNOWN_BEST, 0, 0.5),
     ]
+    figure = Figure()
+    history.draw(figure.subplots(), history.table([*records, record(9, key="", **LOST)]))
+    assert all(line.get_label() != "search" for line in figure.axes[0].lines)  # none was left
+    lost = [each.model_copy(update=LOST if each.proposed_by == "tpe" else {}) for each in records]
+    figure = Figure()
+    history.draw(figure.subplots(), history.table(lost))
+    assert "tpe, 3 trials: none with a score" in {line.get_label() for line in figure.axes[0].lines}
     silent = [scoring(1, 0.3), scoring(2, 0.4, origin="random")]
     assert [row.sampler for row in history.table(silent)] == ["search", "random"]
     assert history.table(records[:1]) == []

@@ -1,7 +1,7 @@
 """Exact rewrites that concern one part: special cases, and fields without effect.
 
-Each keeps the function that is computed from the same tensors, up to rounding. R21 is a rule of the
-rules in docs/rules.md; of its limits only those that are reached are rewrites: Huber with
+Each keeps the function that is computed from the same tensors, up to rounding. R21 is a rule of
+docs/rules.md; of its limits only those that are reached are rewrites: Huber with
 a large but finite threshold is not `l2`, and with a small one it is not a sign.
 """
 

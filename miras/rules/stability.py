@@ -80,7 +80,7 @@ def _bound(memory: "Memory") -> str:
     step = _explicit(memory)
     if step is None or step.span > 1 or step.scale == "key_dim":
         return ""
-    # Catalogue 3.2, bounds 1 and 2, with |k| = 1 and the smallest decay and momentum that may come.
+    # How long an explicit step may be: |k| = 1, the smallest decay and momentum that may come.
     decay = _smallest(getattr(memory.retention, "gate", None), memory.retention.decays is not None)
     decay = max(decay, getattr(memory.retention, "floor", 0.0)) + memory.retention.least_kept - 1
     momentum = _smallest(getattr(step, "momentum", None), "momentum" in step.buffers, out=0.0)

@@ -62,7 +62,7 @@ def _rescored(pairs: Mapping[str, tuple[float, float]], plan: Confirmation) -> I
 
 def _noise(records: Sequence[TrialRecord], good: Mapping[int, float]) -> Iterator[Finding]:
     """The floor that null candidates, duplicates of a known memory, set to all others."""
-    candidates = sum(each.origin in ("search", "random") for each in records)
+    candidates = sum(bool(each.key) and each.origin in ("search", "random") for each in records)
     known = [each for each in records if each.origin == "baseline" and each.number in good]
     for record in known:
         twins = [

@@ -260,7 +260,8 @@ def _by_objectives(found: Found) -> float:
     ours, theirs = (each.numbers if each else {} for each in scores)
     shared = {*ours} & {*theirs}
     means: list[float] = []
-    for tasks in measured_by(found.study).values():
+    members = measured_by(found.study)
+    for tasks in (members[name] for name in found.study.measures):
         names = [name for name in (f"task {task}" for task in tasks) if name in shared]
         means += [fmean(ours[name] - theirs[name] for name in names)] if names else []
     return fmean(means)

@@ -12,6 +12,9 @@ from ..space.choosers import Odometer
 from ..space.nodes import Number
 from . import Arm, Sampler, Turn
 
+Named = tuple[Choices, str]
+"""Choices, and what they are as `written` writes them."""
+
 
 class Brute(Sampler):
     """Every derivation in a fixed order; what does not fit the grammar is left out.
@@ -26,8 +29,8 @@ class Brute(Sampler):
     def arm(self, candidate: int, ground: Ground) -> Arm:
         def make(turn: Turn) -> Whole:
             def propose(study: Study, trials: list[FrozenTrial]) -> Choices:
-                for choices in self.every(ground):
-                    if written(choices) not in turn.seen:
+                for choices, name in self.every(ground):
+                    if name not in turn.seen:
                         return choices
                 raise Exhausted
 
@@ -35,16 +38,16 @@ class Brute(Sampler):
 
         return Arm("search", self.kind, make, whole=True, tries=None)
 
-    def every(self, ground: Ground) -> Iterator[Choices]:
+    def every(self, ground: Ground) -> Iterator[Named]:
         """All derivations; those that were thought of once are not worked out again."""
         done, rest = cast(
-            "tuple[list[Choices], Iterator[Choices]]",
+            "tuple[list[Named], Iterator[Choices]]",
             ground.kept.setdefault(("brute", self.points), ([], self._derivations(ground))),
         )
         yield from done
         for choices in rest:
-            done.append(choices)
-            yield choices
+            done.append((choices, written(choices)))
+            yield done[-1]
 
     def _derivations(self, ground: Ground) -> Iterator[Choices]:
         start: list[int] = []

@@ -23,7 +23,7 @@ from ..proposing.planner import remarks
 from ..study import Study
 from .crew import Hire, Processes
 from .progress import Display, Standing, line, standing
-from .worker import STOP
+from .worker import STOP, trials_of
 
 POLL = 0.25
 AGAIN = 2.0
@@ -69,7 +69,6 @@ class Parent:
         self.began = ledger.now()
         self.before = float(ledger.fact("seconds") or 0.0)
         self.fruitless = 0
-        self.text = ledger.fact("study")
         self.trouble, self.again, self.closed = "", 0.0, False
         ledger.storage.say = self.display.say
 
@@ -104,6 +103,7 @@ class Parent:
             self.bury()
             self.agree()
             states = self.ledger.states(self.study.budget.trials)
+            stop = float(self.ledger.fact(STOP) or stop)
             self.follow()
             ours = time.time() < self.until
             wanted = states["open"] > 0 and self.ledger.now() < stop
@@ -141,13 +141,12 @@ class Parent:
             self.display.say("the time budget is used up: raise budget.seconds to go on")
 
     def agree(self) -> None:
-        """Who enters the study with another budget changes it for all."""
-        text = self.ledger.fact("study")
-        if text is None or text == self.text:
-            return
-        self.text, before = text, self.study.budget.trials
-        self.study = Study.model_validate_json(text)
-        if (now := self.study.budget.trials) != before:
+        """Take the number of trials that the study has by now."""
+        before, now = self.study.budget.trials, trials_of(self.study, self.ledger)
+        if now != before:
+            budget = self.study.budget.model_copy(update={"trials": now})
+            self.study = self.study.model_copy(update={"budget": budget})
+            self.projection.study = self.projection.promotion.study = self.study
             self.display.say(f"the study has {now} trials by now, not {before}")
 
     def bury(self) -> None:

@@ -35,6 +35,11 @@ STOP = "stop"
 """The fact that says when no more trials are to be begun, in seconds since 1970."""
 
 
+def trials_of(study: Study, ledger: Ledger) -> int:
+    """Trials of a study by now: who enters it with another budget changes it for all."""
+    return int(ledger.fact("trials") or study.budget.trials)
+
+
 def work(site: Site) -> None:
     """Work at a study until nothing is left to do: what a worker process runs."""
     settle(site.place.log)
@@ -62,11 +67,11 @@ class Worker:
         stop = self.ledger.fact(STOP)
         if time.time() > self.site.until or (stop and self.ledger.now() > float(stop)):
             return False
-        name = owner(self.site.place.name)
-        claim = self.ledger.claim(name, below=self.study.budget.trials, lag=self.study.lag)
+        name, trials = owner(self.site.place.name), trials_of(self.study, self.ledger)
+        claim = self.ledger.claim(name, below=trials, lag=self.study.lag)
         if claim is None:
             pause(0.2)  # another worker may die and leave its trial behind
-            states = self.ledger.states(self.study.budget.trials)
+            states = self.ledger.states(trials)
             return states["running"] + states["open"] > 0
         try:
             began, started = time.monotonic(), self.ledger.now()
