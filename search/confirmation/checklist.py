@@ -9,12 +9,11 @@ counts all finalists.
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from statistics import fmean
 from typing import Literal, NamedTuple
 
 from miras.result import Finding, Topic
 
-from ..study import Study, measured_by
+from ..study import Study
 from .confirmation import BARE, HELD_OUT, OWN, Confirmation
 from .leads import chance
 
@@ -231,7 +230,6 @@ def _speed(found: Found) -> Told:
 
 def _failures(found: Found) -> Told:
     runs, noise = next(iter(found.of("runs")), None), next(iter(found.of("noise")), None)
-    lead = found.first("lead")
     own = found.first("score", where=OWN)
     lost = ""
     if runs is not None:
@@ -244,9 +242,9 @@ def _failures(found: Found) -> Told:
     lost += f"{own.sentence}. " if own and own.sentence else ""
     if noise is None:
         return Told("partly", f"{lost}There is no null candidate, so no floor of the noise.")
-    if lead is None or lead.mean is None:
+    mean = _by_objectives(found) if found.rival else None
+    if mean is None:
         return Told("partly", f"{lost}{noise.sentence}.")
-    mean = _by_objectives(found)
     above = mean > noise.numbers["floor"]
     side = "above" if above else "not above"
     text = f"{lost}{noise.sentence}. The lead, {mean:+.3f} by mean of objectives, is {side} it."
@@ -254,17 +252,12 @@ def _failures(found: Found) -> Told:
     return Told("yes" if above and not few else "partly", text)
 
 
-def _by_objectives(found: Found) -> float:
+def _by_objectives(found: Found) -> float | None:
     """The lead in the mean that the search takes: over tasks, then over objectives."""
-    scores = [found.first("score", name, OWN) for name in (found.name, found.rival)]
-    ours, theirs = (each.numbers if each else {} for each in scores)
-    shared = {*ours} & {*theirs}
-    means: list[float] = []
-    members = measured_by(found.study)
-    for tasks in (members[name] for name in found.study.measures):
-        names = [name for name in (f"task {task}" for task in tasks) if name in shared]
-        means += [fmean(ours[name] - theirs[name] for name in names)] if names else []
-    return fmean(means)
+    ours, theirs = (found.first("rescored", name) for name in (found.name, found.rival))
+    if ours is None or theirs is None:
+        return None
+    return ours.numbers["again"] - theirs.numbers["again"]
 
 
 def _difference(finding: Finding) -> str:
