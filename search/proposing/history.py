@@ -47,6 +47,7 @@ class Entry(NamedTuple):
     refused: tuple[FrozenTrial, ...]
     choices: Choices  # empty for a known memory, whose `ended` may have some
     ended: FrozenTrial | None
+    shown: str  # the choices of `ended`, written; of a known memory they are its own alone
     seen: tuple[str, ...]
 
 
@@ -80,7 +81,7 @@ class History:
             seen.update(entry.seen)
             if entry.ended and (not lag or row.slot <= slot - lag):
                 trials.append(entry.ended)
-                seen.add(written(entry.ended.params))
+                seen.add(entry.shown)
             elif entry.choices:
                 trials.append(frozen(self.ground, entry.choices))
         return Past(trials, misfits, seen)
@@ -102,7 +103,8 @@ class History:
             told = record if choices else self._as_if_chosen(record)
             ended = finished(self.study, self.ground, told) if told.choices else None
         seen += [written(choices)] if choices else []
-        entry = Entry(row.slot, tuple(bad), choices, ended, tuple(seen))
+        shown = written(ended.params) if ended else ""
+        entry = Entry(row.slot, tuple(bad), choices, ended, shown, tuple(seen))
         if over:
             self.final[row.slot] = entry
         return entry

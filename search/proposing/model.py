@@ -26,7 +26,7 @@ LEAST = 1e-6
 SURE = 1.0
 """Standard deviation of what is taken beforehand, in logarithms."""
 
-STEPS = 10
+STEPS = 8
 """Steps of the fit; more change little."""
 
 FARTHEST = 8.0

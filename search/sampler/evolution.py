@@ -21,7 +21,7 @@ from . import Arm, Sampler, Turn
 COMPARED = 300
 """Trials of several objectives that are put in order: it takes time with the square of them."""
 
-GENERATIONS = 4
+GENERATIONS = 3
 """How often the most promising children have children before one of them is proposed."""
 
 FOREMOST = 6
@@ -66,7 +66,7 @@ class Evolution(Sampler):
     tournament: int = Field(default=12, ge=1, description="trials of which the best is the parent")
     crossover: float = Field(default=0.2, ge=0.0, le=1.0, description="share with two parents")
     children: int = Field(
-        default=40, ge=1, description="children of a generation that a model compares; 1: no model"
+        default=30, ge=1, description="children of a generation that a model compares; 1: no model"
     )
     most: int = Field(default=200, ge=20, description="trials that the model looks back on")
 
