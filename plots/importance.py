@@ -170,7 +170,7 @@ def dots(axes: Axes, rows: list[Row], counted: str = "choices", shuffled: str = 
     axes.axvline(0, color=QUIET, linewidth=0.8, zorder=2)
     axes.use_sticky_edges = False
     axes.margins(x=0.08)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=3))
     marks = [
         Line2D([], [], marker="o", ls="", color=FOUND, label="beyond chance"),
         Line2D([], [], marker="o", ls="", color=FOUND, mfc="white", label="as chance"),
