@@ -32,6 +32,7 @@ LEVELS = (
             "token",
             "info",
             "fused",
+            "linear",
             "kernels",
         ),
         *("statistics", "score", "whole_file", "page"),
@@ -58,10 +59,10 @@ AXES = {  # folder of parts: what its files may import from miras, beside their 
     "tasks": {"part", "score"},
     "streams": {"part"},
     "dream": {"part", "gate", "info"},
-    "architecture": {"part", "gate", "features", "token", "info"},
+    "architecture": {"part", "gate", "features", "token", "info", "linear"},
     "bias": {"part", "gate", "features", "token", "info"},
-    "retention": {"part", "gate", "features", "token", "info"},
-    "optimizer": {"part", "gate", "features", "token", "info", "dream"},
+    "retention": {"part", "gate", "features", "token", "info", "linear"},
+    "optimizer": {"part", "gate", "features", "token", "info", "dream", "linear"},
 }
 
 WRAPPING = {

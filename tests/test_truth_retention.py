@@ -11,6 +11,7 @@ import torch
 from plain import Array, Tokens, draw, play, same
 
 from miras.demonstration.playing import play as play_on
+from miras.linear import solution
 from miras.memory import Memory
 from miras.retention.consolidation import Consolidation
 from miras.streams.impulse import Impulse
@@ -185,4 +186,10 @@ def test_a_hold_that_single_precision_cannot_show_raises_nothing() -> None:
     held = Consolidation(curvature="full", strength=1e6)
     lost = {"matrix": torch.full((KEY, KEY), 1e6)}
     (found,) = held._yielding(lost).values()
-    assert not found.isfinite().all()
+    assert found.isnan().all()
+
+
+def test_a_singular_system_has_no_number_and_others_beside_it_have() -> None:
+    both = torch.stack([torch.zeros(2, 2), 2 * torch.eye(2)])
+    found = solution(both, torch.ones(2, 2, 1))
+    assert found[0].isnan().all() and found[1].tolist() == [[0.5], [0.5]]

@@ -1,7 +1,7 @@
 """The pairs themselves: attention."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from miras.architecture import Architecture, Gates, Leaf, Weights
 from miras.gate import Axis, Signal
+from miras.linear import solution
 from miras.part import SpecError
 
 
@@ -104,7 +105,7 @@ class KeyValue(Architecture):
             square = torch.einsum("...qn,...na,...nb->...qab", weight, keys, keys)
             square = square - centre[..., :, None] * centre[..., None, :]
             ridge = self.ridge * torch.eye(keys.shape[-1], dtype=keys.dtype, device=keys.device)
-            slope = cast(Any, torch.linalg.solve)(square + ridge, query - centre)
+            slope = solution(square + ridge, (query - centre)[..., None])[..., 0]
         along = slope @ keys.mT - (slope * centre).sum(-1, keepdim=True)
         return mean + (weight * along) @ values
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from miras.gate import Signal
+from miras.linear import solution
 from miras.optimizer import Stepping, one_step
 from miras.part import SpecError
 from miras.token import Buffers, Token, Weights
@@ -96,8 +97,7 @@ class LeastSquares(Stepping):
         ridge = self.floor + F.softplus(gates["ridge"]).to(query.dtype)
         if self.iterations is None:
             assert moment is not None
-            solve = cast(Callable[[Tensor, Tensor], Tensor], cast(Any, torch.linalg).solve)
-            return solve(moment + torch.diag_embed(ridge), query[..., None])[..., 0]
+            return solution(moment + torch.diag_embed(ridge), query[..., None])[..., 0]
 
         def with_ridge(x: Tensor) -> Tensor:
             return times(x) + ridge * x

@@ -1,12 +1,13 @@
 """What was important before stays near where it was."""
 
-from typing import Any, ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from miras.gate import AnyGate, Use
+from miras.linear import solution
 from miras.part import SpecError
 from miras.retention import Retention
 from miras.token import Buffers, Token, Weights
@@ -154,16 +155,11 @@ class Consolidation(Retention):
         return found | ({"yielding": self._yielding(importance)} if full else {})
 
     def _yielding(self, importance: Weights) -> Weights:
-        """(I + strength H)^-1: how far each direction still gives way.
-
-        Its eigenvalues are 1 at least, but single precision may lose that beside large ones: then
-        it is not finite, which ends a training as diverged, where an exception would be an error.
-        """
-        inverse = cast(Any, torch.linalg.inv_ex)
+        """(I + strength H)^-1: how far each direction still gives way."""
         found: Weights = {}
         for name, leaf in importance.items():
             one = torch.eye(leaf.shape[-1], dtype=leaf.dtype, device=leaf.device)
-            found[name] = cast(Tensor, inverse(one + self.strength * leaf)[0])
+            found[name] = solution(one + self.strength * leaf, one.expand_as(leaf))
         return found
 
 

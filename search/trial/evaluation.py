@@ -9,9 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple, cast
-
-import torch
+from typing import Any, NamedTuple
 
 from miras.canonical import key
 from miras.load import brief
@@ -29,9 +27,6 @@ from .measuring import too_large
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
 """Errors of the machine, which say nothing about a memory."""
-
-SINGULAR: type[Exception] = cast(Any, torch.linalg).LinAlgError
-"""A matrix that rounding has made singular: numbers that are too large, as in a divergence."""
 
 
 class Job(NamedTuple):
@@ -158,8 +153,6 @@ def cause(error: Exception) -> tuple[Status, str]:
     text = str(error) or type(error).__name__
     if isinstance(error, SpecError):
         return "invalid", text
-    if isinstance(error, SINGULAR):
-        return "diverged", text.splitlines()[0]
     if too_large(error):
         return "out_of_memory", text.splitlines()[0]
     return "error", "".join(traceback.format_exception(error)[-6:]).strip()
