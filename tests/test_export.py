@@ -51,18 +51,25 @@ for path, name, given in json.loads(sys.argv[1]):
     torch.save({"y": whole, "streamed": streamed.detach(), "gradients": gradients}, given)
 '''
 
-FIVE = ["gated-deltanet", "titans-lmm", "softmax-attention", "gsa", "rg-lru"]
-"""A matrix, a network, stored pairs, slots, a vector."""
+TAKEN = [
+    "gated-deltanet",
+    "titans-lmm",
+    "softmax-attention",
+    "gsa",
+    "rg-lru",
+    "local-linear-attention",
+]
+"""A matrix, a network, stored pairs, slots, a vector, a system of equations."""
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Layer, Tensor, Any]]:
-    """Five files, run without the package: layer, input, and what came out of the file."""
+    """Files, run without the package: layer, input, and what came out of the file."""
     import json
 
     folder = tmp_path_factory.mktemp("exported")
     found, jobs = {}, []
-    for name in FIVE:
+    for name in TAKEN:
         torch.manual_seed(3)
         layer, x = Layer(named(name), dim=16, heads=2), torch.randn(2, 37, 16)
         path, given = folder / f"{name}.py", folder / f"{name}.pt"
@@ -80,7 +87,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Layer,
     }
 
 
-@pytest.mark.parametrize("name", FIVE)
+@pytest.mark.parametrize("name", TAKEN)
 def test_outputs_gradients_and_steps_are_the_originals(name: str, exported) -> None:
     layer, x, got = exported[name]
     y, _ = layer(x)

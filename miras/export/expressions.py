@@ -1,5 +1,6 @@
 """Python expressions as text, broken into lines where they are too long."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -145,6 +146,8 @@ def literal(value: Any) -> Expression:
         text = repr(value)
         if value in (float("inf"), float("-inf")):
             text = "torch.inf" if value > 0 else "-torch.inf"
+        elif math.isnan(value):
+            text = "torch.nan"
         return Text(text, UNARY if text.startswith("-") else ATOM)
     if isinstance(value, int) and not isinstance(value, bool):
         return Text(str(int(value)), UNARY if value < 0 else ATOM)
