@@ -144,22 +144,21 @@ def draw(axes: Axes, rows: list[Row]) -> None:
         if row.mean is None or row.best is None:
             box = Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, hatch="////", ec="#CCCCCC", lw=0)
             axes.add_patch(box)
-            axes.text(x, y, f"{row.tried} without", ha="center", va="center", fontsize=7)
+            axes.text(x, y, f"0/{row.tried}", ha="center", va="center", fontsize=7)
             continue
         bright = (row.mean - low) / (high - low) > 0.6
         colour = "white" if bright else "#222222"
         best = f"best {row.best:.2f}\n" if row.scored > 1 else ""
-        lost = f", {row.tried - row.scored} without" if row.tried > row.scored else ""
         for text, up, size, weight in (
             (f"{row.mean:.2f}", 0.24, 9.5, "bold"),
-            (f"{best}of {row.scored}{lost}", -0.16, 7.0 if len(across) < 5 else 6.0, "normal"),
+            (f"{best}{row.scored}/{row.tried}", -0.16, 7.0 if len(across) < 5 else 6.0, "normal"),
         ):
             axes.text(
                 x, y - up, text, color=colour, ha="center", va="center",
                 fontsize=size, fontweight=weight, linespacing=1.1,
             )  # fmt: skip
     names = [reading.shortened(name, 16) for name in across]
-    slanted = sum(map(len, names)) > 34
+    slanted = sum(map(len, names)) > 28
     axes.set_xticks(range(len(across)), names)
     if slanted:
         axes.tick_params(axis="x", rotation=20)
@@ -170,7 +169,9 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.set_ylim(len(down) - 0.5, -0.5)
     slots = rows[0].panel.split(" × ")
     axes.set_ylabel(slots[0])
-    axes.set_xlabel(f"{slots[1]}\ncolour: mean score ({rows[0].objective})")
+    axes.set_xlabel(
+        f"{slots[1]}\ncolour: mean score ({rows[0].objective})\n3/4: of 4 tried 3 have a score"
+    )
     cell = cell_of(slots[0])
     within = cell and cell == cell_of(slots[1])
     title = f"{cell.rstrip('.')}: {_axis(slots[0])} × {_axis(slots[1])}" if within else None
