@@ -54,11 +54,13 @@ def test_finalists_are_new_and_chosen_on_validation() -> None:
 
 
 def test_ablations_take_one_choice_of_the_neighbour() -> None:
-    memory = candidate(retention={"kind": "decay", "gate": "mamba"})
+    wiring = {"value": "silu", "skip": True}
+    memory = candidate(retention={"kind": "decay", "gate": "mamba"}, wiring=wiring)
     found = {each.slot: each.memory for each in ablations(memory, known()["deltanet"])}
-    assert set(found) == {"bias", "retention"}
+    assert set(found) == {"bias", "retention", "wiring"}
+    assert found["wiring"].wiring == known()["deltanet"].wiring  # type: ignore[union-attr]
     assert found["retention"].bias == memory.bias  # type: ignore[union-attr]
-    assert key(found["retention"]) == key(candidate())
+    assert key(found["retention"]) == key(candidate(wiring=wiring))
     # what the grammar refuses, or what changes nothing, is left out
     assert ablations(candidate(), known()["deltanet"])[0].memory.bias.kind == "l2"  # type: ignore[union-attr]
     assert ablations(known()["deltanet"], known()["deltanet"]) == []
