@@ -91,6 +91,18 @@ def test_the_rival_is_chosen_on_validation_and_all_are_corrected() -> None:
     assert unsure.verdict == "no difference shown" and "no difference" in unsure.sentence
 
 
+def test_comparisons_that_are_not_there_weaken_nobody_s_correction() -> None:
+    """Of four the second best of those that are there is multiplied by three, whatever was lost."""
+    good = Side("good", scores(a=[0.8, 0.9, 0.8, 0.9], b=[0.7, 0.8, 0.75, 0.7]))
+    near = Side("near", scores(a=[0.55, 0.5, 0.6, 0.52], b=[0.5, 0.58, 0.49, 0.55]))
+    rival = Side("rival", scores(a=[0.5, 0.5, 0.5, 0.5], b=[0.5, 0.5, 0.5, 0.5]))
+    best, second = against_best("lead", [good, near], [rival], "here", among=4)
+    assert best.probability is not None and second.probability is not None
+    assert best.probability < second.probability < 1 / 3
+    assert best.corrected == pytest.approx(4 * best.probability)
+    assert second.corrected == pytest.approx(3 * second.probability)
+
+
 def test_arms_count_what_was_proposed(about: Study, plan: Confirmation) -> None:
     """None that were left out because no memory was left; stopped ones as the lowest good one."""
     some = trials(about)

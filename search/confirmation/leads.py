@@ -34,16 +34,14 @@ def leads(topic: Topic, pairs: Sequence[Pair], among: int = 0) -> list[Finding]:
     """First less second for each pair, corrected for the number of pairs.
 
     `among` is the number of pairs that were planned, where some are not finished: the correction
-    is for all of them, as if the others were as telling as the most telling one.
+    is for all of them, as if the others told nothing. Any that told more would come before some
+    that are here, and these would be corrected by less.
     """
     found = {
         f"{place}": surely(pair.first.test, pair.second.test) for place, pair in enumerate(pairs)
     }
     probabilities = {place: each.probability for place, each in found.items()}
-    missing = max(0, among - len(pairs))
-    absent = {
-        f"absent {place}": min(probabilities.values(), default=1.0) for place in range(missing)
-    }
+    absent = {f"absent {place}": 1.0 for place in range(among - len(pairs))}
     corrected = holm(absent | probabilities)
     findings: list[Finding] = []
     for place, pair in enumerate(pairs):
