@@ -117,7 +117,7 @@ def _in_short(study: Study) -> list[Block]:
 
 def _chosen(study: Study) -> list[Block]:
     """The memory of best.yaml in a sentence."""
-    trial = re.match(r"# Trial (\d+) ", study.winner)
+    trial = re.search(r"^# Trial (\d+) ", study.winner, re.MULTILINE)
     found = [record for record in study.records if trial and record.number == int(trial[1])]
     if not found:
         return []
