@@ -16,7 +16,8 @@ from confirmation_cases import (
 )
 
 from miras.canonical import key
-from miras.known import known
+from miras.known import known, named
+from miras.memory import Memory
 from miras.model import Shell
 from miras.result import Result
 from miras.search import Study
@@ -53,17 +54,25 @@ def test_finalists_are_new_and_chosen_on_validation() -> None:
     assert len(finalists(study(confirm={"finalists": 1}), trials(about))) == 1
 
 
+def of_deltanet(memory: Memory) -> dict[str, Memory]:
+    """Its ablations by choice: of a memory each is one again."""
+    found = ablations(memory, known()["deltanet"])
+    return {each.slot: each.memory for each in found if isinstance(each.memory, Memory)}
+
+
 def test_ablations_take_one_choice_of_the_neighbour() -> None:
     wiring = {"value": "silu", "skip": True}
     memory = candidate(retention={"kind": "decay", "gate": "mamba"}, wiring=wiring)
-    found = {each.slot: each.memory for each in ablations(memory, known()["deltanet"])}
+    found, deltanet = of_deltanet(memory), named("deltanet")
+    assert isinstance(deltanet, Memory)
     assert set(found) == {"bias", "retention", "wiring"}
-    assert found["wiring"].wiring == known()["deltanet"].wiring  # type: ignore[union-attr]
-    assert found["retention"].bias == memory.bias  # type: ignore[union-attr]
+    assert found["wiring"].wiring == deltanet.wiring
+    assert found["retention"].bias == memory.bias
     assert key(found["retention"]) == key(candidate(wiring=wiring))
     # what the grammar refuses, or what changes nothing, is left out
-    assert ablations(candidate(), known()["deltanet"])[0].memory.bias.kind == "l2"  # type: ignore[union-attr]
-    assert ablations(known()["deltanet"], known()["deltanet"]) == []
+    (only,) = of_deltanet(candidate()).values()
+    assert only.bias == deltanet.bias
+    assert ablations(deltanet, deltanet) == []
 
 
 def test_ablations_of_stacks_and_compositions() -> None:

@@ -12,9 +12,6 @@ from miras.stack import Stack
 
 from ..space.derive import Candidate, Refusal, build
 
-CHOICES = (*SLOTS, "wiring")
-"""What can be taken from a neighbour: the four choices, and how the layer feeds the memory."""
-
 
 class Ablation(NamedTuple):
     """A memory with one choice taken from another one, or without it."""
@@ -46,14 +43,14 @@ def _changed(memory: Candidate, neighbour: AnyCell) -> Iterator[tuple[str, dict[
     elif isinstance(memory, Composition):
         yield from _in_composition(memory, neighbour)
     elif isinstance(neighbour, Memory):
-        for slot in CHOICES:
+        for slot in SLOTS:
             if getattr(memory, slot) != getattr(neighbour, slot):
                 yield slot, _with(memory, slot, neighbour)
 
 
 def _in_layers(stack: Stack, neighbour: AnyCell) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(neighbour, Memory):
-        for slot in CHOICES:
+        for slot in SLOTS:
             layers = [
                 _with(cell, slot, neighbour) if isinstance(cell, Memory) else _plain(cell)
                 for cell in stack.pattern
