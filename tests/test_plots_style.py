@@ -116,10 +116,12 @@ def test_labels_say_what_is_drawn() -> None:
     axes = panels("curves", records)[0].figure.axes[0]
     assert axes.get_ylabel() == "validation score, 0 = floor"
     axes = panels("heatmap", records)[0].figure.axes[0]
-    assert axes.get_xlabel().endswith("\ncolour: mean score (mean of objectives)")
+    colour, note = axes.get_xlabel().splitlines()[1:]
+    assert colour == "colour: mean score (mean of objectives)"
+    assert note.endswith("tried 3 have a score")
     alone = [each.model_copy(update={"objectives": {"recall": 0.5}}) for each in records]
     axes = panels("heatmap", alone)[0].figure.axes[0]
-    assert axes.get_xlabel().endswith("\ncolour: mean score (recall)")
+    assert "\ncolour: mean score (recall)\n" in axes.get_xlabel()
 
 
 @pytest.mark.parametrize(
