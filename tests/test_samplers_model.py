@@ -1,19 +1,24 @@
 """What a model of earlier trials lets evolution expect of derivations that nobody tried."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from optuna.distributions import BaseDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
 from sampler_cases import TALL, UP, Values, ground
 
 from miras.search.proposing.expectation import expecting, weighed
-from miras.search.proposing.ground import Choices
+from miras.search.proposing.ground import Choices, written
 from miras.search.proposing.history import frozen
 from miras.search.proposing.model import LEAST, SURE, Model
+from miras.search.proposing.proposing import study_of
 from miras.search.proposing.table import Rows, table
-from miras.search.space.choosers import FromRandom
+from miras.search.sampler import Turn, evolution
+from miras.search.space.choosers import FromRandom, FromTrial
 
 TREE = ground(TALL)
 
@@ -136,3 +141,30 @@ def test_several_objectives_are_weighed_by_chance() -> None:
     points = np.array(one)
     winners = {int(weighed(points, np.random.default_rng(seed)).argmax()) for seed in range(40)}
     assert winners == {0, 1, 2}
+
+
+def test_asked_again_the_model_is_fitted_anew_if_something_was_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fits = list[int]()
+
+    def counted(directions: Sequence[StudyDirection], trials: Sequence[FrozenTrial], *more: Any):
+        fits.append(len(trials))
+        return expecting(directions, trials, *more)
+
+    monkeypatch.setattr(evolution, "expecting", counted)
+    trials = [frozen(TREE, each, [worth(each)]) for each in drawn(12, 2)]
+    arm = evolution.Evolution(startup=1).arm(0, TREE)
+    study = study_of(trials, arm, ["maximize"])
+
+    def ask(seed: int, refused: int) -> Choices:
+        study.sampler = arm.make(Turn(seed, refused, frozenset(map(written, found))))
+        found.append(TREE.derive(FromTrial(study.ask(), seed), False))
+        return found[-1]
+
+    found = list[Choices]()
+    first, again = ask(0, 0), ask(1, 0)
+    assert first != again and fits == [12]
+    study.add_trial(frozen(TREE, again, bad="invalid"))
+    ask(2, 1)
+    assert len(fits) == 2 and fits[1] > 12

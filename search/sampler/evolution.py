@@ -71,10 +71,12 @@ class Evolution(Sampler):
     most: int = Field(default=200, ge=20, description="trials that the model looks back on")
 
     def arm(self, candidate: int, ground: Ground) -> Arm:
+        fitted: dict[int, Model | None] = {}
+
         def make(turn: Turn) -> Whole:
             def propose(study: Study, trials: list[FrozenTrial]) -> Choices:
                 generator = np.random.default_rng(turn.seed)
-                return self.child(ground, generator, study.directions, trials, turn)
+                return self.child(ground, generator, study.directions, trials, turn, fitted)
 
             return Whole(ground, propose)
 
@@ -87,8 +89,13 @@ class Evolution(Sampler):
         directions: Sequence[StudyDirection],
         trials: Sequence[FrozenTrial],
         turn: Turn,
+        fitted: dict[int, Model | None] | None = None,
     ) -> Choices:
-        """The choices of a new candidate, from all trials in their order."""
+        """The choices of a new candidate, from all trials in their order.
+
+        Models are kept by the number of refused trials: asked once more because its candidate was
+        not new, it knows no more than before.
+        """
         trained = [trial for trial in trials if may_be_parent(trial)]
         ended = sum(trial.state in ENDED for trial in trials) - turn.refused
         if ended < self.startup or not trained:
@@ -107,9 +114,10 @@ class Evolution(Sampler):
                 source = mixed(source, parent(), generator)
             return varied(ground, source, 1 if generator.random() < 0.7 else 2, generator, narrow)
 
-        expected = None
-        if self.children > 1:
-            expected = expecting(directions, trials, self.most, generator)
+        fitted = {} if fitted is None else fitted
+        if self.children > 1 and turn.refused not in fitted:
+            fitted[turn.refused] = expecting(directions, trials, self.most, generator)
+        expected = fitted.get(turn.refused)
         if expected is None:
             return born(parent(), True)
         # whether it fits together is asked of the winner alone: it takes a hundred times longer
