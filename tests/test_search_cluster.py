@@ -61,24 +61,18 @@ def until(condition: Callable[[], bool], search: "subprocess.Popen[str]") -> flo
     return time.monotonic() - began
 
 
-def parent_of(process: int) -> int:
-    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
-
-
 def node_of(owner: str, nodes: Any) -> Any:
-    """The node on which a worker is: what started it was started by its raylet."""
-    raylets = {
-        each.process.pid: node
-        for node in nodes.list_all_nodes()
-        for each in node.all_processes["raylet"]
-    }
+    """The node on which a worker is: it has the environment that its raylet gave Ray's process."""
     process = int(owner.rpartition("/")[2].rstrip("."))
-    while process not in raylets:
-        process = parent_of(process)
-    return raylets[process]
+    given = Path(f"/proc/{process}/environ").read_bytes().decode().split("\0")
+    raylet = int(dict(each.split("=", 1) for each in given if each)["RAY_RAYLET_PID"])
+    return next(
+        node
+        for node in nodes.list_all_nodes()
+        if raylet in [each.process.pid for each in node.all_processes["raylet"]]
+    )
 
 
-@pytest.mark.slow
 def test_a_node_is_removed(
     nodes: Any, tmp_path: Path, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,1 +1,1 @@
-"""Figures of gates: who should solve what, beside what was seen."""
+"""Figures of gates: who is expected ahead, beside what was seen."""

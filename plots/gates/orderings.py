@@ -1,4 +1,4 @@
-"""All comparisons of a gate on one page: who should solve the task, who should not, who does."""
+"""All comparisons of a gate on one page: who is expected ahead, who behind, and what was seen."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -13,7 +13,7 @@ from miras.statistics import mean_interval
 
 from ..style import FOUND, KNOWN, QUIET
 
-EXPECTED = {"solves": (KNOWN, "should solve it"), "fails": (FOUND, "should fail")}
+EXPECTED = {"solves": (KNOWN, "expected ahead"), "fails": (FOUND, "expected behind")}
 """Colours and words of what is known of a memory."""
 
 
@@ -85,7 +85,7 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     axes.grid(axis="y", visible=False)
     axes.set_ylim(len(labels) - 0.4, -0.7)
     axes.set_xlim(-0.02, 1.02)
-    axes.set_title("Who solves what")
+    axes.set_title("What is expected, and what was seen")
     axes.set_xlabel("score, 0 floor, 1 perfect; 95 % over seeds")
     marks = [
         Line2D([], [], color=colour, marker="o", lw=0, ms=4, label=words)
