@@ -6,12 +6,12 @@ from pathlib import Path
 from miras.composition import AnyCell, Composition
 from miras.composition import kind as kind_of
 from miras.known import known
-from miras.memory import Memory
+from miras.memory import SLOTS, Memory
 from miras.operator import choose
 from miras.part import SpecError, leaves
 from miras.plans import plans
 
-AXES = ("architecture", "bias", "retention", "optimizer", "features", "gate", "plans", "tasks")
+AXES = (*SLOTS, "features", "gate", "plans", "tasks")
 COMPOSITION = "composition"
 
 Row = dict[str, str]
@@ -59,10 +59,7 @@ def _known(name: str) -> Row:
         four = {"architecture": f"{kind_of(memory)}: {cells}"}
         four |= dict.fromkeys(("bias", "retention", "optimizer"), "")
         return {"name": name, **four, "plan": _plans(memory), "paper": memory.paper}
-    four = {
-        axis: str(getattr(getattr(memory, axis), "kind", ""))
-        for axis in ("architecture", "bias", "retention", "optimizer")
-    }
+    four = {slot: str(getattr(getattr(memory, slot), "kind", "")) for slot in SLOTS}
     return {"name": name, **four, "plan": usual_plan(memory), "paper": memory.paper}
 
 

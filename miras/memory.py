@@ -19,6 +19,9 @@ from miras.retention import AnyRetention
 from miras.retention.none import NoRetention
 from miras.rules import RULES, Verdict
 
+SLOTS = ("architecture", "bias", "retention", "optimizer")
+"""The four choices of a memory."""
+
 
 class Wiring(Part):
     """How a layer feeds this memory, where that differs from the model's own shell."""

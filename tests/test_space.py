@@ -15,10 +15,9 @@ from miras.canonical import key
 from miras.known import cells
 from miras.known import cells as known
 from miras.load import reads
-from miras.memory import Memory
+from miras.memory import SLOTS, Memory
 from miras.part import SpecError, leaves
 from miras.search.space.derive import (
-    SLOTS,
     Derivation,
     FromChoices,
     FromRandom,

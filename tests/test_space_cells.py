@@ -14,10 +14,9 @@ from miras.canonical import differences, key
 from miras.composition import Composition
 from miras.known import known
 from miras.load import SpecFileError, reads
-from miras.memory import Memory
+from miras.memory import SLOTS, Memory
 from miras.part import SpecError
 from miras.search.space.derive import (
-    SLOTS,
     Derivation,
     FromChoices,
     FromRandom,

@@ -5,7 +5,7 @@ from typing import NamedTuple, cast
 
 from miras.architecture.matrix import Matrix
 from miras.canonical.forms import (
-    SLOTS,
+    CHOSEN,
     Normal,
     Plain,
     bare_cells,
@@ -109,7 +109,7 @@ def _between(a: Composition, b: Composition) -> Iterator[Difference]:
 def _differences(here: Normal, there: Normal) -> tuple[Difference, ...]:
     found = [
         difference
-        for slot in SLOTS
+        for slot in CHOSEN
         for difference in _compare(slot, getattr(here.memory, slot), getattr(there.memory, slot))
     ]
     if here.gates != there.gates:

@@ -18,13 +18,15 @@ from miras.composition.either import wiring
 from miras.gate import Gate
 from miras.gate.recurrent import Recurrent
 from miras.gate.sigmoid import Sigmoid
-from miras.memory import Memory, Wiring
+from miras.memory import SLOTS, Memory, Wiring
 from miras.part import Part
 from miras.stack import Stack
 
 Plain: TypeAlias = Union[dict[str, "Plain"], str, float, int, bool, None]  # noqa: UP007 - recursive
 
-SLOTS = ("architecture", "bias", "retention", "optimizer", "wiring")
+CHOSEN = (*SLOTS, "wiring")
+"""What of a memory is compared."""
+
 TITLES = ("name", "paper", "equation", "departures")
 
 
@@ -96,7 +98,7 @@ def normal_form(memory: AnyCell | Stack) -> dict[str, Plain]:
     if isinstance(memory, Composition):
         return _composed(memory)
     found = normal(memory)
-    form: dict[str, Plain] = {slot: plain(getattr(found.memory, slot)) for slot in SLOTS}
+    form: dict[str, Plain] = {slot: plain(getattr(found.memory, slot)) for slot in CHOSEN}
     return form | ({"gates": "; ".join(found.gates)} if found.gates else {})
 
 
@@ -184,7 +186,7 @@ def operator(memory: AnyCell | Stack) -> AnyCell | Stack:
         one = isinstance(getattr(memory, "of", ()), Part)
         own = cast(Composition, bare(memory))
         return edit(own, wiring=Wiring(), of=(cells[0] if one else cells) if cells else None)
-    slots = {slot: bare(getattr(memory, slot)) for slot in SLOTS}
+    slots = {slot: bare(getattr(memory, slot)) for slot in CHOSEN}
     return edit(memory, **(slots | {"wiring": Wiring()}))
 
 

@@ -16,9 +16,8 @@ from pydantic.fields import FieldInfo
 
 from miras.documentation.fields import AXES, Axis, Nested, doc, sentence, table, words
 from miras.known import known
+from miras.memory import SLOTS
 from miras.part import Part, leaves
-
-FOUR = ("architecture", "bias", "retention", "optimizer")
 
 MADE = "<!-- made by `python -m miras.documentation docs/reference`: change the docstrings -->\n"
 
@@ -124,7 +123,7 @@ def _axis(name: str, axis: Axis, files: Nested) -> str:
     for base in shared:
         lines += [f"## Fields of `{base.__name__}`", "", sentence(inspect.getdoc(base)), ""]
         lines += [*table(_own(base), nested), ""]
-    using = _using(parts) if name in (*FOUR, "composition", "features", "gate") else {}
+    using = _using(parts) if name in (*SLOTS, "composition", "features", "gate") else {}
     for kind, part in parts.items():
         lines += [
             f"## {kind}",

@@ -8,10 +8,8 @@ from miras.composition import AnyCell, Composition
 from miras.composition import kind as kind_of
 from miras.composition.either import wiring
 from miras.explain.explanation import Choice
-from miras.memory import Memory, Wiring
+from miras.memory import SLOTS, Memory, Wiring
 from miras.part import Part
-
-SLOTS = ("architecture", "bias", "retention", "optimizer")
 
 
 def choices(memory: AnyCell) -> tuple[Choice, ...]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast
 
 from pydantic import TypeAdapter
 
+from miras.memory import SLOTS
 from miras.part import leaves
 from miras.schema.pieces import (
     ABOUT,
@@ -22,8 +23,6 @@ from miras.schema.pieces import (
 )
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
-
-SLOTS = ("architecture", "bias", "retention", "optimizer")
 
 GRAMMAR = (
     *("miras.architecture", "miras.bias", "miras.retention", "miras.optimizer"),

@@ -13,13 +13,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from miras.known import cells
-from miras.memory import Memory
+from miras.memory import SLOTS, Memory
 from miras.part import Part, SpecError, leaves
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-AXES = ("architecture", "bias", "retention", "optimizer")
 
 ATTEMPTS = 2000
 """Memories drawn before one gives up: many parts and settings do not fit together."""
@@ -93,7 +92,7 @@ def _part(part: type[Part], random: Random, before: Part | None = None) -> Part:
 
 def _varied(memory: Memory, random: Random) -> Memory:
     chosen: dict[str, Any] = {}
-    for axis in AXES:
+    for axis in SLOTS:
         kept: Part = getattr(memory, axis)
         dice = random.random()
         if dice < KEPT:
@@ -112,7 +111,7 @@ def _starts(where: Callable[[Memory], bool] | None) -> list[list[list[Memory]]]:
     """Memories to begin with, by axis and kind."""
     axes: list[list[list[Memory]]] = []
     fitting = [each for each in (*cells().values(), *_defaults()) if where is None or where(each)]
-    for axis in AXES:
+    for axis in SLOTS:
         found: dict[type[Part], list[Memory]] = {}
         for memory in fitting:
             part: Part = getattr(memory, axis)
@@ -125,9 +124,9 @@ def _starts(where: Callable[[Memory], bool] | None) -> list[list[list[Memory]]]:
 def _defaults() -> list[Memory]:
     """The memory of every four kinds that fit together at their default settings."""
     found: list[Memory] = []
-    for kinds in itertools.product(*(leaves(f"miras.{axis}") for axis in AXES)):
+    for kinds in itertools.product(*(leaves(f"miras.{axis}") for axis in SLOTS)):
         with suppress(SpecError, ValidationError):
-            found.append(Memory(**cast(Any, dict(zip(AXES, kinds, strict=True)))))
+            found.append(Memory(**cast(Any, dict(zip(SLOTS, kinds, strict=True)))))
     return found
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from miras.canonical import key
-from miras.canonical.forms import SLOTS, settings
+from miras.canonical.forms import CHOSEN, settings
 from miras.composition import AnyCell, Composition
 from miras.composition import kind as kind_of
 from miras.memory import Memory
@@ -43,14 +43,14 @@ def _changed(memory: Candidate, neighbour: AnyCell) -> Iterator[tuple[str, dict[
     elif isinstance(memory, Composition):
         yield from _in_composition(memory, neighbour)
     elif isinstance(neighbour, Memory):
-        for slot in SLOTS:
+        for slot in CHOSEN:
             if getattr(memory, slot) != getattr(neighbour, slot):
                 yield slot, _with(memory, slot, neighbour)
 
 
 def _in_layers(stack: Stack, neighbour: AnyCell) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(neighbour, Memory):
-        for slot in SLOTS:
+        for slot in CHOSEN:
             layers = [
                 _with(cell, slot, neighbour) if isinstance(cell, Memory) else _plain(cell)
                 for cell in stack.pattern

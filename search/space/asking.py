@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from miras.memory import SLOTS
 from miras.part import SpecError
 
 from .choosers import Chooser, Fitting, Weighing
@@ -25,7 +26,6 @@ from .nodes import (
 
 LEARNING_RATE = "learning_rate"
 
-SLOTS = ("architecture", "bias", "retention", "optimizer")
 MEMORY = "memory"
 """What the choice among whole memories is called."""
 

@@ -21,7 +21,6 @@ from miras.stack import Stack
 
 from .asking import CELLS, MEMORY, Asked, ask
 from .asking import LEARNING_RATE as LEARNING_RATE
-from .asking import SLOTS as SLOTS
 from .choosers import Chooser as Chooser
 from .choosers import FromChoices as FromChoices
 from .choosers import FromRandom as FromRandom

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 
 from miras.canonical import key
 from miras.load import brief
+from miras.memory import SLOTS
 from miras.model import ModelSpec
 from miras.part import SpecError
 from miras.result import Result, Status, TrialRecord
 from miras.stack import Stack, layers_of
 from miras.tasks import Task
 
-from ..space.derive import SLOTS, Candidate
+from ..space.derive import Candidate
 from ..space.opening import TITLES
 from ..study import Study, measured_by
 from .first_look import Allowed, Unfit, look
