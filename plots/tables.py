@@ -87,7 +87,7 @@ def setting(study: Study) -> Table:
         ]
     rows += [(key, moment(manifest[key])) for key in ("started", "finished") if manifest.get(key)]
     if isinstance(manifest.get("seconds"), int | float):
-        rows.append(("time from start to end", duration(manifest["seconds"])))
+        rows.append(("time that it ran, pauses left out", duration(manifest["seconds"])))
     if "duplicates" in manifest:
         rows.append(("proposed again, not trained twice", words(manifest["duplicates"])))
     if isinstance(manifest.get("refused"), dict):

@@ -36,14 +36,14 @@ GRAMMAR = "grammar"
 """The fact that says with which grammar a study was begun."""
 
 FREE = frozenset(
-    {
+    (
         *("name", "description", "space", "baselines", "sampler", "seed", "budget", "workers"),
         *("limits", "lag", "rungs", "cohort", "nulls", "confirm", "first_look"),
-    }
+    )
 )
 """What may differ between two studies whose results are comparable."""
 
-OWNER = "migration/"
+OWNER, HELD = "migration/", 86_400.0  # seconds: nobody works at the new study before it is over
 
 
 class Moved(NamedTuple):
@@ -148,7 +148,7 @@ class _Move:
         self.open = self._claim()
 
     def _claim(self) -> Claim | None:
-        return self.ledger.claim(OWNER, below=self.study.budget.trials)
+        return self.ledger.claim(OWNER, below=self.study.budget.trials, lease=HELD)
 
     def _own_key(self, memory: Candidate) -> str:
         """The normal form of a known memory in the sizes of the new study."""

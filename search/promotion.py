@@ -41,19 +41,17 @@ class Promotion:
         study, last = self.study, len(self.study.looks) - 1
         if not last:
             return []
-        ended = [
-            Entry(
-                record.number,
-                record.origin,
-                self._reached(record),
-                ended=True,
-            )
-            for record in records
-        ]
+        ended: list[Entry] = []
+        failed = set[int]()  # on a rung that they were let go on to
+        for record in records:
+            ended.append(Entry(record.number, record.origin, self._reached(record), ended=True))
+            if record.status not in ("ok", "stopped"):
+                failed.add(record.number)
         lines: list[str] = []
         for rung in range(last):
             seen = [entry for entry in ended if len(entry.values) > rung]
-            stopped = sum(len(entry.values) == rung + 1 for entry in seen)
+            here = [entry for entry in seen if len(entry.values) == rung + 1]
+            stopped = sum(entry.slot not in failed for entry in here)
             found = agreement(ended, rung, last)
             line = (
                 f"rung {rung + 1} stopped {stopped} of {len(seen)}; its order agrees with that of"

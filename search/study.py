@@ -1,6 +1,7 @@
 """A study: which memories are searched, on which tasks, how long and by whom."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,12 +29,16 @@ MAY_CHANGE = frozenset({"description", "budget", "workers", "limits", "confirm"}
 """What may differ when a study is taken up again; all else would make another study of it."""
 
 
+NAME = "[A-Za-z0-9_][A-Za-z0-9._-]*"
+"""What a study may be called: its folder, its rows in a data base and figures have this name."""
+
+
 class Study(Part):
     """A study file."""
 
     name: str = Field(
         default="",
-        pattern=r"^([A-Za-z0-9_][A-Za-z0-9._-]*)?$",
+        pattern=f"^({NAME})?$",
         description="file name if left out",
     )
     description: str = ""
@@ -202,6 +207,11 @@ class Study(Part):
         """How long one run on a task may train."""
         return self.limits.of(task)
 
+    def of_trials(self, trials: int) -> "Study":
+        """The same with another number of trials."""
+        budget = self.budget.model_copy(update={"trials": trials})
+        return self.model_copy(update={"budget": budget})
+
     def differences(self, other: "Study") -> list[str]:
         """Settings that make the other one another study."""
         mine, others = self.model_dump(mode="json"), other.model_dump(mode="json")
@@ -223,6 +233,12 @@ def load_study(path: Path | str) -> Study:
     space = _space(document, study, Path(path).parent)
     _check_known(document, study)
     name = study.name or Path(path).stem
+    if not re.fullmatch(NAME, name):
+        raise document.error(
+            ("name",),
+            f"{name!r}, the name of the file, cannot be that of a study: write `name:` with letters"
+            " (a to z), digits, `.`, `_` and `-`",
+        )
     data = {"name": space.name or name, **space.data}
     return study.model_copy(update={"name": name, "space": data})
 

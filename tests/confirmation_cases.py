@@ -122,7 +122,7 @@ def outcome(sweep: Sweep, job: Job, score: float) -> Result:
         tokens=1000,
         seconds=36.0,
         parameters_without_embedding=100,
-        state_floats=64,
+        state_floats=64 if comparison.task.name == sweep.compare[0].task.name else 32,
         flops_per_token=1000.0,
         tokens_per_second=500.0,
     )

@@ -23,6 +23,7 @@ from miras.part import SpecError
 from miras.plots.report import write as report
 from miras.result import Finding, Result
 from miras.search import Study, load_study
+from miras.search.confirmation.asked import RUNS, ask
 from miras.search.confirmation.confirmation import (
     confirmation,
 )
@@ -85,6 +86,20 @@ def test_the_command_goes_on_where_it_was_killed(
     assert not began
 
     assert "On fresh seeds" in report(folder).read_text()
+
+
+def test_runs_count_once_wherever_their_folder_is_seen_from(tmp_path: Path) -> None:
+    about = study(confirm={"conv": False, "finalists": 2})
+    plan = confirmation(about, trials(about))
+    assert plan is not None
+    results = done(plan.sweep, told, most=30)
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        enter(about, ledger, tmp_path)
+        ledger.note(**{f"{RUNS}old": "5 180.0"})  # by the name of the folder, as it was once noted
+        for count, folder in ((10, "old"), (20, "here"), (30, "there")):
+            assert ask(ledger, plan, folder, results[:count], True).runs == count
+        other = [each.model_copy(update={"seed": 7}) for each in results[:4]]
+        assert ask(ledger, plan, "there", other, True).runs == 34
 
 
 def test_who_confirms_again_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

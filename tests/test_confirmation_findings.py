@@ -182,7 +182,7 @@ def test_all_that_was_ever_asked_is_corrected_for(
         assert own.corrected is not None and one.corrected and one.corrected > own.corrected
     runs = pick(later, "runs")
     assert runs.numbers["runs of the confirmation"] == len(results) + 40
-    assert "40 runs were of earlier plans" in runs.sentence and "100." in runs.sentence
+    assert "40 runs were of other plans" in runs.sentence and "100." in runs.sentence
     (point,) = (each for each in later if each.subject.startswith("4."))
     assert "12 comparisons were asked for: Holm counts all of them" in point.sentence
 

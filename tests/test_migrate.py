@@ -1,5 +1,6 @@
 """Finished trials go on in a wider space; what has no counterpart is counted and told."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -260,3 +261,17 @@ def test_trials_without_the_runs_of_the_new_last_rung_stay(tmp_path: Path) -> No
     assert not moved.moved and set(moved.left.values()) == {
         "it was not trained on all that the last rung asks for"
     }
+
+
+def test_a_long_migration_keeps_what_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Places of known memories that nobody has trained yet stay theirs, however long it takes."""
+    worked(study(tmp_path, "old", NARROW), tmp_path / "old", 4)
+    new = study(tmp_path, "new", WIDE, baselines=["gated-deltanet", "gla"], budget={"trials": 8})
+    monkeypatch.setattr("miras.search.migrate.Ledger", partial(Ledger, lease=1e-3))
+    moved = migrate(tmp_path / "old", new, tmp_path / "new")
+    assert moved.moved == {0: 0, 1: 2, 2: 3, 3: 4}
+    with Ledger(tmp_path / "new" / LEDGER) as ledger:
+        claim = ledger.claim("me", below=8)
+        assert claim is not None and (claim.slot, claim.origin) == (1, "baseline")

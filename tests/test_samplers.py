@@ -228,6 +228,12 @@ def test_gaussian_process_on_numbers() -> None:
     assert "small numeric spaces" in sampler("gp").remarks(ground(PLAIN))[0]
 
 
+@pytest.mark.parametrize("kind", ["gp", "tpe"])
+def test_refused_proposals_are_no_trials_of_the_start(kind: str) -> None:
+    made: Any = sampler(kind).arm(0, ground(TALL)).make(Turn(0, refused=4))
+    assert made._n_startup_trials == 14
+
+
 def test_quick_tpe_models_together_what_optuna_would() -> None:
     on = ground(TALL)
     arm = sampler("tpe").arm(0, on)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import pytest
 from optuna.trial import TrialState
 from sampler_cases import (
     PLAIN,
@@ -29,6 +30,7 @@ from miras.search.sampler import Turn
 from miras.search.sampler.brute import Brute
 from miras.search.sampler.evolution import RUNG, SCORES, Evolution
 from miras.search.sampler.nsga2 import Nsga2
+from miras.search.space.asking import LEARNING_RATE
 from miras.search.space.choosers import FromChoices, FromRandom
 from miras.search.space.derive import build, derivations, derive
 from miras.search.space.space import Space
@@ -137,6 +139,14 @@ def test_brute_on_memories_misses_none(tmp_path: Path) -> None:
     brute = set(every)
     assert len(brute) == len(every) and good_ones <= brute and len(good_ones) > 20
     assert len(brute) < 1.2 * len(good_ones)
+
+
+def test_brute_takes_the_middle_of_searched_rates(tmp_path: Path) -> None:
+    found = study(tmp_path, learning_rate={"low": 1e-4, "high": 1e-2})
+    on = ground_of(found, found.opened())
+    several = [choices for choices, _ in Brute(points=3).every(on)]
+    assert [choices[LEARNING_RATE] for choices in several] == [pytest.approx(1e-3)] * len(several)
+    assert len({written(choices) for choices in several}) == len(several)
 
 
 def test_parents_are_trained_ones_alone() -> None:

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from confirmation_cases import study as small
 from confirmation_cases import trials
 from postgres_cases import needs_postgres
+from search_conduct import STUDY
 from test_migrate import NARROW, WIDE, records, study, worked
 from typer.testing import CliRunner
 
@@ -18,6 +20,7 @@ from miras.search.engine import enter
 from miras.search.ledger.ledger import Ledger
 from miras.search.ledger.place import LEDGER
 from miras.search.migrate import migrate
+from miras.search.study import load_study
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +87,13 @@ def test_a_study_is_confirmed_by_its_name(
     with pytest.raises(SpecError, match="in a data base write its name and --storage"):
         confirming.settle(Path("named"))
     assert not (tmp_path / LEDGER).exists()
+
+
+@pytest.mark.parametrize("name", ["my study", "étude", "a[b]"])
+def test_a_file_whose_name_cannot_be_that_of_a_study(tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(STUDY))
+    with pytest.raises(SpecError, match="name of the file, cannot be that of a study: write `name"):
+        load_study(path)
+    path.write_text(yaml.safe_dump(STUDY | {"name": "_mine"}))
+    assert load_study(path).name == "_mine"

@@ -16,15 +16,16 @@ from miras.lines import read
 from miras.part import SpecError
 from miras.plots import reading
 from miras.result import Result, TrialRecord
-from miras.search import load_study, run, status
+from miras.search import Study, load_study, run, status
 from miras.search.engine import enter
 from miras.search.ledger.ledger import Ledger
-from miras.search.ledger.place import Place, Site
+from miras.search.ledger.place import Place, Site, alone
 from miras.search.ledger.reading import Slot
 from miras.search.promotion import Promotion
 from miras.search.proposing.planner import Plan
 from miras.search.rungs import Entry, on_floor
 from miras.search.trial.evaluation import Run, judge, runs_of
+from miras.search.workers.parent import Parent, Terms
 from miras.search.workers.worker import Worker, recorded
 
 RUNGS: dict[str, Any] = {
@@ -116,6 +117,16 @@ def test_what_rungs_did_is_told(folder: Path, played: list[TrialRecord]) -> None
     )
 
 
+def test_who_fails_on_a_later_rung_was_not_stopped(folder: Path, played: list[TrialRecord]) -> None:
+    told = Promotion(load_study(folder / "test.yaml"))
+    first = next(record for record in played if record.rung == 1)
+    late = [record for record in played if record is not first]
+    late.append(first.model_copy(update={"status": "timed_out"}))
+    before, after = (int(told.told(each)[0].split()[3]) for each in (played, late))
+    assert after == before - 1
+    assert told.told(late)[0].split()[5] == told.told(played)[0].split()[5]
+
+
 def test_null_candidate_is_the_first_baseline_again(played: list[TrialRecord]) -> None:
     baseline, null = played[:2]
     assert (null.key, null.memory, null.equals) == (baseline.key, baseline.memory, baseline.equals)
@@ -158,26 +169,46 @@ def test_errors_are_sentences(tmp_path: Path, changes: dict[str, Any], sentence:
     assert sentence in str(raised.value)
 
 
+def _on_the_first_rung(longer: Study, ledger: Ledger) -> Worker:
+    """Six trials wait for two more."""
+    worker = Worker(longer, ledger, Site(Place(Path("here"), "here"), "", "", "", 60.0))
+    for slot in range(6):
+        claim = ledger.claim("here/1.", below=8)
+        assert claim is not None and claim.slot == slot
+        plan = worker.planner.plan(claim)
+        assert plan is not None
+        own = runs_of(longer, plan.rates, 0, longer.shift(slot))
+        results = [trivial(longer, plan.memory, each) for each in own]
+        record = recorded(longer, slot, plan, results, None, 0.0, 0)
+        ledger.finish_rung(slot, claim.token, record.model_dump_json())
+    assert ledger.states(8)["waiting"] == 6
+    return worker
+
+
 def test_a_study_that_became_shorter_judges_who_waits(tmp_path: Path) -> None:
     """Six of a cohort of eight have finished a rung; then the study has no more than six."""
     changes: dict[str, Any] = {**RUNGS, "cohort": 8, "lag": 0}
     longer = study(tmp_path, **{**changes, "budget": {"trials": 8}})
     with Ledger(tmp_path / "ledger.db") as ledger:
         enter(longer, ledger, tmp_path)
-        worker = Worker(longer, ledger, Site(Place(tmp_path, "here"), "", "", "", 60.0))
-        for slot in range(6):
-            claim = ledger.claim("here/1.", below=8)
-            assert claim is not None and claim.slot == slot
-            plan = worker.planner.plan(claim)
-            assert plan is not None
-            own = runs_of(longer, plan.rates, 0, longer.shift(slot))
-            results = [trivial(longer, plan.memory, each) for each in own]
-            record = recorded(longer, slot, plan, results, None, 0.0, 0)
-            ledger.finish_rung(slot, claim.token, record.model_dump_json())
-        assert ledger.states(8)["waiting"] == 6
-    shorter = longer.model_copy(update={"budget": longer.budget.model_copy(update={"trials": 6})})
-    run(shorter, tmp_path, "search_fake:trivial")
+        _on_the_first_rung(longer, ledger)
+    run(longer.of_trials(6), tmp_path, "search_fake:trivial")
     assert sorted(each.number for each in records(tmp_path)) == list(range(6))
+
+
+def test_a_study_that_becomes_shorter_judges_who_waits(tmp_path: Path) -> None:
+    """By whoever works at it then, parent and worker alike."""
+    changes: dict[str, Any] = {**RUNGS, "cohort": 8, "lag": 0}
+    longer = study(tmp_path, **{**changes, "budget": {"trials": 8}})
+    with alone(tmp_path) as here, Ledger(here.ledger) as ledger:
+        enter(longer, ledger, tmp_path)
+        parent = Parent(longer, ledger, here, "search_fake:trivial", Terms())
+        worker = _on_the_first_rung(longer, ledger)
+        enter(longer.of_trials(6), ledger, tmp_path)
+        assert not worker.step() or worker.promotion
+        assert worker.promotion and worker.promotion.study.budget.trials == 6
+        ledger.decide = parent.projection.promotion
+        assert parent.run().states["done"] == 6
 
 
 def test_a_decision_looks_at_the_record_that_is_there(tmp_path: Path) -> None:

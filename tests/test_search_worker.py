@@ -168,3 +168,35 @@ def test_a_budget_is_changed_for_all(tmp_path: Path) -> None:
         enter(longer.model_copy(update={"budget": budget}), ledger, place)
         assert parent.run().states["done"] == 6
     assert json.loads((place / "study.json").read_text())["budget"]["trials"] == 6
+
+
+def test_no_minutes_are_no_time(tmp_path: Path) -> None:
+    found = study(tmp_path, workers=1)
+    ended = run(found, tmp_path, "search_fake:trivial", terms=Terms(minutes=0.0))
+    assert ended.states["done"] == 0
+
+
+def test_checkpoints_of_trials_that_are_done_go(tmp_path: Path) -> None:
+    """Another folder may have finished what was begun here."""
+    found = study(tmp_path, budget={"trials": 4}, workers=1)
+    run(found, tmp_path, "search_fake:trivial")
+    for number in (0, 99):
+        (tmp_path / "checkpoints" / str(number)).mkdir(parents=True)
+    run(found, tmp_path, "search_fake:trivial")
+    assert [each.name for each in (tmp_path / "checkpoints").iterdir()] == ["99"]
+
+
+def test_time_counts_without_a_trial_that_ended(tmp_path: Path) -> None:
+    found = study(tmp_path, budget={"trials": 8, "seconds": 3600}, workers=1)
+    with alone(tmp_path) as here, Ledger(here.ledger) as ledger:
+        enter(found, ledger, tmp_path)
+        parent = Parent(found, ledger, here, "search_fake:trivial", Terms())
+        parent.began -= 100.0
+        parent.follow()
+        assert ledger.fact("seconds") is None
+        parent.noted -= ledger.lease
+        parent.follow()
+        assert 100.0 <= float(ledger.fact("seconds") or 0.0) < 200.0
+        parent.began -= 100.0
+        parent.close()
+        assert float(ledger.fact("seconds") or 0.0) >= 200.0

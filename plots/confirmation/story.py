@@ -145,7 +145,7 @@ def costs(findings: Findings) -> Table:
         for each in found
         if each.where == found[0].where
     ]
-    columns = ("memory", "parameters", "state floats", "operations / token", "tokens / s")
+    columns = ("memory", "parameters", "state floats at most", "operations / token", "tokens / s")
     return Table((*columns, "good learning rates"), rows)
 
 

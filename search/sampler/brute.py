@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial
 from pydantic import Field
 
 from ..proposing.ground import Choices, Exhausted, Ground, Whole, written
+from ..space.asking import LEARNING_RATE
 from ..space.choosers import Odometer
 from ..space.nodes import Number
 from . import Arm, Sampler, Turn
@@ -20,7 +21,8 @@ class Brute(Sampler):
     """Every derivation in a fixed order; what does not fit the grammar is left out.
 
     A real number stands at `points` places, evenly spread over its range: at the middle of it if
-    there is one. Holes that are chosen last change fastest.
+    there is one. A learning rate that is searched stands in the middle of its range. Holes that
+    are chosen last change fastest.
     """
 
     kind: Literal["brute"] = "brute"
@@ -88,6 +90,8 @@ class _Dials(Odometer):
         self.numbers: dict[str, int | float] = {}
 
     def number(self, name: str, among: Number) -> int | float:
+        if name == LEARNING_RATE:  # a memory is not tried again at another one
+            return among.middle
         if name not in self.numbers:  # one that does not fit is asked for again: it stays
             if among.whole:
                 value = super().number(name, among)

@@ -27,8 +27,11 @@ class Gp(Sampler):
 
     def arm(self, candidate: int, ground: Ground) -> Arm:
         def make(turn: Turn) -> GPSampler:
+            # refused ones, shown as the worst, teach what fits, not what is good
+            shown = max(self.most // 2, self.most - self.startup)
+            enough = min(self.startup + turn.refused, shown)
             return GPSampler(
-                seed=turn.seed, n_startup_trials=self.startup, warn_independent_sampling=False
+                seed=turn.seed, n_startup_trials=enough, warn_independent_sampling=False
             )
 
         return Arm("search", self.kind, make, most=self.most, complete=True)

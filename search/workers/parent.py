@@ -6,6 +6,7 @@ on one machine or many, may share a study: each has a folder of its own, and giv
 workers held and nothing else.
 """
 
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,14 +60,15 @@ class Parent:
         shared = ledger.storage.url.render_as_string(hide_password=False)
         kind = terms.optuna or (usual(place.folder) if ledger.storage.file else shared)
         self.teller = Teller(study, self.space, ledger, place, kind)
-        self.until = time.time() + 60 * terms.minutes if terms.minutes else float("inf")
+        minutes = float("inf") if terms.minutes is None else terms.minutes
+        self.until = time.time() + 60 * minutes
         site = Site(place, shared, ledger.study, train, ledger.lease, self.until)
         if len(study.looks) > 1:
             ledger.decide = self.projection.promotion
             ledger.judge()
         self.crew = terms.crew(site, lambda text: self.display.say(text))
         self.display = Display(study)
-        self.began = ledger.now()
+        self.began = self.noted = ledger.now()
         self.before = float(ledger.fact("seconds") or 0.0)
         self.fruitless = 0
         self.trouble, self.again, self.closed = "", 0.0, False
@@ -144,9 +146,9 @@ class Parent:
         """Take the number of trials that the study has by now."""
         before, now = self.study.budget.trials, trials_of(self.study, self.ledger)
         if now != before:
-            budget = self.study.budget.model_copy(update={"trials": now})
-            self.study = self.study.model_copy(update={"budget": budget})
+            self.study = self.study.of_trials(now)
             self.projection.study = self.projection.promotion.study = self.study
+            self.ledger.judge()  # the last cohort is another one
             self.display.say(f"the study has {now} trials by now, not {before}")
 
     def bury(self) -> None:
@@ -175,6 +177,8 @@ class Parent:
                 self.display.ended(record, now)
             if fresh:
                 self.note()
+            elif self.ledger.now() > self.noted + self.ledger.lease:
+                self.note()  # the time of a long trial counts if this sitting is killed
             self.display.moved(now)
             self.teller.update(self.projection.records)
         except (OSError, Lost) as error:
@@ -201,11 +205,19 @@ class Parent:
         """Write the manifest and how long it took so far."""
         seconds = self.before + self.ledger.now() - self.began
         self.ledger.note(seconds=seconds)
+        self.noted = self.ledger.now()
         times = {name: self.ledger.fact(name) for name in ("started", "finished")}
         self.projection.manifest(
             **{name: float(value) for name, value in times.items() if value},
             seconds=round(seconds, 1),
         )
+
+    def tidy(self) -> None:
+        """Remove checkpoints of trials that are done: others may have finished them elsewhere."""
+        done = self.projection.records
+        for each in (self.place.folder / "checkpoints").glob("*"):
+            if each.name.isdecimal() and int(each.name) in done:
+                shutil.rmtree(each, ignore_errors=True)
 
     def conclude(self, states: Mapping[str, int], over: bool) -> None:
         """Say how it ended; `over`: the time budget is used up."""
@@ -229,8 +241,9 @@ class Parent:
         self.ledger.storage.patient = False  # whoever wants to leave does not wait
         try:
             self.ledger.release(f"{self.place.name}/")
-            if self.projection.update():
-                self.note()
+            self.projection.update()
+            self.note()
+            self.tidy()
             self.teller.update(self.projection.records)
             self.teller.close()
         except (OSError, DBAPIError, Lost) as error:

@@ -59,8 +59,8 @@ class Worker:
         self.log, self.train = site.place.log, site.train
         self.planner = Planner(study, study.opened(), ledger)
         self.apart = Apart(study)
-        if len(study.looks) > 1:
-            ledger.decide = Promotion(study)
+        self.promotion = Promotion(study) if len(study.looks) > 1 else None
+        ledger.decide = self.promotion
 
     def step(self) -> bool:
         """Do one trial, or wait a moment for one; False when the study needs nobody any more."""
@@ -68,6 +68,10 @@ class Worker:
         if time.time() > self.site.until or (stop and self.ledger.now() > float(stop)):
             return False
         name, trials = owner(self.site.place.name), trials_of(self.study, self.ledger)
+        if trials != self.study.budget.trials:
+            self.study = self.study.of_trials(trials)
+            if self.promotion:
+                self.promotion.study = self.study  # the last cohort is another one
         claim = self.ledger.claim(name, below=trials, lag=self.study.lag)
         if claim is None:
             pause(0.2)  # another worker may die and leave its trial behind
