@@ -179,7 +179,9 @@ RESULTS = {
         texts("trials.jsonl", LINE % '"key": [1], "objectives": 3'), "report {}", "trials.jsonl:1"
     ),
     "a line without a bottom": Case(
-        texts("trials.jsonl", '{"objectives":' + "[" * 100_000), "plot frontier {}", ""
+        texts("trials.jsonl", '{"objectives":' + "[" * 100_000),
+        "plot frontier {}",
+        "nothing yet",
     ),
     "a folder in its place": Case(
         lambda at: (at / "trials.jsonl").mkdir(), "plot frontier {}", "trials.jsonl"

@@ -91,7 +91,8 @@ def save_memory(memories: Memories, path: str | Path) -> None:
 def load_memory(path: str | Path) -> Memories:
     """What `save_memory` wrote, for `generate(..., past_key_values=...)` of the same model.
 
-    The text that it has read is not given again: the prompt goes on after it.
+    Which model it was, the file does not say. Raises SpecError for what is no such file, or is not
+    whole. The text that it has read is not given again: the prompt goes on after it.
     """
     if not Path(path).is_file():
         raise SpecError(f"{path}: there is no such file: give one that save_memory wrote")
@@ -107,12 +108,30 @@ def load_memory(path: str | Path) -> Memories:
         groups = json.loads(header["groups"])
         found = Memories()  # none of the text to come was read
         for rows, state in groups:
-            found.add(torch.tensor(rows, dtype=torch.int64), _rebuilt(state, tensors))
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
+            rebuilt = _rebuilt(state, tensors)
+            if not isinstance(rebuilt, tuple):
+                raise ValueError("a state is a tuple of layers")
+            found.add(_rows(rows), rebuilt)
+        order = torch.cat([rows for rows, _ in found.groups]).sort().values
+        if not torch.equal(order, torch.arange(len(order))):
+            raise ValueError(f"its rows are {order.tolist()}")
+    except (AttributeError, LookupError, ValueError, TypeError, RuntimeError) as error:
         raise SpecError(
             f"{path}: its parts do not fit together ({error!r}): save it anew"
         ) from None
+    if bad := [name for name, leaf in tensors.items() if bool(leaf.isnan().any())]:
+        raise SpecError(
+            f"{path}: {len(bad)} of its {len(tensors)} tensors hold what is not a number: save it"
+            " anew, before its model diverges"
+        )
     return found
+
+
+def _rows(given: Any) -> Tensor:
+    rows = torch.tensor(given)
+    if rows.dtype != torch.int64 or rows.dim() != 1:
+        raise TypeError(f"rows are a list of whole numbers, not {given!r}")
+    return rows
 
 
 def _plain(state: Any, tensors: dict[str, Tensor]) -> Any:
@@ -139,4 +158,6 @@ def _rebuilt(plain: Any, tensors: dict[str, Tensor]) -> Any:
     if "tuple" in plain:
         items = [_rebuilt(each, tensors) for each in plain["items"]]
         return TUPLES[plain["tuple"]](*items) if plain["tuple"] else tuple(items)
+    if not isinstance(plain["value"], int | float | None):
+        raise TypeError(f"{plain['value']!r} is no part of a state")
     return plain["value"]
