@@ -74,7 +74,8 @@ def _python(run: str, out: Path | None, layer: int, dim: int | None, heads: int 
         path = path / f"{name or 'memory'}.py"
     with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8")
-    print(f"{path}: {len(text.splitlines())} lines, the same outputs as the original")
+    how = "with its fast plan" if "def piece" in text else "token by token"
+    print(f"{path}: {len(text.splitlines())} lines, {how}, the same outputs as the original")
 
 
 def _hf(folder: Path, out: Path | None, tokenizer: Path | None) -> None:

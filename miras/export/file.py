@@ -29,7 +29,9 @@ def class_name(name: str) -> str:
 class File:
     """One file in the making."""
 
-    def __init__(self, layer: Layer, memory: Memory, index: int, layers: int, source: str) -> None:
+    def __init__(
+        self, layer: Layer, memory: Memory, index: int, layers: int, source: str, fast: bool = True
+    ) -> None:
         self.layer, self.memory, self.source = layer, memory, source
         self.index, self.layers = index, layers
         self.name = class_name(memory.name or "memory")
@@ -37,7 +39,7 @@ class File:
         self.start, self.prepare = functions.start(), functions.prepare()
         samples = functions.samples(_moments(memory))
         self.token = merged([functions.token(sample) for sample in samples])
-        self.piece = functions.piece()
+        self.piece = functions.piece() if fast else None
         self.tensors = {n: tuple(leaf.shape) for n, leaf in leaves(samples[-1].state).items()}
         self.first = {n: tuple(leaf.shape) for n, leaf in leaves(samples[0].state).items()}
         pieces = [self.token, *([self.piece[0]] if self.piece else [])]
@@ -181,7 +183,7 @@ class File:
             "    def piece(self, seen: Seen, state: State) -> tuple[Tensor, State]:",
             f'        """{told}: the same numbers as token by token, in a few large products."""',
         ]
-        return [*lines, *self._body(function, "seen", "seen.value.shape[1]")]
+        return [*lines, *self._body(function, "seen", str(size or "seen.value.shape[1]"))]
 
     def _body(self, function: Written, seen: str, tokens: str) -> list[str]:
         asked = [name for name in self.inputs if name in function.used]
@@ -193,6 +195,8 @@ class File:
             if function.results[name] != name or assigned(function, name)
         ]
         output = function.results[""]
+        if any(re.search(r"(?<!\.)\bposition\b", line) for line in function.lines):
+            lines.append("        position = state.position")
         lines += function.lines
         start = f"return {output}, "
         if len(start) > 40:

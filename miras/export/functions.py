@@ -29,8 +29,8 @@ PIECE = 16
 OWN = ("query", "key", "value")
 """What every memory is given."""
 
-MOST = 70
-"""Lines of a function that somebody still wants to read."""
+MOST = 250
+"""Lines of a fast form that somebody still wants in a file, beside the token that it is made of."""
 
 
 class Sample(NamedTuple):
@@ -201,11 +201,13 @@ class Functions:
         if name == "sequential":
             return None
         size = int(getattr(plan, "chunk", PIECE))
-        if self.memory.stepping is not None and self.memory.stepping.chunk > 1:
-            size = self.memory.stepping.chunk
+        stepping = self.memory.stepping
+        chunk = stepping.chunk if stepping is not None else 1
         try:
             found = self._planned(plan, 5)
-            if found == self._planned(plan, 3 * size + 1):
+            if chunk > 1:  # a piece is a chunk: it is asked for where one begins
+                size, found = chunk, self._planned(plan, chunk, chunk)
+            elif found == self._planned(plan, 3 * size + 1):
                 size = 0
             else:
                 found = self._planned(plan, size)
@@ -213,10 +215,10 @@ class Functions:
             return None
         return (found, size) if sum(s.count("\n") + 1 for s in found.lines) <= MOST else None
 
-    def _planned(self, plan: Any, time: int) -> Written:
+    def _planned(self, plan: Any, time: int, position: int = 3) -> Written:
         recorder = self._recorder()
         recorder.cut = True
-        before = self.samples(4)[-1]
+        before = self.samples(position + 1)[-1]
         tokens, _ = _named(before.inputs)
         with plainly():
             many = {name: torch.rand(3, time, *leaf.shape[2:]) for name, leaf in tokens.items()}
