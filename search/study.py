@@ -52,7 +52,7 @@ class Study(Part):
     )
     baselines: tuple[str, ...] = Field(default=(), description="known memories, trained first")
     learning_rate: Rate | Annotated[tuple[Rate, ...], Field(min_length=1)] | Searched = Field(
-        default=3e-3,
+        default=1e-2,
         description="a rate or a list of rates for all memories alike (the best by validation"
         " counts), or {low, high} to let the search choose",
     )
