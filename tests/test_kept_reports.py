@@ -1,7 +1,9 @@
-"""The report of the quickstart that is kept is what the program writes from its records today."""
+"""The reports of studies that are kept are what the program writes from their records today."""
 
 import re
 from pathlib import Path
+
+import pytest
 
 from miras.exporting import WINNER
 from miras.page import Picture, Pictures, to_markdown
@@ -11,7 +13,7 @@ from miras.plots.report import compose
 from miras.plots.study import load
 from miras.reporting import asked, equations, ruled
 
-FOLDER = Path(__file__).parents[1] / "studies/quickstart"
+STUDIES = Path(__file__).parents[1] / "studies"
 LINK = re.compile(r"^!\[(?P<words>.*)\]\((?P<path>figures/(?P<file>[\w-]+)\.png)\)$", re.MULTILINE)
 
 
@@ -26,13 +28,15 @@ def drawn(page: str) -> dict[str, Pictures]:
     return {name: Pictures(found[name]) for name in names if name in found}
 
 
-def test_the_report_that_is_kept_is_fresh() -> None:
+@pytest.mark.parametrize("name", ["quickstart", "first-search", "rediscovery"])
+def test_the_report_that_is_kept_is_fresh(name: str) -> None:
     """Every word and number; `miras report` on a copy of the folder writes it anew."""
-    study, kept = load(FOLDER), (FOLDER / "report.md").read_text(encoding="utf-8")
+    folder = STUDIES / name
+    study, kept = load(folder), (folder / "report.md").read_text(encoding="utf-8")
     pictures = drawn(kept)
-    blocks = compose(study, pictures, equations(FOLDER / WINNER), asked(), ruled())
+    blocks = compose(study, pictures, equations(folder / WINNER), asked(), ruled())
     written = to_markdown(f"Search report: {study.name}", blocks)
     assert written.splitlines() == kept.splitlines()
     files = [picture.path for each in pictures.values() for picture in each.members]
     assert len(files) == len(set(files)) > 30
-    assert {f"figures/{path.name}" for path in (FOLDER / "figures").iterdir()} == set(files)
+    assert {f"figures/{path.name}" for path in (folder / "figures").iterdir()} == set(files)
