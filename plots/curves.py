@@ -6,6 +6,8 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from miras.result import Point
+
 from . import reading
 from .style import End, legend_of_arms, name_ends, strokes
 
@@ -29,23 +31,23 @@ def table(records: reading.Records) -> list[Row]:
     rows: list[Row] = []
     for task in reading.tasks(records):
         for record in reading.shown(records, lambda r, task=task: reading.task_score(r, task)):
-            at: dict[int, list[float]] = {}
+            at: dict[int, list[Point]] = {}  # by step: texts of one seed are longer than another's
             for result in reading.results(record, task):
                 for point in result.curve:
-                    at.setdefault(point.tokens, []).append(point.score)
+                    at.setdefault(point.step, []).append(point)
             rows += [
                 Row(
                     panel=task,
                     number=record.number,
                     name=reading.label(record),
                     origin=record.origin,
-                    tokens=tokens,
-                    score=fmean(scores),
-                    low=min(scores),
-                    high=max(scores),
-                    seeds=len(scores),
+                    tokens=round(fmean(point.tokens for point in points)),
+                    score=fmean(point.score for point in points),
+                    low=min(point.score for point in points),
+                    high=max(point.score for point in points),
+                    seeds=len(points),
                 )
-                for tokens, scores in sorted(at.items())
+                for _, points in sorted(at.items())
             ]
     return rows
 

@@ -96,7 +96,9 @@ def draw(axes: Axes, rows: list[Row]) -> None:
     ends = [End(r.size, r.score, r.name, LOOKS[r.origin][0]) for r in _named(rows)]
     name_ends(axes, ends)
     axes.set_title(f"Score and {cost.name}: {rows[0].panel.removesuffix(f', {cost.name}')}")
-    axes.set_ylabel("score (0 = floor, 1 = ceiling)")
+    several = any(row.low < row.high for row in rows)
+    bars = "\n(bars: standard error over seeds)" if several else ""
+    axes.set_ylabel(f"score (0 = floor, 1 = ceiling){bars}")
     axes.figure.legend(loc="outside lower left", ncols=4, columnspacing=1)
 
 

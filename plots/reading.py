@@ -1,6 +1,7 @@
 """Quantities that several figures take from the records, each defined once."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, combinations
 from statistics import fmean, stdev
@@ -92,7 +93,7 @@ def results(record: TrialRecord, task: str) -> list[Result]:
     """The results that count for a task: good ones of the last rung, at the chosen learning rate.
 
     A record that names no learning rate among its results (one rate per task) is read at the rate
-    of the best mean validation score, never of the best test score.
+    of the best mean validation score, of those with most seeds; never of the best test score.
     """
     found = [
         result
@@ -107,11 +108,14 @@ def results(record: TrialRecord, task: str) -> list[Result]:
     if record.learning_rate in rates:
         best = record.learning_rate
     else:
-        best = max(
-            sorted(rates),
-            key=lambda rate: fmean(_validation(r) for r in found if r.learning_rate == rate),
-        )
+        best = max(sorted(rates), key=lambda rate: _promise(found, rate))
     return [result for result in found if result.learning_rate == best]
+
+
+def _promise(found: Sequence[Result], rate: float) -> tuple[int, float]:
+    """Seeds and mean validation score of a rate: others were left after the first seeds."""
+    here = [result for result in found if result.learning_rate == rate]
+    return len({result.seed for result in here}), fmean(map(_validation, here))
 
 
 def _validation(result: Result) -> float:
@@ -208,18 +212,30 @@ def completed(record: TrialRecord) -> TrialRecord:
 
 
 def grouped(found: Iterable[Result], study: str = "") -> list[TrialRecord]:
-    """Single results as records, one for each memory: for figures of runs without a study."""
+    """Single results as records, one for each memory: for figures of runs without a study.
+
+    A name that begins with the number of a trial is that of a candidate, as in a confirmation;
+    the same with single choices changed is left out.
+    """
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in found:
         groups.setdefault((result.key, result.name), []).append(result)
     records: list[TrialRecord] = []
-    for number, ((key, name), members) in enumerate(groups.items()):
+    numbered = {name: re.fullmatch(r"#(\d+) (.+)", name) for _, name in groups}
+    left = {int(found[1]) for found in numbered.values() if found}
+    free = iter([number for number in range(len(groups) + len(left)) if number not in left])
+    for (key, name), members in groups.items():
+        candidate = numbered[name]
+        number = int(candidate[1]) if candidate else next(free)
+        if candidate and number not in left:
+            continue
+        left.discard(number)
         fine = any(result.status == "ok" for result in members)
         draft = TrialRecord(
             study=study,
             number=number,
-            origin="baseline",
-            name=name,
+            origin="search" if candidate else "baseline",
+            name=candidate[2] if candidate else name,
             key=key,
             memory=members[0].memory,
             choices={},

@@ -12,7 +12,7 @@ from plot_cases import LOST, record, result, scoring, seeded, synthetic
 from miras import plots
 from miras.lines import append
 from miras.plots import bits, curves, frontier, ladder, objectives, outcomes, reading
-from miras.result import Finding, Result, TrialRecord
+from miras.result import Finding, Point, Result, TrialRecord
 
 ROOT = Path(__file__).parent.parent
 
@@ -70,6 +70,38 @@ def test_curves_table() -> None:
         "panel": "mqar", "number": 5, "name": "#5 candidate", "origin": "search",
         "tokens": 200, "score": 0.25, "low": 0.25, "high": 0.25, "seeds": 1,
     }  # fmt: skip
+
+
+def test_curves_of_texts_that_differ_in_length_are_joined_by_step() -> None:
+    runs = tuple(
+        result(seed=seed, curve=(Point(step=5, tokens=200 + 20 * seed, loss=1.0, score=seed / 2),))
+        for seed in (0, 1)
+    )
+    (row,) = curves.table([record(results=runs)])
+    assert (row.tokens, row.seeds) == (210, 2)
+    assert (row.low, row.score, row.high) == (0.0, 0.25, 0.5)
+
+
+def test_runs_of_a_confirmation_know_their_candidates() -> None:
+    names = ("#1 found", "deltanet", "gla", "#1 found, wiring of gla")
+    records = reading.grouped(result(name=name, key=name) for name in names)
+    assert [(each.number, each.origin, reading.label(each)) for each in records] == [
+        (1, "search", "#1 found"),
+        (0, "baseline", "deltanet"),
+        (2, "baseline", "gla"),
+    ]
+
+
+def test_a_rate_that_was_left_after_one_seed_does_not_count() -> None:
+    """In a sweep the first seed has all rates; one that was lucky there would hide the others."""
+    rates = {0.003: (0.9,), 0.01: (0.8, 0.6)}
+    runs = [
+        result(learning_rate=rate, seed=seed, score=score, validation=score)
+        for rate, scores in rates.items()
+        for seed, score in enumerate(scores)
+    ]
+    found = reading.results(record(results=tuple(runs), learning_rate=0.0), "mqar")
+    assert [each.score for each in found] == [0.8, 0.6]
 
 
 def test_ladder_table() -> None:
