@@ -106,6 +106,7 @@ def _in_short(study: Study) -> list[Block]:
         lines.append(f"{verdict.objective}: {', '.join(parts)}. {verdict.sentence}")
     return [
         Heading("In short"),
+        *_confirmed(study),
         Items(lines),
         Text(
             "A memory is new if its normal form equals that of no known memory. Scores run from 0"
@@ -113,6 +114,15 @@ def _in_short(study: Study) -> list[Block]:
         ),
         *_chosen(study),
     ]
+
+
+def _confirmed(study: Study) -> list[Block]:
+    """What fresh seeds said of the finalists, before what the search saw of them."""
+    said = [f"{each.sentence}." for each in study.findings if each.topic == "lead"]
+    if not said:
+        return []
+    what = "What counts is what fresh seeds say, of which more stands below:"
+    return [Text(what), Items(said), Text("What the search itself saw:")]
 
 
 def _chosen(study: Study) -> list[Block]:

@@ -1,8 +1,10 @@
 """`miras confirm`: it goes on after a kill, and writes a page."""
 
+import itertools
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -85,7 +87,9 @@ def test_the_command_goes_on_where_it_was_killed(
     confirming.settle(folder, workers=1)
     assert not began
 
-    assert "On fresh seeds" in report(folder).read_text()
+    text = report(folder).read_text()
+    short = text.split("What was searched, and how</")[1]  # from contents to heading
+    assert "On fresh seeds" in text and escape(f"{lead.sentence}.") in short
 
 
 def test_runs_count_once_wherever_their_folder_is_seen_from(tmp_path: Path) -> None:
@@ -109,7 +113,13 @@ def test_who_confirms_again_is_told_so(tmp_path: Path, monkeypatch: pytest.Monke
     path.write_text(json.dumps(plain))
     about = load_study(path)
     folder = ran(tmp_path / "tiny", about)
-    monkeypatch.setattr(sweep, "execute", lambda s, job: outcome(s, job, score_of(s, job, told)))
+    clock = itertools.count(36)  # no run takes as long as another one
+
+    def execute(asked: Sweep, job: Job) -> Result:
+        found = outcome(asked, job, score_of(asked, job, told))
+        return found.model_copy(update={"seconds": float(next(clock))})
+
+    monkeypatch.setattr(sweep, "execute", execute)
     monkeypatch.setattr(sweep, "ProcessPoolExecutor", lambda n, *_: ThreadPoolExecutor(n))
     first = confirming.settle(folder)
     count = pick(first, "runs").numbers["runs of the confirmation"]
