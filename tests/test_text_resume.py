@@ -19,6 +19,9 @@ from miras.text import run as text_run
 from miras.text import training
 from miras.text.training import train
 
+MEMNET = {"use": "memnet", "project": True, "layers": 1, "feedforward": 16}
+"""Its controller has dropout: a step draws by chance."""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
@@ -71,6 +74,22 @@ def test_killed_at_twenty_random_steps_the_curve_is_the_same_bit_for_bit(
         train(quick, run, begun=lambda done, _, told=told: told.append(done))
         assert told == [(step - 1) // 3 * 3]
         equal(whole, run)
+
+
+@pytest.mark.parametrize("memory", ["gla", MEMNET], ids=["gla", "memnet"])
+def test_killed_between_lines_of_the_log(
+    memory: Any, book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The losses of a line that is half made are in the checkpoint, and chance within a step is."""
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    sparse = file(book, memory, log=4, look=11, pieces=1, windows=2)
+    train(sparse, whole)
+    assert [line["step"] for line in curve(whole)][:2] == [4, 8]
+    with monkeypatch.context() as patch:
+        killed_at(8, patch)
+        assert ended(forked(lambda: train(sparse, run))) == -signal.SIGKILL
+    train(sparse, run)  # from 6: two of the four losses of the line 8 are from before
+    equal(whole, run)
 
 
 def test_killed_from_outside_at_any_moment(book: Path, tmp_path: Path):

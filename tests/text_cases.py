@@ -27,8 +27,8 @@ def write_book(folder: Path) -> Path:
     return folder
 
 
-def file(book: Path, name: str = "gla", **changes: Any) -> TrainingFile:
-    model = ModelSpec.model_validate({"dim": 16, "layers": 1, "heads": 2, "pattern": [name]})
+def file(book: Path, memory: Any = "gla", **changes: Any) -> TrainingFile:
+    model = ModelSpec.model_validate({"dim": 16, "layers": 1, "heads": 2, "pattern": [memory]})
     fields: dict[str, Any] = {"text": book, "context": 16, "batch": 4, "pieces": 2, "windows": 8}
     fields |= {"steps": STEPS, "log": 1, "look": 5, "checkpoint": 3}
     return TrainingFile(model=model, training=Training.model_validate(fields | changes))
