@@ -8,6 +8,9 @@ from miras.part import Part, SpecError
 
 Rate = Annotated[float, Field(gt=0.0, le=1.0)]
 
+NAME = "[A-Za-z0-9_][A-Za-z0-9._-]*"
+"""What a study or a sweep may be called: folders and rows in a data base have this name."""
+
 
 class Searched(Part):
     """A learning rate that is chosen for every candidate like the rest of it, in its logarithm.

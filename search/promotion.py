@@ -1,5 +1,6 @@
 """Decisions between rungs, from what the ledger holds of the trials."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 
@@ -41,21 +42,21 @@ class Promotion:
         study, last = self.study, len(self.study.looks) - 1
         if not last:
             return []
-        ended: list[Entry] = []
-        failed = set[int]()  # on a rung that they were let go on to
-        for record in records:
-            ended.append(Entry(record.number, record.origin, self._reached(record), ended=True))
-            if record.status not in ("ok", "stopped"):
-                failed.add(record.number)
+        records = list(records)
+        ended = [
+            Entry(record.number, record.origin, self._reached(record), ended=True)
+            for record in records
+        ]
+        pairs = zip(records, ended, strict=True)
+        stopped = Counter(len(entry.values) for each, entry in pairs if each.status == "stopped")
         lines: list[str] = []
         for rung in range(last):
             seen = [entry for entry in ended if len(entry.values) > rung]
-            here = [entry for entry in seen if len(entry.values) == rung + 1]
-            stopped = sum(entry.slot not in failed for entry in here)
             found = agreement(ended, rung, last)
             line = (
-                f"rung {rung + 1} stopped {stopped} of {len(seen)}; its order agrees with that of"
-                f" the last one by {found.correlation:.2f} over {found.pairs} that none stops"
+                f"rung {rung + 1} stopped {stopped[rung + 1]} of {len(seen)}; its order agrees with"
+                f" that of the last one by {found.correlation:.2f} over {found.pairs} that none"
+                " stops"
             )
             if on_floor(seen, rung):
                 line += "; no known memory has left the floor on it, so it stops nobody"

@@ -15,7 +15,7 @@ from miras.model import Shell
 from miras.part import Part, SpecError
 from miras.tasks import AnyTask
 
-from .bounds import Budget, Limits, Rate, Searched
+from .bounds import NAME, Budget, Limits, Rate, Searched
 from .confirmation.confirm import Confirm
 from .rungs import Rules, Rung
 from .sampler import AnySampler
@@ -27,10 +27,6 @@ from .trial.matching import Match, length_of, solve
 
 MAY_CHANGE = frozenset({"description", "budget", "workers", "limits", "confirm"})
 """What may differ when a study is taken up again; all else would make another study of it."""
-
-
-NAME = "[A-Za-z0-9_][A-Za-z0-9._-]*"
-"""What a study may be called: its folder, its rows in a data base and figures have this name."""
 
 
 class Study(Part):

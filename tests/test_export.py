@@ -15,6 +15,8 @@ from miras import cli
 from miras.composition import Composition
 from miras.export import python
 from miras.export.file import class_name
+from miras.export.functions import Functions
+from miras.export.program import Written
 from miras.known import known, named
 from miras.layer import Layer
 from miras.memory import Memory
@@ -122,6 +124,21 @@ def test_what_cannot_be_written_is_refused_in_a_sentence() -> None:
 def test_a_plan_that_fills_in_rows_is_left_out() -> None:
     """The substitution of a robust error writes row after row into one tensor."""
     text = python(Memory.model_validate({"architecture": "matrix", "bias": "huber"}), 16, 2)
+    assert "def token" in text and "def piece" not in text
+
+
+@pytest.mark.parametrize("line", ["        value = value + 1.0", "        value = nowhere"])
+def test_a_fast_plan_that_is_not_the_same_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    whole = Functions.piece
+
+    def broken(self: Functions) -> tuple[Written, int] | None:
+        found, size = whole(self) or pytest.fail("no plan")
+        return found._replace(lines=[line, *found.lines]), size
+
+    monkeypatch.setattr(Functions, "piece", broken)
+    text = python(named("gated-deltanet"), 16, 2)
     assert "def token" in text and "def piece" not in text
 
 

@@ -115,7 +115,7 @@ def test_study_with_two_workers(tmp_path: Path) -> None:
     assert "14 of 14 trials done (14 ok)" in str(status(tmp_path))
 
     # A larger budget goes on; another space does not.
-    longer = study.model_copy(update={"budget": study.budget.model_copy(update={"trials": 16})})
+    longer = study.of_trials(16)
     run(longer, tmp_path, "search_fake:trivial")
     check_whole(tmp_path, 16)
     with pytest.raises(SpecError, match="a study with another space, seed: go on"):

@@ -73,6 +73,7 @@ def node_of(owner: str, nodes: Any) -> Any:
     )
 
 
+@pytest.mark.slow
 def test_a_node_is_removed(
     nodes: Any, tmp_path: Path, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -152,8 +152,7 @@ def test_a_sitting_that_ends_early_does_not_finish_a_study(tmp_path: Path) -> No
     assert "finished" not in json.loads((tmp_path / "study.json").read_text())
     run(found, tmp_path, "search_fake:trivial")
     assert json.loads((tmp_path / "study.json").read_text())["finished"] > 0
-    more = found.model_copy(update={"budget": found.budget.model_copy(update={"trials": 9})})
-    run(more, tmp_path, "search_fake:trivial", terms=Terms(minutes=1e-6))
+    run(found.of_trials(9), tmp_path, "search_fake:trivial", terms=Terms(minutes=1e-6))
     assert "finished" not in json.loads((tmp_path / "study.json").read_text())
 
 
@@ -164,8 +163,7 @@ def test_a_budget_is_changed_for_all(tmp_path: Path) -> None:
     with alone(place) as here, Ledger(here.ledger) as ledger:
         enter(longer, ledger, place)
         parent = Parent(longer, ledger, here, "search_fake:trivial", Terms(minutes=1.0))
-        budget = longer.budget.model_copy(update={"trials": 6})
-        enter(longer.model_copy(update={"budget": budget}), ledger, place)
+        enter(longer.of_trials(6), ledger, place)
         assert parent.run().states["done"] == 6
     assert json.loads((place / "study.json").read_text())["budget"]["trials"] == 6
 

@@ -204,10 +204,9 @@ class Functions:
         stepping = self.memory.stepping
         chunk = stepping.chunk if stepping is not None else 1
         try:
-            found = self._planned(plan, 5)
             if chunk > 1:  # a piece is a chunk: it is asked for where one begins
                 size, found = chunk, self._planned(plan, chunk, chunk)
-            elif found == self._planned(plan, 3 * size + 1):
+            elif (found := self._planned(plan, 5)) == self._planned(plan, 3 * size + 1):
                 size = 0
             else:
                 found = self._planned(plan, size)

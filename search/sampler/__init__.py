@@ -27,6 +27,13 @@ class Turn(NamedTuple):
     seen: Set[str] = frozenset()
     """Choices that were made before, as `written` writes them."""
 
+    def start(self, startup: int, most: int) -> int:
+        """Trials of the start for a sampler that counts refused ones and looks at `most` trials.
+
+        Refused ones teach what fits, not what is good; no more are there than are shown.
+        """
+        return min(startup + self.refused, max(most // 2, most - startup))
+
 
 class Arm(NamedTuple):
     """Who proposes one candidate."""

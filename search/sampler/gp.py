@@ -27,9 +27,7 @@ class Gp(Sampler):
 
     def arm(self, candidate: int, ground: Ground) -> Arm:
         def make(turn: Turn) -> GPSampler:
-            # refused ones, shown as the worst, teach what fits, not what is good
-            shown = max(self.most // 2, self.most - self.startup)
-            enough = min(self.startup + turn.refused, shown)
+            enough = turn.start(self.startup, self.most)
             return GPSampler(
                 seed=turn.seed, n_startup_trials=enough, warn_independent_sampling=False
             )

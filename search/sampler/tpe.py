@@ -30,9 +30,7 @@ class Tpe(Sampler):
 
     def arm(self, candidate: int, ground: Ground) -> Arm:
         def make(turn: Turn) -> TPESampler:
-            # refused ones teach what fits, not what is good; no more are there than are shown
-            shown = max(self.most // 2, self.most - self.startup)
-            enough = min(self.startup + turn.refused, shown)
+            enough = turn.start(self.startup, self.most)
             return Quick(n_startup_trials=enough, multivariate=True, seed=turn.seed)
 
         return Arm("search", self.kind, make, most=self.most)

@@ -14,7 +14,7 @@ from miras.part import Part, SpecError
 from miras.stack import Stack, layers_of
 from miras.tasks import AnyTask
 
-from ..bounds import Limits
+from ..bounds import NAME, Limits
 
 AnyMemory = Annotated[AnyCell, BeforeValidator(expand)]
 
@@ -79,7 +79,7 @@ class Comparison(Part):
 class Sweep(Part):
     """A sweep file."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=f"^{NAME}$")
     description: str = ""
     compare: tuple[Comparison, ...] = Field(min_length=1)
     learning_rates: tuple[float, ...] = Field(default=(1e-3, 3e-3, 1e-2), min_length=1)

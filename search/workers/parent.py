@@ -68,7 +68,7 @@ class Parent:
             ledger.judge()
         self.crew = terms.crew(site, lambda text: self.display.say(text))
         self.display = Display(study)
-        self.began = self.noted = ledger.now()
+        self.began, self.noted = ledger.now(), time.monotonic()
         self.before = float(ledger.fact("seconds") or 0.0)
         self.fruitless = 0
         self.trouble, self.again, self.closed = "", 0.0, False
@@ -177,7 +177,7 @@ class Parent:
                 self.display.ended(record, now)
             if fresh:
                 self.note()
-            elif self.ledger.now() > self.noted + self.ledger.lease:
+            elif time.monotonic() > self.noted + self.ledger.lease:
                 self.note()  # the time of a long trial counts if this sitting is killed
             self.display.moved(now)
             self.teller.update(self.projection.records)
@@ -205,7 +205,7 @@ class Parent:
         """Write the manifest and how long it took so far."""
         seconds = self.before + self.ledger.now() - self.began
         self.ledger.note(seconds=seconds)
-        self.noted = self.ledger.now()
+        self.noted = time.monotonic()
         times = {name: self.ledger.fact(name) for name in ("started", "finished")}
         self.projection.manifest(
             **{name: float(value) for name, value in times.items() if value},
